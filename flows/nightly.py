@@ -1,0 +1,108 @@
+"""The nightly flow: Prefect sees the stages, Dask sees the blocks.
+
+    python -m flows.nightly --config configs/nightly.yaml
+
+With PREFECT_API_URL set it reports to that server; else it starts an embedded one. A stage that is marked done in the run
+directory is not run again, whoever ran it: Prefect's result cache is off because it cannot see a task's inputs.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+# an embedded server needs 16 to 26 s on two cores; Prefect waits 20 by default
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from riskpipe.config import load, parse_as_of
+from riskpipe.errors import ConfigError, RiskpipeError
+from riskpipe.run.night import open_night, run_stage
+from riskpipe.run.nightly import finish, stages
+from riskpipe.run.publish import headline_table, summary_markdown
+
+Result = TypeVar("Result")
+NOT_FOR_SUBMITTERS = ("executor", "store", "snapshot", "history")
+
+
+def _refuse_placement(overrides: list[str]) -> None:
+    """Refuse overrides that would choose what is read, where results go, or which class computes them."""
+    keys = [override.partition("=")[0].strip() for override in overrides]
+    refused = [key for key in keys if key.split(".")[0] in NOT_FOR_SUBMITTERS]
+    if refused:
+        raise ConfigError(
+            f"a flow's overrides cannot set {', '.join(refused)}: these belong to the configuration file on the machine "
+            "that runs the flow"
+        )
+
+
+def _as_task(name: str, step: Callable[[], Result]) -> Callable[[], Result]:
+    """Make a task of a step without arguments, so that Prefect neither inspects nor stores what the night holds."""
+
+    @task(name=name, cache_policy=NO_CACHE, persist_result=False)
+    def run() -> Result:
+        return step()
+
+    return run
+
+
+@flow(name="nightly", persist_result=False, validate_parameters=True)
+def nightly(
+    config: str, as_of: str | None = None, overrides: list[str] | None = None, publish: bool = True
+) -> dict[str, Any]:
+    """Run one night: ingest, calibrate, scenarios, compute, accounts, seal, report, publish."""
+    logger = get_run_logger()
+    _refuse_placement(overrides or [])
+    instant = None if as_of is None else parse_as_of(as_of)
+    shown: dict[str, int] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        share = 10 * done // max(total, 1)  # a line for every tenth is enough for a log
+        if shown.get(stage) != share:
+            shown[stage] = share
+            logger.info("%s: %d of %d", stage, done, total)
+
+    settings = load(config, overrides or [], instant)
+    night = _as_task("open", lambda: open_night(settings, instant, progress))()
+    logger.info("run %s in %s", night.run_id, night.store.uri)
+    was_complete = night.is_complete
+    reported: dict[str, Any] = {}
+    for stage in stages():
+        reported = _as_task(stage.name, partial(run_stage, night, stage))()
+    result = _as_task(
+        "publish", lambda: finish(night, was_complete=was_complete, is_published=publish, reported=reported)
+    )()
+    create_markdown_artifact(key="riskpipe-summary", markdown=summary_markdown(night), description=night.run_id)
+    create_table_artifact(key="riskpipe-headlines", table=headline_table(night), description=night.run_id)
+    return result.as_json()
+
+
+def main() -> int:
+    """Run the flow from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m flows.nightly", description="Run one night as a Prefect flow.")
+    parser.add_argument("--config", default="configs/nightly.yaml", help="the run's YAML file")
+    parser.add_argument("--as-of", help="the instant, where the snapshot's location holds {as_of} or {date}")
+    parser.add_argument("--no-publish", action="store_true", help="keep the run but do not move the pointer")
+    arguments = parser.parse_args()
+    try:
+        result = nightly(arguments.config, arguments.as_of, publish=not arguments.no_publish)
+    except RiskpipeError as error:
+        sys.stderr.write(f"riskpipe: {error}\n")
+        return error.exit_code
+    state = "was done already" if result["was_complete"] else "is done"
+    sys.stdout.write(f"night {result['run_id']} {state}{' and published' if result['is_published'] else ''}\n")
+    sys.stdout.writelines(f"  {line}\n" for line in result["headline"])
+    sys.stdout.write(f"cube:   {result['cube']}\nreport: {Path(result['report']).as_uri()}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

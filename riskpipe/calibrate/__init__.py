@@ -1,0 +1,1 @@
+"""Calibrate: price history and quotes to a Market: basis statistics, betas, depth."""

@@ -1,0 +1,198 @@
+"""Market: a book's quotes and its price history as what prices can do: betas, depths, bases and their volatility."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from riskpipe.calibrate.basis import MINIMUM_OBSERVATIONS, BasisStatistics, basis_series, basis_statistics
+from riskpipe.calibrate.history import HistoryRows
+from riskpipe.domain.book import Book, BoolArray, FloatArray, InstrumentKind
+from riskpipe.domain.findings import Findings, Reason, Severity
+from riskpipe.domain.market import Market
+from riskpipe.domain.rules import Rules
+from riskpipe.errors import InputRefused
+
+DEFAULT_EWMA_DECAY = 0.97
+_SIZE_OF_DEPTH_QUOTE = 0.01
+
+
+def calibrate(
+    book: Book,
+    rules: Rules,
+    history: HistoryRows | None,
+    *,
+    stable_assets: Collection[str],
+    ewma_decay: float = DEFAULT_EWMA_DECAY,
+    minimum_observations: int = MINIMUM_OBSERVATIONS,
+) -> tuple[Market, Findings]:
+    """Return the market of a book, and findings for every figure that had to be defaulted or could not be measured.
+
+    Parameters
+    ----------
+    book: the assembled book.
+    rules: venues' rules in the order of the book's venues; `depth_coefficient` is used here.
+    history: hourly rows up to the book's as_of; None leaves basis volatility unmeasured (NaN) with a finding.
+    stable_assets: assets whose index does not follow the index axis; an explicit index_beta wins.
+    ewma_decay: weight kept per hour, between 0 and 1.
+    minimum_observations: hourly changes below which an instrument's basis volatility is not measured.
+
+    Raises
+    ------
+    InputRefused: instruments with positions have no depth by any route; all are listed.
+    ValueError: rules or history do not belong to the book.
+    """
+    venue_names = tuple(book.names("venue"))
+    if tuple(venue.venue for venue in rules.venues) != venue_names:
+        raise ValueError(f"rules are of venues {[venue.venue for venue in rules.venues]}, the book's are {venue_names}")
+    if history is not None and history.as_of != book.as_of:
+        raise ValueError(f"the history ends at {history.as_of}, the book is as of {book.as_of}")
+    findings = Findings()
+    is_held = np.zeros(book.n_instruments, dtype=np.bool_)
+    is_held[book.position_instrument] = True
+    depth_bid, depth_ask = _depths(book, rules, is_held, findings)
+    statistics = _basis_statistics(book, history, ewma_decay, minimum_observations, findings)
+    ratio = book.venue_price / book.index_price
+    return (
+        Market(
+            index_price=book.index_price,
+            index_beta=_betas(book, stable_assets, findings),
+            index_depth=_index_depth(book, is_held, findings),
+            venue_price_ratio=np.where(np.isnan(ratio), 1.0, ratio),
+            mark_price=book.mark_price,
+            basis=_quoted_basis(book),
+            depth_bid=depth_bid,
+            depth_ask=depth_ask,
+            basis_vol_1h=statistics.vol_1h,
+            basis_realised_vol_1h=statistics.realised_vol_1h,
+            basis_innovation_max=statistics.innovation_max,
+            basis_observations=statistics.observations,
+            basis_mean=statistics.mean,
+            basis_last=statistics.last,
+            ewma_decay=ewma_decay,
+        ),
+        findings,
+    )
+
+
+def _betas(book: Book, stable_assets: Collection[str], findings: Findings) -> FloatArray:
+    """Return moves per unit of index shock [c]: as given, else 0 for stable assets and the numeraire, else 1."""
+    names = book.names("asset")
+    is_given = ~np.isnan(book.index_beta)
+    is_stable = np.array([name in stable_assets or name == book.numeraire for name in names], dtype=np.bool_)
+    defaulted = [name for name, given, stable in zip(names, is_given, is_stable, strict=True) if not (given or stable)]
+    if defaulted:
+        findings.add(
+            Severity.INFO,
+            Reason.DEFAULT_BETA,
+            "prices.index_beta",
+            "assets without index_beta move one for one with the index axis",
+            count=len(defaulted),
+            examples=defaulted,
+        )
+    return np.where(is_given, book.index_beta, np.where(is_stable, 0.0, 1.0))
+
+
+def _index_depth(book: Book, is_held: BoolArray, findings: Findings) -> FloatArray:
+    """Return the USD of spot flow per unit of index move [c]; NaN where no price row gives one."""
+    depth = np.where(_is_usable(book.index_depth_usd_1pct), book.index_depth_usd_1pct / _SIZE_OF_DEPTH_QUOTE, np.nan)
+    held = np.unique(book.instrument_underlying[is_held])
+    names = book.names("asset")
+    without = [names[asset] for asset in held if np.isnan(depth[asset])]
+    if without:
+        findings.add(
+            Severity.WARNING,
+            Reason.NO_INDEX_DEPTH,
+            "prices.depth_usd_1pct",
+            "contagion channel off: these indices have no depth, so forced flow stays in the contracts' own books",
+            count=len(without),
+            examples=without,
+        )
+    return depth
+
+
+def _is_usable(values: FloatArray) -> BoolArray:
+    return np.isfinite(values) & (values > 0.0)
+
+
+def _depths(book: Book, rules: Rules, is_held: BoolArray, findings: Findings) -> tuple[FloatArray, FloatArray]:
+    """Return the USD per unit of price move for sales and purchases [i], by the first route that has a figure.
+
+    Routes: the quote's 1% figure; the depth table, side by side; depth_coefficient x ADV / daily_vol, with a finding.
+    """
+    quoted = np.where(_is_usable(book.depth_usd_1pct), book.depth_usd_1pct / _SIZE_OF_DEPTH_QUOTE, np.nan)
+    coefficient = np.array([venue.depth_coefficient for venue in rules.venues])[book.instrument_venue]
+    has_volume = _is_usable(book.adv_usd) & _is_usable(book.daily_vol)
+    from_volume = np.where(has_volume, coefficient * book.adv_usd / np.where(has_volume, book.daily_vol, 1.0), np.nan)
+    sides, defaulted = [], np.zeros(book.n_instruments, dtype=np.bool_)
+    for table in (book.table_depth_bid, book.table_depth_ask):
+        measured = np.where(np.isnan(quoted), np.where(_is_usable(table), table, np.nan), quoted)
+        defaulted |= np.isnan(measured) & ~np.isnan(from_volume)
+        sides.append(np.where(np.isnan(measured), from_volume, measured))
+    names = book.names("instrument")
+    missing = [names[at] for at in np.flatnonzero(is_held & (np.isnan(sides[0]) | np.isnan(sides[1])))]
+    if missing:
+        raise InputRefused(
+            "market data",
+            [
+                f"instrument {name!r} has positions but no depth: give quotes.depth_usd_1pct, rows of both sides in "
+                "the depth table, or quotes.adv_usd and quotes.daily_vol"
+                for name in missing
+            ],
+        )
+    if (held := np.flatnonzero(defaulted & is_held)).size:
+        findings.add(
+            Severity.WARNING,
+            Reason.DEFAULT_DEPTH,
+            "quotes.depth_usd_1pct",
+            "depth taken as depth_coefficient x adv_usd / daily_vol",
+            count=len(held),
+            examples=[names[at] for at in held],
+        )
+    return sides[0], sides[1]
+
+
+def _quoted_basis(book: Book) -> FloatArray:
+    """Return mark x quote price / index - 1 by the snapshot's own quotes [i]; NaN for options, which have none."""
+    quote_price = book.index_price[book.instrument_quote]
+    basis = book.mark_price * quote_price / book.index_price[book.instrument_underlying] - 1.0
+    return np.where(book.instrument_kind == InstrumentKind.OPTION, np.nan, basis)
+
+
+def _basis_statistics(
+    book: Book, history: HistoryRows | None, decay: float, minimum_observations: int, findings: Findings
+) -> BasisStatistics:
+    """Return the statistics of every instrument in book order, NaN where there is no basis or no history."""
+    n_instruments = book.n_instruments
+    if history is None or history.table.num_rows == 0:
+        what = "no price history was given" if history is None else "the price history has no row in the look-back"
+        findings.add(
+            Severity.WARNING,
+            Reason.NO_HISTORY,
+            "history",
+            f"{what}: basis volatility is not measured",
+            count=n_instruments,
+        )
+        nothing = np.full(n_instruments, np.nan)
+        return BasisStatistics(nothing, nothing, nothing, np.zeros(n_instruments), nothing, nothing)
+    findings.extend(history.findings)
+    has_basis = np.flatnonzero(book.instrument_kind != InstrumentKind.OPTION)
+    names = book.names("instrument")
+    with_basis: Sequence[str] = [names[at] for at in has_basis]
+    series, dropped = basis_series(history, with_basis)
+    findings.extend(dropped)
+    measured, short = basis_statistics(series, with_basis, decay=decay, minimum_observations=minimum_observations)
+    findings.extend(short)
+
+    def spread(values: FloatArray, missing: float) -> FloatArray:
+        result = np.full(n_instruments, missing)
+        result[has_basis] = values
+        return result
+
+    return BasisStatistics(
+        vol_1h=spread(measured.vol_1h, np.nan),
+        realised_vol_1h=spread(measured.realised_vol_1h, np.nan),
+        innovation_max=spread(measured.innovation_max, np.nan),
+        observations=spread(measured.observations, 0.0),
+        mean=spread(measured.mean, np.nan),
+        last=spread(measured.last, np.nan),
+    )

@@ -1,0 +1,248 @@
+"""The command line. Heavy libraries load inside commands, so that `riskpipe --help` answers at once.
+
+Exit codes: 0 complete (and published, if it was to be); 1 input refused, or `verify` found differences; 2 configuration or
+usage; 3 store; 4 compute; 70 a defect.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="riskpipe",
+    help="Nightly scenario grids of liquidation exposure and basis-spread volatility.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+StoreArgument = Annotated[str, typer.Argument(help="The store: a folder.")]
+AsOfOption = Annotated[str | None, typer.Option("--as-of", help="Instant, such as 2024-08-05T00:00Z.")]
+BookOption = Annotated[str, typer.Option("--book", help="Name under which nights are published.")]
+
+
+def _print(value: Any) -> None:  # noqa: ANN401  anything JSON can hold
+    typer.echo(json.dumps(value, indent=2, default=str, allow_nan=False))
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="The run's YAML file.")],
+    *,
+    as_of: AsOfOption = None,
+    snapshot: Annotated[str | None, typer.Option(help="Replaces the configuration's snapshot.")] = None,
+    store: Annotated[str | None, typer.Option(help="Replaces the configuration's store.")] = None,
+    executor: Annotated[str | None, typer.Option(help="serial, local or tcp://host:port.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, dots between keys.")] = None,
+    publish: Annotated[bool | None, typer.Option("--publish/--no-publish", help="Move the pointer when done.")] = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Run one night. Publishes; with any --set only when --publish is given."""
+    from riskpipe.config import load, parse_as_of
+    from riskpipe.run.nightly import run_night
+
+    places = {"snapshot": snapshot, "store": store, "executor": executor}
+    replaced = [f"{key}={json.dumps(value)}" for key, value in places.items() if value is not None]
+    instant = None if as_of is None else parse_as_of(as_of)
+    settings = load(config, [*(overrides or []), *replaced], instant)
+    is_published = publish if publish is not None else not overrides
+    with _progress(is_quiet=is_json) as progress:
+        result = run_night(settings, as_of=instant, is_published=is_published, progress=progress)
+    _show(result.as_json(), is_json=is_json)
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Argument(help="Where the demo lives.")] = Path("demo"),
+    *,
+    accounts: Annotated[int, typer.Option(help="Accounts of the generated snapshot.")] = 2000,
+    is_json: JsonOption = False,
+) -> None:
+    """Run a night on a generated snapshot: inputs, store and report all under DIRECTORY."""
+    from riskpipe.config import load, shipped
+    from riskpipe.run.nightly import run_night
+
+    if not (directory / "snapshot" / "snapshot.json").exists():
+        _synthesise(directory, accounts=accounts, seed=1, as_of=None, profile="levered", market=None, split=False)
+    places = {
+        "snapshot": directory / "snapshot",
+        "history": directory / "history.parquet",
+        "store": directory / "store",
+    }
+    overrides = [f"{key}={json.dumps(str(path))}" for key, path in places.items()]
+    settings = load(shipped("nightly.yaml"), overrides)
+    with _progress(is_quiet=is_json) as progress:
+        result = run_night(settings, progress=progress)
+    _show(result.as_json(), is_json=is_json)
+
+
+@app.command()
+def synth(
+    directory: Annotated[Path, typer.Argument(help="Gets snapshot/ and history.parquet.")],
+    *,
+    accounts: Annotated[int, typer.Option(min=1, help="Number of accounts.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
+    as_of: AsOfOption = None,
+    profile: Annotated[str, typer.Option(help="levered or calm.")] = "levered",
+    market: Annotated[Path | None, typer.Option(help="Folder of recorded candles to take the market from.")] = None,
+    later_depth: Annotated[
+        bool, typer.Option("--later-depth", help="With --market: order books later than as-of.")
+    ] = False,
+    split: Annotated[bool, typer.Option("--split", help="One snapshot per venue.")] = False,
+) -> None:
+    """Write a valid snapshot and price history: an invented market, or a recorded one with invented accounts."""
+    _synthesise(
+        directory,
+        accounts=accounts,
+        seed=seed,
+        as_of=as_of,
+        profile=profile,
+        market=market,
+        split=split,
+        later_depth=later_depth,
+    )
+    typer.echo(f"wrote {directory}")
+
+
+@app.command()
+def validate(
+    uri: Annotated[str, typer.Argument(help="A snapshot's location.")],
+    *,
+    is_json: JsonOption = False,
+) -> None:
+    """Show findings and control totals of a snapshot; exit 1 when it would be refused."""
+    from riskpipe.run.validation import validate_snapshot
+
+    result = validate_snapshot(uri)
+    if is_json:
+        _print(result.as_json())
+    else:
+        typer.echo(result.as_text())
+
+
+@app.command()
+def runs(
+    store: StoreArgument,
+    *,
+    is_json: JsonOption = False,
+) -> None:
+    """List what is published in a store, and runs that are not."""
+    from riskpipe.cube.catalogue import published
+    from riskpipe.cube.catalogue import runs as list_runs
+    from riskpipe.cube.store import open_store
+
+    opened = open_store(store)
+    nights = [{"book": night.book, **night.pointer.__dict__} for night in published(opened)]
+    others = [
+        {"run_id": entry.run_id, "is_complete": entry.is_complete} for entry in list_runs(opened) if not entry.books
+    ]
+    if is_json:
+        _print({"published": nights, "unpublished": others})
+        return
+    for night in nights:
+        typer.echo(f"{night['as_of']}  {night['book'] or '-':<12} {night['run_id']}")
+    for entry in others:
+        typer.echo(f"not published      {'complete  ' if entry['is_complete'] else 'unfinished'}   {entry['run_id']}")
+    if not nights and not others:
+        typer.echo("the store is empty")
+
+
+@app.command()
+def report(
+    store: StoreArgument,
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
+    as_of: AsOfOption = None,
+    book: BookOption = "",
+) -> None:
+    """Render a published night's report again."""
+    from riskpipe.run.publish import render_again
+
+    for path in render_again(store, as_of=as_of, book=book, out=out):
+        typer.echo(str(path))
+
+
+@app.command()
+def verify(
+    store: StoreArgument,
+    *,
+    run_id: Annotated[str | None, typer.Option("--run-id", help="One run; else every published one.")] = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Compare stored runs with their manifests, byte by byte; exit 1 on any difference."""
+    from riskpipe.cube.catalogue import published
+    from riskpipe.cube.manifest import verify as compare
+    from riskpipe.cube.store import open_store
+
+    opened = open_store(store)
+    names = [run_id] if run_id else sorted({night.pointer.run_id for night in published(opened)})
+    problems = {name: list(compare(opened, name)) for name in names}
+    if is_json:
+        _print(problems)
+    else:
+        for name, found in problems.items():
+            typer.echo(f"{name}: {'as promised' if not found else f'{len(found)} differences'}")
+            for problem in found:
+                typer.echo(f"  - {problem}", err=True)
+    if any(problems.values()):
+        raise typer.Exit(1)
+
+
+def _synthesise(
+    directory: Path,
+    *,
+    accounts: int,
+    seed: int,
+    as_of: str | None,
+    profile: str,
+    market: Path | None,
+    split: bool,
+    later_depth: bool = False,
+) -> None:
+    from datetime import UTC, datetime
+
+    from riskpipe.config import parse_as_of
+    from riskpipe.ingest.synthetic.write import write_snapshot
+
+    instant = parse_as_of(as_of) if as_of else datetime(2026, 1, 5, tzinfo=UTC)
+    write_snapshot(
+        directory, n_accounts=accounts, seed=seed, as_of=instant, profile=profile, market=market, split=split
+    )
+
+
+def _show(result: dict[str, Any], *, is_json: bool) -> None:
+    if is_json:
+        _print(result)
+        return
+    state = "was done already" if result["was_complete"] else "is done"
+    typer.echo(f"night {result['run_id']} {state}{' and published' if result['is_published'] else ', not published'}")
+    for line in result["headline"]:
+        typer.echo(f"  {line}")
+    typer.echo(f"cube:   {result['cube']}")
+    typer.echo(f"report: {result['report']}")
+
+
+def _progress(*, is_quiet: bool) -> Any:  # noqa: ANN401  a context manager giving a Progress
+    from riskpipe.run.progress import show_progress
+
+    return show_progress(is_quiet=is_quiet)
+
+
+def main() -> None:
+    """Run the command line; every known error becomes one clear message on stderr and its exit code."""
+    from riskpipe.errors import RiskpipeError
+
+    try:
+        app()
+    except RiskpipeError as error:
+        typer.echo(f"riskpipe: {error}", err=True)
+        for note in getattr(error, "__notes__", ()):
+            typer.echo(f"  {note}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("riskpipe: interrupted; run the same command again to finish the night", err=True)
+        sys.exit(130)

@@ -1,0 +1,365 @@
+"""A run's configuration: one YAML file, strict keys, defaults visible here.
+
+Reading never stops at the first mistake: every unknown key (with the nearest known one) and every bad value is listed.
+"""
+
+import contextlib
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from riskpipe.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Law = Literal["exponential", "linear"]
+STAGES = Literal["fee_offset", "fund", "adl"]
+
+DEFAULT_STABLE_ASSETS = ("USD", "USDT", "USDC", "DAI", "FDUSD", "PYUSD")
+
+# what a run's identity leaves out: where things are, how they are computed, and what is done with the results
+NOT_KEYED = {"snapshot", "history", "store", "executor", "n_workers", "block_size", "block_timeout_seconds", "report"}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MarginConfig(_Strict):
+    """Which margin model a venue uses."""
+
+    model: Literal["tiered"] = "tiered"
+
+
+class LiquidationConfig(_Strict):
+    """How a venue closes pools."""
+
+    policy: Literal["full"] = "full"
+    fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    close_out_alpha: Share | Literal["vwap"] = 1.0
+    gap_share: Share = 1.0
+    max_rounds: Annotated[int, Field(ge=1)] = 100
+
+
+class IndexImpactConfig(_Strict):
+    """How net spot flow moves an index."""
+
+    law: Law = "exponential"
+    price_floor: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    price_cap: Annotated[float, Field(gt=0.0)] = 3.0
+
+
+class ImpactConfig(IndexImpactConfig):
+    """How forced flow moves a venue's marks."""
+
+    kappa: Share = 0.0
+    mark_response: Share = 1.0
+    mark_band: Annotated[float, Field(gt=0.0)] | None = None
+    depth_coefficient: Annotated[float, Field(gt=0.0)] = 0.4
+    arbitrage_capacity_usd: Annotated[float, Field(ge=0.0)] | None = None
+
+
+class AdlConfig(_Strict):
+    """How a venue allocates auto-deleveraging."""
+
+    policy: Literal["pro_rata"] = "pro_rata"
+
+
+class VenueConfig(_Strict):
+    """One venue's rules; the defaults are the design's."""
+
+    source: str | None = None
+    margin: MarginConfig = MarginConfig()
+    liquidation: LiquidationConfig = LiquidationConfig()
+    impact: ImpactConfig = ImpactConfig()
+    waterfall: tuple[STAGES, ...] = ("fee_offset", "fund", "adl")
+    adl: AdlConfig = AdlConfig()
+    fund_haircut: Share = 0.0
+
+    @field_validator("waterfall")
+    @classmethod
+    def _once_each(cls, stages: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(stages)) != len(stages):
+            raise ValueError("each stage may stand once only")
+        return stages
+
+
+def _axis(values: Sequence[float]) -> tuple[float, ...]:
+    if not values:
+        raise ValueError("an axis needs at least one value: leave the key out for the neutral value")
+    if len(set(values)) != len(values):
+        raise ValueError("an axis may hold each value once only")
+    return tuple(values)
+
+
+Shock = Annotated[float, Field(ge=-1.0, le=10.0)]
+
+
+class GridConfig(_Strict):
+    """The scenario grid: the product of its axes. An axis left out keeps its neutral value."""
+
+    index_shock: tuple[Shock, ...] = (0.0,)
+    basis_shock: tuple[Shock, ...] = (0.0,)
+    vol_shock: tuple[Shock, ...] = (0.0,)
+    depth_factor: tuple[Annotated[float, Field(gt=0.0, le=100.0)], ...] = (1.0,)
+
+    _check = field_validator("index_shock", "basis_shock", "vol_shock", "depth_factor")(_axis)
+
+
+class PresetScenario(_Strict):
+    """One named scenario of a preset file."""
+
+    name: str
+    source: str
+    index_shock: Shock = 0.0
+    basis_shock: Shock = 0.0
+    vol_shock: Shock = 0.0
+    depth_factor: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
+
+
+class Preset(_Strict):
+    """A preset file under configs/scenarios: named scenarios without probabilities."""
+
+    description: str
+    scenarios: tuple[PresetScenario, ...]
+
+
+class ScenariosConfig(_Strict):
+    """What is computed."""
+
+    grid: GridConfig = GridConfig()
+    presets: tuple[str | Preset, ...] = ()
+
+
+class VariantsConfig(_Strict):
+    """Readings of uncertain rules: the product is taken, the first value of each list is central."""
+
+    gap_share: tuple[Share, ...] = ()
+    law: tuple[Law, ...] = ()
+    kappa: tuple[Share, ...] = ()
+    adl_policy: tuple[Literal["pro_rata"], ...] = ()
+
+
+class CalibrationConfig(_Strict):
+    """How the price history is read."""
+
+    lookback_days: Annotated[int, Field(ge=1)] = 90
+    ewma_decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.97
+    minimum_observations: Annotated[int, Field(ge=2)] = 48
+
+
+class ReportConfig(_Strict):
+    """What the report shows."""
+
+    worst_cells: Annotated[int, Field(ge=1, le=1000)] = 20
+
+
+class ExecutorClass(_Strict):
+    """A subclass of distributed.deploy.Cluster by dotted name."""
+
+    cluster_class: str = Field(alias="class", pattern=r"^[A-Za-z_][\w.]*$")
+    kwargs: dict[str, Any] = {}
+
+
+class RunConfig(_Strict):
+    """A run: what is read, computed and published."""
+
+    book: Name = ""
+    snapshot: str | tuple[str, ...]
+    history: str | None = None
+    store: str
+    executor: str | ExecutorClass = "local"
+    n_workers: Annotated[int, Field(ge=1)] | None = None
+    block_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    block_timeout_seconds: Annotated[float, Field(gt=0.0)] = 900.0
+    max_quarantined_share: Share = 0.01
+    stable_assets: tuple[str, ...] = DEFAULT_STABLE_ASSETS
+    index_impact: IndexImpactConfig = IndexImpactConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
+    scenarios: ScenariosConfig = ScenariosConfig()
+    variants: VariantsConfig = VariantsConfig()
+    venues: dict[str, VenueConfig] = {}
+    report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _executor_is_known(self) -> Self:
+        spec = self.executor
+        if isinstance(spec, str) and spec not in {"serial", "local"} and not re.match(r"^(tcp|tls)://[^/]+:\d+$", spec):
+            raise ValueError(f"executor {spec!r} is not serial, local, tcp://host:port or {{class: dotted.Name}}")
+        return self
+
+    @property
+    def snapshots(self) -> tuple[str, ...]:
+        """The snapshot locations, one per venue or book."""
+        return (self.snapshot,) if isinstance(self.snapshot, str) else self.snapshot
+
+    def keyed(self) -> dict[str, Any]:
+        """Return the resolved configuration as it enters the run's identity: plain JSON values, files inlined."""
+        return self.model_dump(mode="json", exclude=NOT_KEYED, by_alias=True)
+
+
+def shipped(kind: str) -> Path:
+    """Return the folder of shipped configurations (venues, scenarios, reports)."""
+    package = Path(__file__).parent
+    inside = package / "configs"
+    return (inside if inside.is_dir() else package.parent / "configs") / kind
+
+
+def load(path: str | Path, overrides: Sequence[str] = (), as_of: datetime | None = None) -> RunConfig:
+    """Read a run's YAML file, apply `key.path=value` overrides, inline named files and fill {as_of} and {date}.
+
+    Raises ConfigError listing everything wrong at once.
+    """
+    file = Path(path)
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read configuration {file}: {error.strerror or error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}") from error
+    return resolve(data, subject=str(file), overrides=overrides, as_of=as_of)
+
+
+def resolve(
+    data: Any,  # noqa: ANN401  what a YAML file may hold
+    *,
+    subject: str,
+    overrides: Sequence[str] = (),
+    as_of: datetime | None = None,
+) -> RunConfig:
+    """Turn raw values into a RunConfig; see `load`."""
+    if not isinstance(data, dict):
+        raise ConfigError(f"{subject}: expected a mapping of keys, got {type(data).__name__}")
+    for override in overrides:
+        _override(data, override)
+    problems = _inline_files(data)
+    problems += _unknown_keys(RunConfig, data, ())
+    if not problems:
+        try:
+            config = RunConfig.model_validate(data)
+        except ValidationError as error:
+            problems = [_explain(item) for item in error.errors()]
+    if problems:
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        raise ConfigError(f"{subject}: {len(problems)} problem{'s' if len(problems) > 1 else ''}{listed}")
+    filled = tuple(_fill_date(uri, as_of) for uri in config.snapshots)
+    return config.model_copy(update={"snapshot": filled})
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(
+            f"--set {override!r}: expected KEY=VALUE with dots between keys, such as scenarios.grid.vol_shock=[0]"
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r}: the value is not valid YAML") from error
+    node = data
+    for key in keys[:-1]:
+        below = node.setdefault(key, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"--set {override!r}: {key} holds {below!r}, not a mapping")
+        node = below
+    node[keys[-1]] = value
+
+
+def _inline_files(data: dict[str, Any]) -> list[str]:
+    problems: list[str] = []
+    venues = data.get("venues")
+    if isinstance(venues, dict):
+        for venue, value in venues.items():
+            if value is None:
+                venues[venue] = {}
+            elif isinstance(value, str):
+                venues[venue] = _named_file("venues", value, f"venues.{venue}", problems)
+    scenarios = data.get("scenarios")
+    presets = scenarios.get("presets") if isinstance(scenarios, dict) else None
+    if isinstance(scenarios, dict) and isinstance(presets, list):
+        scenarios["presets"] = [
+            _named_file("scenarios", name, f"scenarios.presets[{n}]", problems) if isinstance(name, str) else name
+            for n, name in enumerate(presets)
+        ]
+    return problems
+
+
+def _named_file(kind: str, name: str, where: str, problems: list[str]) -> Any:  # noqa: ANN401
+    known = sorted(file.stem for file in shipped(kind).glob("*.yaml"))
+    if name not in known:
+        problems.append(f"{where}: no file {name!r} under configs/{kind}{_nearest(name, known)}")
+        return {}
+    return yaml.safe_load((shipped(kind) / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def _unknown_keys(model: type[BaseModel], data: Any, path: tuple[str, ...]) -> list[str]:  # noqa: ANN401
+    if not isinstance(data, Mapping):
+        return []
+    fields = {spec.alias or name: spec for name, spec in model.model_fields.items()}
+    problems = []
+    for key, value in data.items():
+        where = ".".join((*path, str(key)))
+        if key not in fields:
+            problems.append(f"unknown key {where}{_nearest(str(key), list(fields))}")
+            continue
+        below = next((m for m in _models(fields[key].annotation)), None)
+        if below is None:
+            continue
+        if key == "venues" and isinstance(value, Mapping):
+            for venue, rules in value.items():
+                problems += _unknown_keys(below, rules, (*path, key, str(venue)))
+        elif isinstance(value, list):
+            for n, item in enumerate(value):
+                problems += _unknown_keys(below, item, (*path, f"{key}[{n}]"))
+        else:
+            problems += _unknown_keys(below, value, (*path, str(key)))
+    return problems
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    if close:
+        return f": did you mean {close[0]!r}?"
+    return f" (known: {', '.join(known)})" if known else ""
+
+
+def _explain(item: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
+    where = ".".join(str(part) for part in item["loc"]) or "configuration"
+    if item["type"] == "missing":
+        return f"{where}: required and missing"
+    return f"{where}: {item['msg']} (got {item['input']!r})"
+
+
+def _fill_date(uri: str, as_of: datetime | None) -> str:
+    if "{as_of}" not in uri and "{date}" not in uri:
+        return uri
+    if as_of is None:
+        raise ConfigError(f"snapshot {uri!r} has a date to fill in: pass --as-of, such as --as-of 2024-08-05T00:00Z")
+    return uri.replace("{as_of}", format_as_of(as_of)).replace("{date}", as_of.astimezone(UTC).strftime("%Y-%m-%d"))
+
+
+def format_as_of(as_of: datetime) -> str:
+    """Return an instant as the store writes it, such as 2024-08-05T000000Z."""
+    return as_of.astimezone(UTC).strftime("%Y-%m-%dT%H%M%SZ")
+
+
+def parse_as_of(text: str) -> datetime:
+    """Read an instant: ISO 8601 (2024-08-05, 2024-08-05T00:00Z) or the store's form; without a zone it is UTC."""
+    iso = re.sub(r"T(\d\d)(\d\d)(\d\d)Z$", r"T\1:\2:\3Z", text)
+    with contextlib.suppress(ValueError):
+        instant = datetime.fromisoformat(iso)
+        return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    raise ConfigError(f"{text!r} is not an instant: write it as 2024-08-05T00:00Z")

@@ -1,0 +1,1 @@
+"""The cube and its store: template, blocks, manifest, catalogue and reading back."""

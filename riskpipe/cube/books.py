@@ -1,0 +1,183 @@
+"""Books in a store: content-addressed arrays that workers map into memory instead of receiving them.
+
+`books/<sha>/` holds one `.npy` per array, one Arrow file per label array, and `book.json`, which lists them with their
+hashes and whose own SHA-256 is the name. `book.json` is written last: with it the book is whole.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from riskpipe.cube.digest import canonical_json, sha256
+from riskpipe.cube.layout import book_prefix
+from riskpipe.cube.protocol import Store
+from riskpipe.cube.store import open_store
+from riskpipe.domain.book import Book
+from riskpipe.errors import StoreError, VerifyError
+
+BOOK_FORMAT_VERSION = 1
+_SCALARS = {"as_of", "numeraire", "labels"}
+
+
+def put_book(store: Store, book: Book) -> str:
+    """Store a book unless it is there, and return the SHA-256 that names it.
+
+    Equal books have equal names. Writers may race: all write the same bytes. Raises StoreError when a label is null.
+    """
+    listing: dict[str, dict[str, Any]] = {
+        name: {"sha256": sha256(data), "size": len(data)} for name, data in _files(book)
+    }
+    content = canonical_json(
+        {
+            "format": "riskpipe-book",
+            "version": BOOK_FORMAT_VERSION,
+            "as_of": book.as_of.astimezone(UTC).isoformat(),
+            "numeraire": book.numeraire,
+            "arrays": {name: [str(array.dtype), list(array.shape)] for name, array in book.arrays().items()},
+            "labels": {name: len(labels) for name, labels in book.labels.items()},
+            "files": listing,
+        }
+    )
+    name = sha256(content)
+    prefix = book_prefix(name)
+    wanted = [
+        file
+        for file, entry in listing.items()
+        if not (store.exists(f"{prefix}/{file}") and store.size(f"{prefix}/{file}") == entry["size"])
+    ]
+    if wanted:
+        for file, data in _files(book):
+            if file in wanted:
+                store.write(f"{prefix}/{file}", data)
+    if wanted or not store.exists(f"{prefix}/book.json"):
+        store.write(f"{prefix}/book.json", content)
+    return name
+
+
+def open_book(store: Store | str, sha: str, *, is_verified: bool = False) -> Book:
+    """Open a stored book; its arrays are read-only, and mapped into memory where the store is a local folder.
+
+    The same book is opened once per process. A book just assembled is writable: open the stored one before compiled
+    code sees it, or that code is compiled twice.
+
+    Parameters
+    ----------
+    store: a store or its URI.
+    sha: what `put_book` returned.
+    is_verified: also compare every file's bytes with the hash that `book.json` gives.
+
+    Raises
+    ------
+    StoreError: when there is no such book or a file of it is missing or torn. VerifyError: listing files that differ.
+    """
+    store = open_store(store) if isinstance(store, str) else store
+    if is_verified:
+        _verify(store, sha)
+    return _opened(store.uri, sha)
+
+
+@lru_cache(maxsize=4)
+def _opened(uri: str, sha: str) -> Book:
+    store = open_store(uri)
+    prefix = book_prefix(sha)
+    content = _content(store, sha)
+    expected = {spec.name for spec in fields(Book)} - _SCALARS
+    if content["version"] != BOOK_FORMAT_VERSION or expected != content["arrays"].keys():
+        raise StoreError(f"{store.uri}/{prefix} was written in another version's format; assemble the book again")
+    arrays = {name: _array(store, f"{prefix}/{name}.npy", spec) for name, spec in content["arrays"].items()}
+    labels = {
+        name: _labels(store, f"{prefix}/label-{name}.arrow", length) for name, length in content["labels"].items()
+    }
+    as_of = datetime.fromisoformat(content["as_of"])
+    return Book(as_of=as_of, numeraire=content["numeraire"], labels=labels, **arrays)
+
+
+def _content(store: Store, sha: str) -> dict[str, Any]:
+    """Read book.json, whose hash is the book's name."""
+    key = f"{book_prefix(sha)}/book.json"
+    data = store.read(key)
+    if sha256(data) != sha:
+        raise VerifyError(f"{store.uri}/{key} has SHA-256 {sha256(data)}, not the one in its path")
+    content: dict[str, Any] = json.loads(data)
+    return content
+
+
+def _verify(store: Store, sha: str) -> None:
+    """Compare every file of a book with book.json."""
+    prefix = book_prefix(sha)
+    problems = []
+    for name, entry in _content(store, sha)["files"].items():
+        data = store.get(f"{prefix}/{name}")
+        if data is None:
+            problems.append(f"{name} is missing")
+        elif sha256(data) != entry["sha256"]:
+            problems.append(f"{name} has SHA-256 {sha256(data)}, expected {entry['sha256']}")
+    if problems:
+        raise VerifyError(f"book {sha} in {store.uri} is damaged: {'; '.join(problems)}. Delete {prefix} and run again")
+
+
+def _files(book: Book) -> Iterator[tuple[str, bytes]]:
+    """Yield the book's files one at a time: a book may be most of a worker's memory."""
+    for name, array in book.arrays().items():
+        buffer = io.BytesIO()
+        np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+        yield f"{name}.npy", buffer.getvalue()
+    for name, labels in book.labels.items():
+        yield f"label-{name}.arrow", _label_file(name, labels)
+
+
+def _label_file(name: str, labels: pa.StringArray) -> bytes:
+    """Encode labels as an Arrow file whose bytes depend on the labels alone, not on how the array was made."""
+    if labels.null_count:
+        raise StoreError(f"book: {labels.null_count} labels of {name} are null")
+    _, offsets_buffer, data = labels.cast(pa.string()).buffers()
+    offsets = np.zeros(1, np.int32)
+    if offsets_buffer is not None and len(labels):
+        offsets = np.frombuffer(offsets_buffer, np.int32)[labels.offset : labels.offset + len(labels) + 1]
+    text = b"" if data is None else data.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
+    canonical = pa.StringArray.from_buffers(len(labels), pa.py_buffer(offsets - offsets[0]), pa.py_buffer(text))
+    sink = pa.BufferOutputStream()
+    table = pa.record_batch({name: canonical})
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_batch(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _array(store: Store, key: str, spec: list[Any]) -> np.ndarray[Any, Any]:
+    """Open one array, read-only, and check its dtype and shape."""
+    path = store.local_path(key)
+    try:
+        if path is None:
+            array = np.load(io.BytesIO(store.read(key)), allow_pickle=False)
+            array.flags.writeable = False
+        else:
+            array = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{store.uri}/{key} cannot be read: {error}") from error
+    if [str(array.dtype), list(array.shape)] != spec:
+        raise StoreError(f"{store.uri}/{key} holds {array.dtype} {list(array.shape)}, book.json says {spec}")
+    return array
+
+
+def _labels(store: Store, key: str, length: int) -> pa.StringArray:
+    """Open one label array."""
+    path: Path | None = store.local_path(key)
+    try:
+        source = pa.BufferReader(store.read(key)) if path is None else pa.memory_map(str(path))
+        with source:
+            table = pa.ipc.open_file(source).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(f"{store.uri}/{key} cannot be read: {error}") from error
+    chunks = table.column(0).chunks
+    labels = chunks[0] if chunks else pa.array([], pa.string())
+    if len(labels) != length:
+        raise StoreError(f"{store.uri}/{key} holds {len(labels)} labels, book.json says {length}")
+    return labels

@@ -1,0 +1,83 @@
+"""Where things lie in a store."""
+
+import re
+from datetime import UTC, datetime
+
+from riskpipe.errors import StoreError
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_AS_OF = "%Y-%m-%dT%H%M%SZ"
+
+
+def run_prefix(run_id: str) -> str:
+    """Folder of a run; StoreError when run_id is no plain name."""
+    if not _NAME.fullmatch(run_id):
+        raise StoreError(f"run id {run_id!r} is not made of letters, digits, dots, underscores and hyphens")
+    return f"runs/{run_id}"
+
+
+def cube_prefix(run_id: str) -> str:
+    """Folder of a run's cube."""
+    return f"{run_prefix(run_id)}/cube.zarr"
+
+
+def plan_key(run_id: str) -> str:
+    """Key of a run's plan, which is created first and exclusively."""
+    return f"{run_prefix(run_id)}/plan.json"
+
+
+def manifest_key(run_id: str) -> str:
+    """Key of a run's manifest, without which the run does not exist for readers."""
+    return f"{run_prefix(run_id)}/manifest.json"
+
+
+def part_key(run_id: str, block: int) -> str:
+    """Key of a block's sparse account part."""
+    return f"{run_prefix(run_id)}/parts/block-{block:05d}.parquet"
+
+
+def mark_key(run_id: str, block: int) -> str:
+    """Key of a block's done-mark."""
+    return f"{run_prefix(run_id)}/marks/block-{block:05d}.json"
+
+
+def book_prefix(sha: str) -> str:
+    """Folder of an assembled book; StoreError when sha is not the hash of one."""
+    if not re.fullmatch(r"[0-9a-f]{64}", sha):
+        raise StoreError(f"book {sha!r} is not named by a SHA-256 (64 hexadecimal digits)")
+    return f"books/{sha}"
+
+
+def pointer_prefix(book: str) -> str:
+    """Folder of a book's published nights; StoreError when the name could be mistaken for a path or a pointer."""
+    if not book:
+        return "published"
+    if not _NAME.fullmatch(book) or book.endswith(".json"):
+        raise StoreError(
+            f"book name {book!r} must be made of letters, digits, dots, underscores and hyphens, must not start with a "
+            "dot and must not end in .json"
+        )
+    return f"published/{book}"
+
+
+def pointer_key(book: str, as_of: datetime) -> str:
+    """Key of the pointer to a published night."""
+    return f"{pointer_prefix(book)}/{format_as_of(as_of)}.json"
+
+
+def format_as_of(as_of: datetime) -> str:
+    """Write an instant as in names: 2024-08-05T000000Z; ValueError without a zone or with fractions of a second."""
+    if as_of.tzinfo is None:
+        raise ValueError(f"as_of {as_of} has no time zone")
+    if as_of.microsecond:
+        raise ValueError(f"as_of {as_of} is not a whole second")
+    return as_of.astimezone(UTC).strftime(_AS_OF)
+
+
+def parse_as_of(text: str) -> datetime:
+    """Read what `format_as_of` writes, or ISO-8601 (UTC where it names no zone); ValueError otherwise."""
+    try:
+        return datetime.strptime(text, _AS_OF).replace(tzinfo=UTC)
+    except ValueError:
+        parsed = datetime.fromisoformat(text)
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

@@ -1,0 +1,209 @@
+"""Manifest: every object of a complete run with size and hash. Written last; it holds no times or hosts."""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from riskpipe.cube.blocks import open_arrays, read_block
+from riskpipe.cube.catalogue import published
+from riskpipe.cube.digest import canonical_json, digest_arrays, sha256
+from riskpipe.cube.layout import cube_prefix, format_as_of, manifest_key, mark_key, part_key, plan_key, run_prefix
+from riskpipe.cube.marks import Mark, read_marks
+from riskpipe.cube.parts import part_digest
+from riskpipe.cube.protocol import Store
+from riskpipe.cube.template import read_template_digest
+from riskpipe.domain.schema import CUBE_FORMAT_VERSION
+from riskpipe.errors import StoreError, VerifyError
+
+
+def write_manifest(
+    store: Store, run_id: str, *, as_of: datetime, bounds: Sequence[tuple[int, int]], about: Mapping[str, Any]
+) -> str:
+    """Reconcile a finished run with its marks, write its manifest, and return the manifest's SHA-256.
+
+    Writing the same manifest again changes nothing.
+
+    Parameters
+    ----------
+    bounds: (start, stop) of every block, as planned.
+    about: more to be kept, plain JSON values without times or hosts: input hashes, hash of the findings, versions.
+
+    Raises
+    ------
+    StoreError: listing every block without mark or part, mark of other bounds or fingerprint, and object of the cube
+    that is missing or does not belong; and when the run already has another manifest.
+    """
+    marks = read_marks(store, run_id)
+    prefix, cube = run_prefix(run_id), cube_prefix(run_id)
+    plan = store.get(plan_key(run_id))
+    problems = [] if plan is not None else ["plan.json is missing"]
+    problems += _mark_problems(marks, bounds)
+    wanted = {part_key(run_id, block) for block in range(len(bounds))} | _cube_keys(store, cube)
+    held = set(store.list(cube)) | set(store.list(f"{prefix}/parts"))
+    problems += [f"{key} is missing" for key in sorted(wanted - held)]
+    problems += [f"{key} does not belong" for key in sorted(held - wanted)]
+    if problems or plan is None:
+        raise StoreError(f"run {run_id} is not complete: {_listed(problems)}")
+    content = canonical_json(
+        {
+            "format": "riskpipe-manifest",
+            "version": CUBE_FORMAT_VERSION,
+            "run_id": run_id,
+            "as_of": format_as_of(as_of),
+            "about": dict(about),
+            "plan_sha256": sha256(plan),
+            "template_sha256": read_template_digest(store, cube),
+            "fingerprint": marks[0].fingerprint,
+            "n_blocks": len(bounds),
+            "blocks": [asdict(marks[block]) for block in range(len(bounds))],
+            "objects": {key.removeprefix(f"{prefix}/"): _entry(store.read(key)) for key in sorted(held)},
+        }
+    )
+    key = manifest_key(run_id)
+    if not store.create(key, content) and store.read(key) != content:
+        raise StoreError(
+            f"{store.uri}/{key} is there and differs from what was to be written: the run was completed before, with "
+            "other content. A complete run never changes; verify it, or delete it and compute it again"
+        )
+    return sha256(content)
+
+
+def read_manifest(store: Store, run_id: str, manifest_sha256: str | None = None) -> dict[str, Any]:
+    """Read a run's manifest.
+
+    Raises StoreError when there is none, and VerifyError when its hash is not the one given (a pointer's).
+    """
+    key = manifest_key(run_id)
+    data = store.get(key)
+    if data is None:
+        raise StoreError(
+            f"run {run_id} does not exist in {store.uri}: it has no manifest (unfinished, or another store)"
+        )
+    if manifest_sha256 is not None and sha256(data) != manifest_sha256:
+        raise VerifyError(f"{store.uri}/{key} has SHA-256 {sha256(data)}, but the pointer says {manifest_sha256}")
+    try:
+        manifest: dict[str, Any] = json.loads(data)
+    except ValueError as error:
+        raise VerifyError(f"{store.uri}/{key} is torn: {error}") from error
+    return manifest
+
+
+def verify(store: Store, run_id: str) -> tuple[str, ...]:
+    """Compare a complete run with its manifest, and list every difference; empty = all is as promised.
+
+    Checked: pointers' hash of the manifest; the plan; every object present, none besides, sizes and hashes equal; the
+    template; each block's decoded arrays and account part against its mark; marks against the manifest. StoreError when
+    the run has no manifest.
+    """
+    manifest = read_manifest(store, run_id)
+    prefix, cube = run_prefix(run_id), cube_prefix(run_id)
+    of_manifest = sha256(store.read(manifest_key(run_id)))
+    problems = [
+        f"published as {night.pointer.as_of} of book {night.book!r} with another manifest"
+        for night in published(store)
+        if night.pointer.run_id == run_id and night.pointer.manifest_sha256 != of_manifest
+    ]
+    plan = store.get(plan_key(run_id))
+    if plan is None:
+        problems.append("plan.json is missing")
+    elif sha256(plan) != manifest["plan_sha256"]:
+        problems.append(f"plan.json has SHA-256 {sha256(plan)}, expected {manifest['plan_sha256']}")
+    problems += _object_problems(store, prefix, manifest["objects"])
+    try:
+        template = read_template_digest(store, cube)
+        if template != manifest["template_sha256"]:
+            problems.append(f"the cube's template has SHA-256 {template}, expected {manifest['template_sha256']}")
+    except Exception as error:  # noqa: BLE001 - damaged metadata fails in as many ways as there are codecs
+        problems.append(f"the cube's template cannot be read: {type(error).__name__}: {error}")
+    for entry in manifest["blocks"]:
+        problems += _block_problems(store, run_id, Mark(**entry))
+    return tuple(problems)
+
+
+def require_verified(store: Store, run_id: str) -> None:
+    """Raise VerifyError listing every difference that `verify` finds."""
+    problems = verify(store, run_id)
+    if problems:
+        raise VerifyError(f"run {run_id} in {store.uri} is damaged: {_listed(problems)}")
+
+
+def _mark_problems(marks: Mapping[int, Mark], bounds: Sequence[tuple[int, int]]) -> list[str]:
+    """Reconcile N of N blocks."""
+    problems = [f"block {block} has no done-mark" for block in range(len(bounds)) if block not in marks]
+    problems += [
+        f"a mark speaks of block {block}, but there are {len(bounds)}" for block in marks if block >= len(bounds)
+    ]
+    problems += [
+        f"block {block} was done as {mark.start}:{mark.stop}, planned as {bounds[block][0]}:{bounds[block][1]}"
+        for block, mark in marks.items()
+        if block < len(bounds) and (mark.start, mark.stop) != tuple(bounds[block])
+    ]
+    fingerprints = sorted({mark.fingerprint for mark in marks.values()})
+    if len(fingerprints) > 1:
+        problems.append(f"blocks were computed under different numerics fingerprints: {', '.join(fingerprints)}")
+    return problems
+
+
+def _cube_keys(store: Store, cube: str) -> set[str]:
+    """List the keys that a cube with every chunk written has."""
+    root = open_arrays(store, cube)
+    keys = {f"{cube}/zarr.json"}
+    for group_name, group in root.groups():
+        keys.add(f"{cube}/{group_name}/zarr.json")
+        for name, array in group.arrays():
+            path = f"{cube}/{group_name}/{name}"
+            keys.add(f"{path}/zarr.json")
+            counts = [-(-size // chunk) for size, chunk in zip(array.shape, array.chunks, strict=True)]
+            keys.update(
+                "/".join((path, "c", *map(str, at))) for at in itertools.product(*(range(count) for count in counts))
+            )
+    return keys
+
+
+def _object_problems(store: Store, prefix: str, objects: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Compare every object of the cube and the parts with the manifest."""
+    held = {key.removeprefix(f"{prefix}/") for name in ("cube.zarr", "parts") for key in store.list(f"{prefix}/{name}")}
+    problems = [f"{key} is not in the manifest" for key in sorted(held - objects.keys())]
+    for key, entry in objects.items():
+        data = store.get(f"{prefix}/{key}")
+        if data is None:
+            problems.append(f"{key} is missing")
+        elif _entry(data) != entry:
+            problems.append(
+                f"{key} has {len(data)} bytes, SHA-256 {sha256(data)}; expected {entry['size']}, {entry['sha256']}"
+            )
+    return problems
+
+
+def _block_problems(store: Store, run_id: str, mark: Mark) -> list[str]:
+    """Compare one block's decoded arrays, part and mark with the manifest."""
+    problems = []
+    key = mark_key(run_id, mark.block)
+    data = store.get(key)
+    if data != canonical_json(asdict(mark)):
+        problems.append(f"{key.removeprefix(run_prefix(run_id) + '/')} {'is missing' if data is None else 'differs'}")
+    try:
+        found = digest_arrays(read_block(store, cube_prefix(run_id), mark.start, mark.stop))
+        if found != mark.sha256:
+            problems.append(f"block {mark.block}: decoded arrays have SHA-256 {found}, its mark says {mark.sha256}")
+    except Exception as error:  # noqa: BLE001 - as above
+        problems.append(f"block {mark.block} cannot be read: {type(error).__name__}: {error}")
+    try:
+        found = part_digest(store, part_key(run_id, mark.block))
+        if found != mark.part_sha256:
+            problems.append(f"block {mark.block}: its part has SHA-256 {found}, its mark says {mark.part_sha256}")
+    except StoreError as error:
+        problems.append(f"block {mark.block}: {error}")
+    return problems
+
+
+def _entry(data: bytes) -> dict[str, Any]:
+    return {"size": len(data), "sha256": sha256(data)}
+
+
+def _listed(problems: Sequence[str]) -> str:
+    count = len(problems)
+    return f"{count} difference{'s' if count != 1 else ''}" + "".join(f"\n  - {problem}" for problem in problems)

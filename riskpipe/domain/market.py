@@ -1,0 +1,35 @@
+"""Market: what the book's prices can do. Made by `calibrate` from a book and its price history; small, plain arrays."""
+
+from dataclasses import dataclass
+
+from riskpipe.domain.book import FloatArray
+
+HORIZONS_HOURS = (1.0, 8.0, 24.0, 168.0)
+HORIZON_LABELS = ("1h", "8h", "1d", "7d")
+
+
+@dataclass(frozen=True)
+class Market:
+    """Snapshot prices, responses and basis statistics (i instruments, c assets, v venues).
+
+    Depth is the USD of net flow per unit of relative price move (a 1% move takes depth / 100).
+    """
+
+    index_price: FloatArray  # [c] USD, S_c0
+    index_beta: FloatArray  # [c] move per unit of index shock
+    index_depth: FloatArray  # [c] USD; NaN = unknown, the contagion channel of that asset is off
+    venue_price_ratio: FloatArray  # [v, c] a venue's own price over the index; exactly 1 where it has none
+    mark_price: FloatArray  # [i] quote units, m_i0
+    basis: FloatArray  # [i] m_i0 S_q0 / S_u0 - 1
+    depth_bid: FloatArray  # [i] USD, for sales; NaN only where nothing is held
+    depth_ask: FloatArray  # [i] USD, for purchases
+    basis_vol_1h: FloatArray  # [i] EWMA standard deviation of hourly basis changes; NaN = not measured
+    basis_realised_vol_1h: FloatArray  # [i] plain standard deviation over the look-back; NaN = not measured
+    basis_innovation_max: FloatArray  # [i] largest |change| / sigma seen in the look-back; NaN = not measured
+    basis_observations: FloatArray  # [i] hourly changes used
+    basis_mean: FloatArray  # [i] mean basis over the look-back; NaN = not measured
+    basis_last: FloatArray  # [i] last basis of the history; NaN = none
+    ewma_decay: float  # weight kept per hour
+
+
+__all__ = ["HORIZONS_HOURS", "HORIZON_LABELS", "Market"]

@@ -1,0 +1,52 @@
+"""Rules: how each venue liquidates and who pays, as plain values.
+
+Parameters come from configs/venues and the run's file.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ImpactLaw = Literal["exponential", "linear"]
+Stage = Literal["fee_offset", "fund", "adl", "residual"]
+CloseOutAlpha = float | Literal["vwap"]
+
+
+@dataclass(frozen=True)
+class VenueRules:
+    """One venue's margin, liquidation, impact and loss rules (design defaults)."""
+
+    venue: str
+    margin_model: Literal["tiered"] = "tiered"
+    policy: Literal["full"] = "full"
+    fee_rate: float = 0.0
+    close_out_alpha: CloseOutAlpha = 1.0
+    gap_share: float = 1.0
+    max_rounds: int = 100
+    law: ImpactLaw = "exponential"
+    price_floor: float = 0.0
+    price_cap: float = 3.0
+    kappa: float = 0.0
+    mark_response: float = 1.0
+    mark_band: float | None = None
+    depth_coefficient: float = 0.4
+    arbitrage_capacity_usd: float | None = None
+    waterfall: tuple[str, ...] = ("fee_offset", "fund", "adl")
+    adl_policy: Literal["pro_rata"] = "pro_rata"
+    fund_haircut: float = 0.0
+
+
+@dataclass(frozen=True)
+class IndexImpact:
+    """How net spot flow moves an index."""
+
+    law: ImpactLaw = "exponential"
+    price_floor: float = 0.0
+    price_cap: float = 3.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of every venue, in the order of the book's venue labels, and of the indices."""
+
+    venues: tuple[VenueRules, ...]
+    index_impact: IndexImpact = IndexImpact()

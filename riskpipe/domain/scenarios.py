@@ -1,0 +1,80 @@
+"""ScenarioSet: labelled joint shocks on one flat dimension, cut into blocks.
+
+The axes are coordinates of the flat `scenario` dimension, so that a new axis never changes the rank of a cube. A block
+is a slab of consecutive scenarios; nothing travels between blocks.
+"""
+
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
+from typing import Self
+
+import numpy as np
+
+from riskpipe.domain.book import FloatArray, IntArray
+from riskpipe.domain.rules import ImpactLaw
+
+AXES = ("index_shock", "basis_shock", "vol_shock", "depth_factor")
+NEUTRAL = {"index_shock": 0.0, "basis_shock": 0.0, "vol_shock": 0.0, "depth_factor": 1.0}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One reading of an uncertain rule: each value given overrides that key on all venues at once; None leaves it."""
+
+    gap_share: float | None = None
+    law: ImpactLaw | None = None
+    kappa: float | None = None
+    adl_policy: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Name of the variant: its overrides, or "as configured" when it has none."""
+        given = [
+            f"{spec.name}={value:g}" if isinstance(value, float) else f"{spec.name}={value}"
+            for spec in dataclass_fields(self)
+            if (value := getattr(self, spec.name)) is not None
+        ]
+        return ", ".join(given) or "as configured"
+
+
+@dataclass(frozen=True)
+class ScenarioSet:
+    """Scenarios as arrays over the flat dimension (n scenarios).
+
+    `variants[0]` is the central variant, which `/accounts` counts and maxima use.
+    """
+
+    index_shock: FloatArray  # [n] fraction of the index, times each asset's beta
+    basis_shock: FloatArray  # [n] added to every perpetual's and future's basis
+    vol_shock: FloatArray  # [n] relative change of implied volatility
+    depth_factor: FloatArray  # [n] multiplies every depth
+    haircut_shock: FloatArray  # [n] added to every collateral haircut
+    probability: FloatArray  # [n] NaN for sets that have none
+    variant: IntArray  # [n] index into variants
+    set_index: IntArray  # [n] index into sets
+    name: np.ndarray  # [n] str, a preset's own name; empty for cells of the grid
+    variants: tuple[Variant, ...]
+    sets: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Count scenarios."""
+        return len(self.index_shock)
+
+    def slab(self, start: int, stop: int) -> Self:
+        """Return scenarios start to stop (exclusive) as a set of their own, with the same variants and sets."""
+        arrays = {
+            spec.name: value[start:stop]
+            for spec in dataclass_fields(self)
+            if isinstance(value := getattr(self, spec.name), np.ndarray)
+        }
+        return type(self)(**arrays, variants=self.variants, sets=self.sets)
+
+
+def block_bounds(n_scenarios: int, block_size: int) -> tuple[tuple[int, int], ...]:
+    """Cut n_scenarios into consecutive (start, stop) blocks of block_size; the last may be shorter.
+
+    Raises ValueError when block_size is below 1.
+    """
+    if block_size < 1:
+        raise ValueError(f"block_size must be at least 1, got {block_size}")
+    return tuple((start, min(start + block_size, n_scenarios)) for start in range(0, n_scenarios, block_size))

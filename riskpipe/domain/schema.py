@@ -1,0 +1,198 @@
+"""The cube's schema: every dimension and variable, with dims, dtype, unit, sign and long name.
+
+Everything stored is float64 except labels (variable-length strings) and the indices named here. The template is made
+from this table, `verify` checks against it, and the report takes units and names from it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+CUBE_FORMAT_VERSION = 1
+N_RANKS = 10
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A dimension of the cube and what labels it."""
+
+    name: str
+    long_name: str
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of the cube. `per_block` variables are written by blocks, the others once by the night."""
+
+    group: str
+    name: str
+    dims: tuple[str, ...]
+    units: str
+    long_name: str
+    sign: Literal["signed", "non-negative", "label"] = "non-negative"
+    dtype: Literal["float64", "string", "int64"] = "float64"
+    per_block: bool = False
+
+    @property
+    def key(self) -> str:
+        """Group and name, as in `exposure/liquidated_positions`."""
+        return f"{self.group}/{self.name}"
+
+
+DIMENSIONS: dict[str, Dimension] = {
+    dimension.name: dimension
+    for dimension in (
+        Dimension("scenario", "labelled joint shock; its axes are coordinates"),
+        Dimension("venue", "venue"),
+        Dimension("underlying", "asset whose index an instrument follows"),
+        Dimension("fund", "insurance fund, or the venue where it lists none"),
+        Dimension("instrument", "perpetual or future"),
+        Dimension("rank", "position in a list of the ten largest, 1 = largest"),
+        Dimension("horizon", "time over which a basis change is measured"),
+        Dimension("estimator", "how basis volatility is estimated"),
+        Dimension("account", "account of the book"),
+        Dimension("set", "scenario set: grid, historical, simulated"),
+    )
+}
+
+
+def _block(
+    group: str, dims: tuple[str, ...], name: str, units: str, long_name: str, sign: str = "non-negative"
+) -> Variable:
+    return Variable(group, name, ("scenario", *dims), units, long_name, sign, per_block=True)  # type: ignore[arg-type]
+
+
+def _once(group: str, dims: tuple[str, ...], name: str, units: str, long_name: str, sign: str = "non-negative",
+          dtype: str = "float64") -> Variable:  # fmt: skip
+    return Variable(group, name, dims, units, long_name, sign, dtype)  # type: ignore[arg-type]
+
+
+_EXPOSURE = ("venue", "underlying")
+VARIABLES: dict[str, Variable] = {
+    variable.key: variable
+    for variable in (
+        _block(
+            "exposure",
+            _EXPOSURE,
+            "liquidated_notional_long",
+            "USD",
+            "long notional closed by force, at the shocked mark",
+        ),
+        _block(
+            "exposure",
+            _EXPOSURE,
+            "liquidated_notional_short",
+            "USD",
+            "short notional closed by force, at the shocked mark",
+        ),
+        _block("exposure", _EXPOSURE, "liquidated_positions", "1", "positions closed by force, weighted"),
+        _block("funds", ("fund",), "shortfall", "USD", "losses of closed pools beyond their own collateral"),
+        _block("funds", ("fund",), "fee_offset", "USD", "shortfall paid from liquidation fees collected"),
+        _block("funds", ("fund",), "fund_used", "USD", "shortfall paid by the insurance fund"),
+        _block("funds", ("fund",), "backstop_loss", "USD", "shortfall taken by a backstop"),
+        _block("funds", ("fund",), "adl_loss", "USD", "profit taken from winners by auto-deleveraging"),
+        _block("funds", ("fund",), "adl_notional", "USD", "notional removed by auto-deleveraging, at the final mark"),
+        _block("funds", ("fund",), "socialised_loss", "USD", "shortfall spread over the venue's accounts"),
+        _block("funds", ("fund",), "residual", "USD", "shortfall nobody has paid"),
+        _block(
+            "funds", ("fund",), "fund_balance", "USD", "insurance fund before use, at final prices, after its haircut"
+        ),
+        _block("instruments", ("instrument",), "forced_flow", "USD", "net forced flow at the shocked mark", "signed"),
+        _block("instruments", ("instrument",), "impact", "1", "fill price over shocked mark, minus 1", "signed"),
+        _block("instruments", ("instrument",), "mark_price", "quote units", "final mark"),
+        _block(
+            "instruments",
+            ("instrument",),
+            "dislocation",
+            "1",
+            "mark's response to the instrument's own impact",
+            "signed",
+        ),
+        _block("instruments", ("instrument",), "basis", "1", "final mark over final index, minus 1", "signed"),
+        _block(
+            "instruments",
+            ("instrument", "horizon"),
+            "basis_vol",
+            "1",
+            "conditional standard deviation of basis changes after the scenario",
+        ),
+        _block(
+            "instruments",
+            ("instrument",),
+            "basis_vol_is_extrapolated",
+            "1",
+            "1 where the basis move is beyond any innovation of the sample",
+        ),
+        _block("system", (), "liquidated_accounts", "1", "accounts with a closed pool, weighted"),
+        _block(
+            "system", (), "margin_call_accounts", "1", "accounts above maintenance and below initial margin, weighted"
+        ),
+        _block("system", (), "liquidated_notional", "USD", "notional closed by force, at the shocked mark"),
+        _block("system", (), "first_round_notional", "USD", "notional closed by force in the first round"),
+        _block("system", (), "rounds", "1", "rounds in which some pool was closed"),
+        _block(
+            "system", (), "underwater_debt", "USD", "debt of lending pools beyond their collateral, at final prices"
+        ),
+        _block("system", (), "broken_hedge_notional", "USD", "growth of entities' absolute delta by the closings"),
+        _block("system", (), "price_limits_hit", "1", "impact laws stopped at their floor or cap"),
+        _block("system", (), "max_rounds_hit", "1", "1 where the cascade was cut off at max_rounds"),
+        _block("entities", ("fund", "rank"), "entity_shortfall", "USD", "shortfall of the entity of this rank"),
+        _block("entities", ("fund", "rank"), "entity_uncovered_loss", "USD", "its part of the fund's uncovered loss"),
+        _block("entities", ("fund", "rank"), "entity", "1", "index of the entity; -1 = none", "label"),
+        _once(
+            "basis",
+            ("instrument", "estimator", "horizon"),
+            "basis_vol",
+            "1",
+            "standard deviation of basis changes over the horizon",
+        ),
+        _once("basis", ("instrument",), "basis", "1", "basis at as_of from the quotes", "signed"),
+        _once("basis", ("instrument",), "mean_basis", "1", "mean basis over the look-back", "signed"),
+        _once("basis", ("instrument",), "last_history_basis", "1", "last basis of the price history", "signed"),
+        _once("basis", ("instrument",), "observations", "1", "hourly basis changes used"),
+        _once("basis", ("instrument",), "innovation_max", "1", "largest standardised innovation of the look-back"),
+        _once(
+            "accounts", ("account",), "margin_excess", "USD", "smallest margin excess of the account's pools", "signed"
+        ),
+        _once("accounts", ("account",), "equity", "USD", "haircut collateral plus unrealised PnL, all pools", "signed"),
+        _once("accounts", ("account",), "maintenance_margin", "USD", "maintenance margin, all pools"),
+        _once(
+            "accounts",
+            ("account",),
+            "distance_to_liquidation_down",
+            "1",
+            "smallest fall of the index axis that makes it liquidatable; NaN = none within the axis",
+        ),
+        _once(
+            "accounts",
+            ("account",),
+            "distance_to_liquidation_up",
+            "1",
+            "smallest rise of the index axis that makes it liquidatable; NaN = none within the axis",
+        ),
+        _once(
+            "accounts",
+            ("account", "set"),
+            "liquidated_scenarios",
+            "1",
+            "scenarios of the central variant that close one of its pools",
+        ),
+        _once(
+            "accounts",
+            ("account", "set"),
+            "shortfall_max",
+            "USD",
+            "largest shortfall over the scenarios of the central variant, weighted",
+        ),
+        _once("accounts", ("account",), "weight", "1", "identical accounts this row stands for"),
+        _once("accounts", ("account",), "entity", "1", "beneficial owner", "label", "string"),
+        _once("accounts", ("account",), "venue", "1", "venue", "label", "string"),
+        _once("accounts", ("account",), "segment", "1", "segment", "label", "string"),
+    )
+}
+
+GROUPS: tuple[str, ...] = tuple(dict.fromkeys(variable.group for variable in VARIABLES.values()))
+
+
+def block_variables() -> tuple[Variable, ...]:
+    """Return the variables that blocks write, in order."""
+    return tuple(variable for variable in VARIABLES.values() if variable.per_block)

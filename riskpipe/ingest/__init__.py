@@ -1,0 +1,1 @@
+"""Ingest: snapshots read, validated, quarantined, joined and turned into one book."""

@@ -1,0 +1,139 @@
+"""Assemble: snapshots in, one book out: validated, quarantined, joined, as arrays in canonical order."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from riskpipe.domain.book import Book
+from riskpipe.domain.findings import Findings
+from riskpipe.domain.snapshot import Snapshot
+from riskpipe.errors import InputRefused
+from riskpipe.ingest.columns import booleans, floats, nulls, one_piece, rows_of, starts, unique_names
+from riskpipe.ingest.join import join, join_problems
+from riskpipe.ingest.part import Part
+from riskpipe.ingest.pools import build_pools
+from riskpipe.ingest.reference_arrays import (
+    Labels,
+    asset_arrays,
+    collateral_arrays,
+    fund_arrays,
+    instrument_arrays,
+    order_labels,
+    tier_arrays,
+)
+from riskpipe.ingest.validate import validate
+
+
+def _entities(accounts: pa.Table) -> tuple[dict[str, np.ndarray], pa.Array]:
+    """Return the entity arrays and labels, entities in order of their first account.
+
+    An account without entity_id is an entity of its own even if its account_id reads like somebody's entity_id.
+    """
+    n_accounts = accounts.num_rows
+    rows = np.arange(n_accounts)
+    has_entity = ~nulls(accounts, "entity_id")
+    first_row = rows.copy()  # of each account's entity
+    known = np.flatnonzero(has_entity)
+    codes = one_piece(accounts.column("entity_id")).dictionary_encode().indices.drop_null().to_numpy()
+    first_of_code = np.full(int(codes.max(initial=-1)) + 1, n_accounts)
+    first_of_code[codes[::-1]] = known[::-1]
+    first_row[known] = first_of_code[codes]
+    is_first = first_row == rows
+    entity = (np.cumsum(is_first) - 1)[first_row].astype(np.int32)
+    names = pa.compute.coalesce(accounts.column("entity_id"), accounts.column("account_id"))
+    arrays = {
+        "account_entity": entity,
+        "account_has_entity": has_entity,
+        "entity_account_start": starts(np.bincount(entity, minlength=int(is_first.sum()))),
+        "entity_account": np.argsort(entity, kind="stable").astype(np.int32),
+    }
+    return arrays, one_piece(names.filter(pa.array(is_first)))
+
+
+def _account_arrays(part: Part, labels: Labels) -> tuple[dict[str, np.ndarray], dict[str, pa.Array]]:
+    accounts = part.tables["accounts"]
+    weight = floats(accounts, "weight")
+    segment = unique_names(accounts.column("segment"))
+    entities, entity_names = _entities(accounts)
+    arrays = {
+        "account_venue": rows_of(accounts.column("venue"), labels.venue),
+        "account_segment": rows_of(accounts.column("segment"), segment),
+        "account_weight": np.where(np.isnan(weight), 1.0, weight),
+        "account_is_exempt": booleans(accounts, "liquidation_exempt"),
+        "account_reported_equity": floats(accounts, "reported_equity"),
+        "account_reported_maintenance_margin": floats(accounts, "reported_maintenance_margin"),
+        **entities,
+    }
+    return arrays, {"account": one_piece(accounts.column("account_id")), "entity": entity_names, "segment": segment}
+
+
+def _build_book(part: Part, findings: Findings) -> Book:
+    labels = order_labels(part)
+    accounts, account_labels = _account_arrays(part, labels)
+    instruments = instrument_arrays(part, labels)
+    pools = build_pools(
+        part,
+        balance_asset=rows_of(part.assets, labels.asset)[part.balance_asset],
+        settlement=instruments["instrument_settlement"],
+        n_assets=len(labels.asset),
+    )
+    arrays = {
+        **accounts,
+        **vars(pools),
+        **instruments,
+        **tier_arrays(part, findings),
+        **asset_arrays(part, labels, findings),
+        **collateral_arrays(part, labels, findings),
+        **fund_arrays(part, labels),
+    }
+    return Book(
+        as_of=part.as_of,
+        numeraire=part.numeraire,
+        labels={
+            "venue": labels.venue,
+            "asset": labels.asset,
+            "instrument": one_piece(part.tables["instruments"].column("instrument_id")),
+            "fund": labels.fund,
+            **account_labels,
+        },
+        **{name: np.ascontiguousarray(array) for name, array in arrays.items()},
+    )
+
+
+def assemble(snapshots: Sequence[Snapshot], *, max_quarantined_share: float = 0.01) -> tuple[Book, Findings]:
+    """Assemble one book from the snapshots of one instant, usually one for each venue.
+
+    Parameters
+    ----------
+    snapshots: as read, at least one; their order is the order of the book. Each must hold every price it needs itself.
+    max_quarantined_share: largest share of a snapshot's gross notional that may be quarantined, in [0, 1].
+
+    Returns
+    -------
+    book: arrays in canonical order; every float is finite except where `Book` says that NaN means "none".
+    findings: those of reading, then of each snapshot's validation, then of joining.
+
+    Raises
+    ------
+    InputRefused: with every problem of every snapshot.
+    ValueError: no snapshot, or a share outside [0, 1].
+    """
+    if not snapshots:
+        raise ValueError("assemble needs at least one snapshot, got none")
+    if not 0.0 <= max_quarantined_share <= 1.0:
+        raise ValueError(f"max_quarantined_share must be from 0 to 1, got {max_quarantined_share!r}")
+    findings = Findings()
+    problems = list(join_problems(snapshots))
+    parts: list[Part] = []
+    for snapshot in snapshots:
+        validation = validate(snapshot, max_quarantined_share=max_quarantined_share)
+        where = f"{snapshot.uri}: " if len(snapshots) > 1 else ""
+        problems += [where + problem for problem in validation.problems]
+        findings.extend(validation.findings)
+        if validation.part is not None:
+            parts.append(validation.part)
+    if problems:
+        names = ", ".join(snapshot.uri for snapshot in snapshots)
+        raise InputRefused(f"snapshot {names}", problems)
+    return _build_book(join(parts, findings), findings), findings

@@ -1,0 +1,154 @@
+"""Columns: Arrow columns as numpy arrays, how rows find what they name, and how rows are named to people."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
+
+N_LISTED = 20
+_GROUPED_SHARE = 0.8
+
+
+def floats(table: pa.Table, name: str) -> FloatArray:
+    """Return a number column as float64; null becomes NaN."""
+    return table.column(name).to_numpy()
+
+
+def nulls(table: pa.Table, name: str) -> BoolArray:
+    """Return where a column is null (NaN is not)."""
+    column = table.column(name)
+    if column.null_count == 0:
+        return np.zeros(len(column), dtype=bool)
+    return column.is_null().to_numpy()
+
+
+def booleans(table: pa.Table, name: str) -> BoolArray:
+    """Return a boolean column; null becomes false."""
+    return pc.fill_null(table.column(name), fill_value=False).to_numpy()
+
+
+def equals(table: pa.Table, name: str, text: str) -> BoolArray:
+    """Return where a string column has a value; null is never equal."""
+    return pc.fill_null(pc.equal(table.column(name), text), fill_value=False).to_numpy()
+
+
+def strings(table: pa.Table, name: str) -> pa.Array:
+    """Return a string column in one piece."""
+    return one_piece(table.column(name))
+
+
+def one_piece(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Return a column as one contiguous array."""
+    if isinstance(column, pa.Array):
+        return column
+    pieces = column.combine_chunks()
+    return pieces if isinstance(pieces, pa.Array) else pa.concat_arrays(pieces.chunks)
+
+
+def unique_names(*columns: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Return the distinct non-null strings of columns, in order of first appearance."""
+    pieces = [one_piece(column) for column in columns]
+    return pc.drop_null(pc.unique(pa.concat_arrays(pieces))) if pieces else pa.array([], pa.string())
+
+
+def _index_in(names: pa.Array, ids: pa.Array) -> IntArray:
+    found = pc.index_in(names, value_set=ids, skip_nulls=True)
+    return pc.fill_null(found, fill_value=-1).to_numpy()
+
+
+def rows_of(names: pa.ChunkedArray | pa.Array, ids: pa.ChunkedArray | pa.Array) -> IntArray:
+    """Return where names stand in a list of ids.
+
+    Parameters
+    ----------
+    names: [n] strings to look up.
+    ids: [m] strings; of equal ones the first counts.
+
+    Returns
+    -------
+    [n] int32 row of each name in `ids`; -1 where it is null or absent.
+    """
+    names, ids = one_piece(names), one_piece(ids)
+    if len(names) < 2 or len(ids) < 1_000:
+        return _index_in(names, ids)
+    # rows of one account mostly stand together: look each run of equal names up once
+    is_head = np.ones(len(names), dtype=bool)
+    is_head[1:] = pc.fill_null(pc.not_equal(names[1:], names[:-1]), fill_value=True).to_numpy(zero_copy_only=False)
+    if np.count_nonzero(is_head) > _GROUPED_SHARE * len(names):
+        return _row_of_each(names, ids)
+    heads = _row_of_each(names.filter(pa.array(is_head)), ids)
+    return heads[np.cumsum(is_head) - 1]
+
+
+def _row_of_each(names: pa.Array, ids: pa.Array) -> IntArray:
+    if len(names) == len(ids) and names.null_count == 0 and is_strictly_ascending(ids) and names.equals(ids):
+        return np.arange(len(ids), dtype=np.int32)
+    return _index_in(names, ids)
+
+
+def is_strictly_ascending(ids: pa.Array) -> bool:
+    """Return whether every string is greater than the one before (then there are no two equal ones)."""
+    return ids.null_count == 0 and bool(pc.all(pc.greater(ids[1:], ids[:-1]), min_count=0).as_py())
+
+
+def repeated_rows(table: pa.Table, key: Sequence[str], *, null_is_value: Sequence[str] = ()) -> IntArray:
+    """Return the rows whose key another, earlier row has already.
+
+    A row with a null in its key has no key and repeats nothing, unless the column is one of `null_is_value`.
+    """
+    if table.num_rows == 0:
+        return np.zeros(0, dtype=np.int32)
+    if len(key) == 1 and is_strictly_ascending(strings(table, key[0])):
+        return np.zeros(0, dtype=np.int32)
+    group = np.zeros(table.num_rows, dtype=np.int64)
+    has_key = np.ones(table.num_rows, dtype=bool)
+    for name in key:
+        codes = one_piece(table.column(name)).dictionary_encode(null_encoding="encode").indices.to_numpy()
+        pair = group * (int(codes.max()) + 1) + codes
+        group = np.unique(pair, return_inverse=True)[1] if len(key) > 1 else pair
+        if name not in null_is_value:
+            has_key &= ~nulls(table, name)
+    first = np.full(int(group.max()) + 1, table.num_rows, dtype=np.int64)
+    rows = np.arange(table.num_rows)
+    np.minimum.at(first, group[has_key], rows[has_key])
+    return np.flatnonzero(has_key & (first[group] != rows)).astype(np.int32)
+
+
+def starts(counts: IntArray | OffsetArray) -> OffsetArray:
+    """Return the running start of each group and the total at the end, [n + 1], from group sizes [n]."""
+    result = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=result[1:])
+    return result
+
+
+def _printable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_timestamp(column.type):
+        return column
+    return column.cast(pa.timestamp("us")).cast(pa.string())  # Python's datetime cannot hold every year Arrow can
+
+
+def name_rows(
+    table: pa.Table,
+    rows: IntArray | OffsetArray,
+    columns: Sequence[str],
+    *,
+    limit: int = N_LISTED,
+    row_numbers: bool = False,
+) -> list[str]:
+    """Return up to `limit` rows named by some of their columns, as `asset='BTC' venue=None`."""
+    shown = np.asarray(rows[:limit], dtype=np.int64)
+    chosen = table.select(list(columns)).take(pa.array(shown))
+    records = pa.table([_printable(column) for column in chosen.columns], names=chosen.column_names).to_pylist()
+    texts = [" ".join(f"{name}={value!r}" for name, value in record.items()) for record in records]
+    return [f"row {row}: {text}" for row, text in zip(shown, texts, strict=True)] if row_numbers else texts
+
+
+def enumerate_some(items: Sequence[str], n_items: int | None = None, *, limit: int = N_LISTED) -> str:
+    """Return `a; b; c (and 7 more)` for a message."""
+    total = len(items) if n_items is None else n_items
+    shown = items[:limit]
+    more = f" (and {total - len(shown)} more)" if total > len(shown) else ""
+    return "; ".join(shown) + more

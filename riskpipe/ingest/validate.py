@@ -1,0 +1,136 @@
+"""Validate: every rule applied to one snapshot: what refuses it, what leaves it, and the part that remains."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from riskpipe.domain.findings import Findings
+from riskpipe.domain.snapshot import Snapshot
+from riskpipe.domain.tables import DEPTH, INSTRUMENTS
+from riskpipe.ingest.account_rules import QUARANTINE_REASONS, Quarantine, keep, quarantine, quarantined_share
+from riskpipe.ingest.columns import floats
+from riskpipe.ingest.ladder_rules import (
+    collateral_problems,
+    enumeration_problems,
+    fund_problems,
+    repeated_key_problems,
+    tier_problems,
+)
+from riskpipe.ingest.links import Links, link
+from riskpipe.ingest.market_rules import (
+    Holdings,
+    Verdict,
+    check_instruments,
+    check_prices,
+    check_unused_references,
+)
+from riskpipe.ingest.part import Part
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What validation found. `part` is None exactly where there are problems."""
+
+    part: Part | None
+    problems: tuple[str, ...]
+    findings: Findings
+
+
+def _holdings(snapshot: Snapshot, links: Links, out: Quarantine) -> Holdings:
+    has_position = np.zeros(snapshot.tables["instruments"].num_rows, dtype=bool)
+    has_position[links.position_instrument[~out.has_position]] = True
+    stays = ~out.has_balance
+    quantity = floats(snapshot.tables["balances"], "quantity")
+    has_debt = np.zeros(links.n_assets, dtype=bool)
+    has_debt[links.balance_asset[stays & (quantity < 0)]] = True
+    has_balance = np.zeros((len(links.venues), links.n_assets), dtype=bool)
+    credit = stays & (quantity >= 0)
+    has_balance[links.account_venue[links.balance_account[credit]], links.balance_asset[credit]] = True
+    return Holdings(has_position, has_debt, has_balance)
+
+
+def _assemble_part(snapshot: Snapshot, links: Links, out: Quarantine, verdict: Verdict) -> Part:
+    balances, positions = snapshot.tables["balances"], snapshot.tables["positions"]
+    account_row = (np.cumsum(~out.has_account) - 1).astype(np.int32)
+    # a boolean selection copies every column: not worth it where nothing leaves, the normal night
+    balance = slice(None) if not out.has_balance.any() else ~out.has_balance
+    position = slice(None) if not out.has_position.any() else ~out.has_position
+    return Part(
+        uri=snapshot.uri,
+        as_of=snapshot.as_of,
+        numeraire=snapshot.numeraire,
+        tables={
+            **verdict.tables,
+            "accounts": keep(snapshot.tables["accounts"], out.has_account),
+            "insurance_funds": snapshot.tables["insurance_funds"],
+        },
+        assets=links.assets,
+        balance_account=account_row[links.balance_account[balance]],
+        balance_asset=links.balance_asset[balance],
+        balance_quantity=floats(balances, "quantity")[balance],
+        position_account=account_row[links.position_account[position]],
+        position_instrument=verdict.instrument_row[links.position_instrument[position]],
+        position_quantity=floats(positions, "quantity")[position],
+        position_entry_price=floats(positions, "entry_price")[position],
+        position_isolated_margin=floats(positions, "isolated_margin")[position],
+    )
+
+
+def validate(snapshot: Snapshot, *, max_quarantined_share: float = 0.01) -> Validation:
+    """Apply every rule to a snapshot.
+
+    Parameters
+    ----------
+    snapshot: as read.
+    max_quarantined_share: largest share of gross notional that may be quarantined, in [0, 1]; see
+        `riskpipe.ingest.account_rules.quarantined_share` for how it is measured.
+
+    Returns
+    -------
+    The rows that stay, or the problems, and in either case the findings. NaN in a nullable market column means "not
+    given".
+    """
+    findings = Findings(list(snapshot.findings))
+    problems = list(repeated_key_problems(snapshot))
+    for spec in (INSTRUMENTS, DEPTH):
+        problems += enumeration_problems(snapshot, spec)
+    problems += tier_problems(snapshot)
+    problems += collateral_problems(snapshot)
+    problems += fund_problems(snapshot)
+    n_accounts = snapshot.tables["accounts"].num_rows
+    if n_accounts == 0:
+        problems.append("accounts: the book is empty. A night without accounts is a failed export, not a safe book")
+        return Validation(None, tuple(problems), findings)
+    links = link(snapshot)
+    out = quarantine(snapshot, links, findings)
+    if out.has_account.all():
+        reasons = _quarantine_reasons(findings)
+        problems.append(
+            f"accounts: the book is empty, as all {n_accounts} accounts are quarantined. Reasons: {reasons}"
+        )
+        return Validation(None, tuple(problems), findings)
+    share, basis = quarantined_share(snapshot, links, out)
+    if share > max_quarantined_share:
+        problems.append(
+            f"{share:.2%} of the snapshot is quarantined ({basis}); expected at most {max_quarantined_share:.2%}."
+            " Repair the rows, or raise max_quarantined_share if the rest is worth a night. Reasons: "
+            + _quarantine_reasons(findings)
+        )
+    verdict = Verdict()
+    holdings = _holdings(snapshot, links, out)
+    index_price = check_prices(snapshot, links, holdings, verdict)
+    check_instruments(snapshot, links, holdings, index_price, verdict)
+    check_unused_references(snapshot, verdict)
+    problems += verdict.problems
+    findings.extend(verdict.findings)
+    if problems:
+        return Validation(None, tuple(problems), findings)
+    return Validation(_assemble_part(snapshot, links, out, verdict), (), findings)
+
+
+def _quarantine_reasons(findings: Findings) -> str:
+    return "; ".join(
+        f"{finding.where}: {finding.message} (such as {finding.examples[0]})"
+        for finding in findings
+        if finding.reason in QUARANTINE_REASONS and finding.where in ("accounts", "balances", "positions")
+    )

@@ -1,0 +1,1 @@
+"""The liquidation model: revalue, trigger, cascade, close-out, waterfall."""

@@ -1,0 +1,217 @@
+"""Lowering: a book, its market and rules as the bare arrays that compiled code walks.
+
+Each position becomes a size `a = quantity x multiplier` and an offset `b`, so that its PnL in its settlement asset is
+`a P - b` for a payoff price P: the mark m of a linear contract, -1/m of an inverse one. Its USD notional is |a| X with
+X = m S_q or S_q. The named tuples are plain enough for numba and small enough to read.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from riskpipe.domain.book import Book, BoolArray, FloatArray, IntArray, OffsetArray
+from riskpipe.domain.market import Market
+from riskpipe.domain.rules import Rules
+from riskpipe.domain.scenarios import Variant
+from riskpipe.pricing.impact import LARGEST_FALL, LAW_CODES
+
+STAGE_CODES = {"fee_offset": 0, "fund": 1, "adl": 2}
+VWAP = -1.0
+N_STAGES = 4
+
+
+class Pools(NamedTuple):
+    """The book: pools with their positions and slots, accounts, entities (letters as in domain.book)."""
+
+    account: IntArray  # [p]
+    venue: IntArray  # [p]
+    weight: FloatArray  # [p]
+    can_close: BoolArray  # [p] has positions or debt and is not exempt
+    position_start: OffsetArray  # [p + 1]
+    slot_start: OffsetArray  # [p + 1]
+    instrument: IntArray  # [q]
+    size: FloatArray  # [q] a
+    offset: FloatArray  # [q] b
+    position_slot: IntArray  # [q] from the pool's first slot
+    asset: IntArray  # [k]
+    quantity: FloatArray  # [k]
+    account_entity: IntArray  # [a]
+    account_ranks: BoolArray  # [a] one owner, so that it may stand in a list of the largest
+    account_pool_start: OffsetArray  # [a + 1]
+    entity_account_start: OffsetArray  # [e + 1]
+    entity_account: IntArray  # [a]
+
+
+class Terms(NamedTuple):
+    """Contracts, margin tiers, collateral bands and funds."""
+
+    underlying: IntArray  # [i]
+    quote: IntArray  # [i]
+    settlement: IntArray  # [i]
+    venue: IntArray  # [i]
+    fund: IntArray  # [i]
+    is_inverse: BoolArray  # [i]
+    tier_start: OffsetArray  # [i + 1]
+    tier_floor: FloatArray  # [t]
+    tier_initial_rate: FloatArray  # [t]
+    tier_maintenance_rate: FloatArray  # [t]
+    tier_deduction: FloatArray  # [t]
+    band_start: OffsetArray  # [v * c + 1]
+    band_floor: FloatArray  # [b]
+    band_haircut: FloatArray  # [b]
+    borrow_rate: FloatArray  # [v, c]
+    fund_venue: IntArray  # [f]
+    fund_asset: IntArray  # [f]
+    fund_balance: FloatArray  # [f] after the venue's fund haircut
+    venue_fund: IntArray  # [v]
+    underlying_cell: IntArray  # [c] place of an asset among the underlyings, -1 = none
+    index_price: FloatArray  # [c]
+    index_beta: FloatArray  # [c]
+    index_depth: FloatArray  # [c] NaN = channel off
+    venue_ratio: FloatArray  # [v, c]
+    mark_price: FloatArray  # [i]
+    basis: FloatArray  # [i]
+    depth_bid: FloatArray  # [i]
+    depth_ask: FloatArray  # [i]
+
+
+class VariantRules(NamedTuple):
+    """One variant's rules by instrument (through its venue), by venue, and of the indices."""
+
+    law: IntArray  # [i]
+    price_floor: FloatArray  # [i]
+    fall_limit: FloatArray  # [i]
+    price_cap: FloatArray  # [i]
+    kappa: FloatArray  # [i]
+    capacity: FloatArray  # [i] USD, infinite = no limit
+    response: FloatArray  # [i]
+    band: FloatArray  # [i] infinite = none
+    alpha: FloatArray  # [v] of the pool's venue; VWAP = the law's average
+    gap_share: FloatArray  # [v]
+    fee_rate: FloatArray  # [v]
+    stages: IntArray  # [v, 4] stage codes in order, -1 = none
+    index_law: int
+    index_floor: float
+    index_cap: float
+    max_rounds: int
+
+
+def lower_pools(book: Book) -> Pools:
+    """Lower the book's pools; one pass over positions, no copy of what is already plain."""
+    multiplier = book.instrument_multiplier[book.position_instrument]
+    size = book.position_quantity * multiplier
+    is_inverse = book.instrument_is_inverse[book.position_instrument]
+    offset = np.where(is_inverse, -size / book.position_entry_price, size * book.position_entry_price)
+    starts = book.pool_slot_start
+    has_debt = _any_of(book.slot_quantity < 0.0, starts)
+    has_positions = _any_of(size != 0.0, book.pool_position_start)
+    account = book.pool_account
+    return Pools(
+        account=_frozen(account),
+        venue=_frozen(book.account_venue[account]),
+        weight=_frozen(book.account_weight[account]),
+        can_close=_frozen((has_positions | has_debt) & ~book.account_is_exempt[account]),
+        position_start=_frozen(book.pool_position_start),
+        slot_start=_frozen(starts),
+        instrument=_frozen(book.position_instrument),
+        size=_frozen(size),
+        offset=_frozen(offset),
+        position_slot=_frozen(book.position_slot),
+        asset=_frozen(book.slot_asset),
+        quantity=_frozen(book.slot_quantity),
+        account_entity=_frozen(book.account_entity),
+        account_ranks=_frozen(book.account_has_entity | (book.account_weight == 1.0)),
+        account_pool_start=_frozen(book.account_pool_start),
+        entity_account_start=_frozen(book.entity_account_start),
+        entity_account=_frozen(book.entity_account),
+    )
+
+
+def lower_terms(book: Book, market: Market, rules: Rules) -> Terms:
+    """Lower contracts, tiers, collateral, funds and market."""
+    underlyings = np.unique(book.instrument_underlying)
+    cell = np.full(book.n_assets, -1, dtype=np.int32)
+    cell[underlyings] = np.arange(len(underlyings), dtype=np.int32)
+    fund_haircut = np.array([venue.fund_haircut for venue in rules.venues])
+    return Terms(
+        underlying=_frozen(book.instrument_underlying),
+        quote=_frozen(book.instrument_quote),
+        settlement=_frozen(book.instrument_settlement),
+        venue=_frozen(book.instrument_venue),
+        fund=_frozen(book.instrument_fund),
+        is_inverse=_frozen(book.instrument_is_inverse),
+        tier_start=_frozen(book.instrument_tier_start),
+        tier_floor=_frozen(book.tier_floor),
+        tier_initial_rate=_frozen(book.tier_initial_rate),
+        tier_maintenance_rate=_frozen(book.tier_maintenance_rate),
+        tier_deduction=_frozen(book.tier_deduction),
+        band_start=_frozen(book.collateral_band_start),
+        band_floor=_frozen(book.band_floor),
+        band_haircut=_frozen(book.band_haircut),
+        borrow_rate=_frozen(book.borrow_maintenance_rate),
+        fund_venue=_frozen(book.fund_venue),
+        fund_asset=_frozen(book.fund_asset),
+        fund_balance=_frozen(book.fund_balance * (1.0 - fund_haircut[book.fund_venue])),
+        venue_fund=_frozen(book.venue_fund),
+        underlying_cell=_frozen(cell),
+        index_price=_frozen(market.index_price),
+        index_beta=_frozen(market.index_beta),
+        index_depth=_frozen(market.index_depth),
+        venue_ratio=_frozen(market.venue_price_ratio),
+        mark_price=_frozen(market.mark_price),
+        basis=_frozen(market.basis),
+        depth_bid=_frozen(market.depth_bid),
+        depth_ask=_frozen(market.depth_ask),
+    )
+
+
+def lower_rules(book: Book, rules: Rules, variant: Variant) -> VariantRules:
+    """Lower the rules of every venue under one variant."""
+    venues = rules.venues
+    of = book.instrument_venue
+
+    def per_venue(values: list[float]) -> FloatArray:
+        return np.array(values, dtype=np.float64)
+
+    def infinite(value: float | None) -> float:
+        return np.inf if value is None else value
+
+    floor = per_venue([venue.price_floor for venue in venues])
+    gap_share = [venue.gap_share if variant.gap_share is None else variant.gap_share for venue in venues]
+    kappa = [venue.kappa if variant.kappa is None else variant.kappa for venue in venues]
+    law = np.array([LAW_CODES[variant.law or venue.law] for venue in venues], dtype=np.int32)
+    stages = np.full((len(venues), N_STAGES), -1, dtype=np.int32)
+    for v, venue in enumerate(venues):
+        stages[v, : len(venue.waterfall)] = [STAGE_CODES[stage] for stage in venue.waterfall]
+    return VariantRules(
+        law=_frozen(law[of]),
+        price_floor=_frozen(floor[of]),
+        fall_limit=_frozen(np.minimum(1.0 - floor, LARGEST_FALL)[of]),
+        price_cap=_frozen(per_venue([venue.price_cap for venue in venues])[of]),
+        kappa=_frozen(per_venue(kappa)[of]),
+        capacity=_frozen(per_venue([infinite(venue.arbitrage_capacity_usd) for venue in venues])[of]),
+        response=_frozen(per_venue([venue.mark_response for venue in venues])[of]),
+        band=_frozen(per_venue([infinite(venue.mark_band) for venue in venues])[of]),
+        alpha=_frozen(per_venue([VWAP if isinstance(a := venue.close_out_alpha, str) else a for venue in venues])),
+        gap_share=_frozen(per_venue(gap_share)),
+        fee_rate=_frozen(per_venue([venue.fee_rate for venue in venues])),
+        stages=_frozen(stages),
+        index_law=LAW_CODES[rules.index_impact.law],
+        index_floor=rules.index_impact.price_floor,
+        index_cap=rules.index_impact.price_cap,
+        max_rounds=max(venue.max_rounds for venue in venues),
+    )
+
+
+def _any_of(flags: BoolArray, starts: OffsetArray) -> BoolArray:
+    """Whether any member of each group start[x]:start[x + 1] is set."""
+    count = np.concatenate(([0], np.cumsum(flags)))
+    return count[starts[1:]] > count[starts[:-1]]
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """Return a read-only plain view: one compiled signature for mapped and fresh arrays, and no book is written to."""
+    view = np.ascontiguousarray(array).view(np.ndarray)
+    view = view[:]  # a view of its own, so that the caller's array keeps its flags
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,377 @@
+"""The specification in code: one scenario of the liquidation model in plain loops, slow and readable.
+
+It works from the book's own quantities, prices and formulas, without the kernel's lowering, screens or scratch arrays.
+The compiled kernel must equal it to 1e-9; it also tells the story of an account. Symbols follow ARCHITECTURE.md,
+section Model.
+"""
+
+import numpy as np
+
+from riskpipe.domain.book import Book
+from riskpipe.domain.market import Market
+from riskpipe.domain.rules import Rules, VenueRules
+from riskpipe.domain.scenarios import ScenarioSet, Variant
+from riskpipe.liquidation.reference_losses import settle
+from riskpipe.liquidation.state import CloseOut, Health, Impact, Outcome, Prices
+from riskpipe.margin.tiered import collateral_credit, initial_margin, maintenance_margin
+from riskpipe.pricing.impact import LARGEST_FALL, LAW_CODES, average_impact, impact, is_limited
+from riskpipe.pricing.payoff import notional_usd, pnl
+
+SCAN_STEPS = 32
+BISECTION_WIDTH = 2.0**-40
+SMALLEST_INDEX_SHARE = 0.01
+
+
+class Reference:
+    """The model of one book, market, rules and scenario set."""
+
+    def __init__(self, book: Book, market: Market, rules: Rules, scenarios: ScenarioSet) -> None:
+        self.book = book
+        self.market = market
+        self.rules = rules
+        self.scenarios = scenarios
+        self.underlyings = sorted(set(book.instrument_underlying.tolist()))
+
+    # ---- rules and prices -------------------------------------------------------------------------------------------
+
+    def venue_rules(self, venue: int, variant: Variant) -> VenueRules:
+        """Return a venue's rules with the variant's overrides."""
+        rules = self.rules.venues[venue]
+        given = {
+            name: value
+            for name in ("gap_share", "law", "kappa", "adl_policy")
+            if (value := getattr(variant, name)) is not None
+        }
+        return VenueRules(**{**rules.__dict__, **given})
+
+    def shocked(self, s: int, ray_point: float = 1.0) -> Prices:
+        """Return the shocked market at a point of the straight ray from the snapshot (0) to the scenario (1)."""
+        market, book = self.market, self.book
+        x = float(self.scenarios.index_shock[s]) * ray_point
+        y = float(self.scenarios.basis_shock[s]) * ray_point
+        asset = [
+            max(price * (1.0 + beta * x), SMALLEST_INDEX_SHARE * price)
+            for price, beta in zip(market.index_price.tolist(), market.index_beta.tolist(), strict=True)
+        ]
+        mark = []
+        for i in range(book.n_instruments):
+            basis = max(float(market.basis[i]) + y, SMALLEST_INDEX_SHARE - 1.0)
+            mark.append(asset[book.instrument_underlying[i]] / asset[book.instrument_quote[i]] * (1.0 + basis))
+        return Prices(asset, mark)
+
+    def final(self, shocked: Prices, impact_: Impact, response: list[float]) -> Prices:
+        """Return prices after the cascade; `response` is each mark's own move: the dislocation, or the fill's impact."""
+        book = self.book
+        asset = [price * (1.0 + move) for price, move in zip(shocked.asset, impact_.index, strict=True)]
+        mark = []
+        for i in range(book.n_instruments):
+            index_move = (1.0 + impact_.index[book.instrument_underlying[i]]) / (
+                1.0 + impact_.index[book.instrument_quote[i]]
+            )
+            mark.append(shocked.mark[i] * index_move * (1.0 + response[i]))
+        return Prices(asset, mark)
+
+    # ---- pools ------------------------------------------------------------------------------------------------------
+
+    def positions(self, p: int) -> range:
+        """Return the positions of a pool."""
+        return range(int(self.book.pool_position_start[p]), int(self.book.pool_position_start[p + 1]))
+
+    def slots(self, p: int) -> range:
+        """Return the slots of a pool."""
+        return range(int(self.book.pool_slot_start[p]), int(self.book.pool_slot_start[p + 1]))
+
+    def position_pnl(self, q: int, mark: float) -> float:
+        """Return a position's PnL from entry in its settlement asset."""
+        book = self.book
+        i = int(book.position_instrument[q])
+        return pnl(
+            is_inverse=bool(book.instrument_is_inverse[i]),
+            quantity=float(book.position_quantity[q]),
+            multiplier=float(book.instrument_multiplier[i]),
+            entry_price=float(book.position_entry_price[q]),
+            mark_price=mark,
+        )
+
+    def position_notional(self, q: int, mark: float, asset: list[float]) -> float:
+        """Return a position's unsigned notional in USD."""
+        book = self.book
+        i = int(book.position_instrument[q])
+        return notional_usd(
+            is_inverse=bool(book.instrument_is_inverse[i]),
+            quantity=float(book.position_quantity[q]),
+            multiplier=float(book.instrument_multiplier[i]),
+            mark_price=mark,
+            quote_price=asset[book.instrument_quote[i]],
+        )
+
+    def settled(self, p: int, marks: dict[int, float]) -> dict[int, float]:
+        """Return E_ac: by slot, the balance plus the PnL settled in its asset, with position q marked at marks[q]."""
+        book = self.book
+        first = int(book.pool_slot_start[p])
+        amounts = {k: float(book.slot_quantity[k]) for k in self.slots(p)}
+        for q in self.positions(p):
+            amounts[first + int(book.position_slot[q])] += self.position_pnl(q, marks[q])
+        return amounts
+
+    def own_venue_price(self, p: int, c: int, asset: list[float]) -> float:
+        """Return the price that values a positive amount of asset c on the pool's venue."""
+        venue = int(self.book.account_venue[self.book.pool_account[p]])
+        return asset[c] * float(self.market.venue_price_ratio[venue, c])
+
+    def health(self, p: int, prices: Prices, extra_haircut: float) -> Health:
+        """Equity, maintenance and initial margin of a pool."""
+        book = self.book
+        venue = int(book.account_venue[book.pool_account[p]])
+        marks = {q: prices.mark[book.position_instrument[q]] for q in self.positions(p)}
+        equity = maintenance = initial = 0.0
+        for q in self.positions(p):
+            i = int(book.position_instrument[q])
+            tiers = slice(int(book.instrument_tier_start[i]), int(book.instrument_tier_start[i + 1]))
+            floors = book.tier_floor[tiers].tolist()
+            notional = self.position_notional(q, marks[q], prices.asset)
+            maintenance += maintenance_margin(
+                notional, floors, book.tier_maintenance_rate[tiers].tolist(), book.tier_deduction[tiers].tolist()
+            )
+            initial += initial_margin(notional, floors, book.tier_initial_rate[tiers].tolist())
+        for k, amount in self.settled(p, marks).items():
+            c = int(book.slot_asset[k])
+            balance = float(book.slot_quantity[k])
+            if balance < 0.0:
+                owed = float(book.borrow_maintenance_rate[venue, c]) * -balance * prices.asset[c]
+                maintenance += owed
+                initial += owed
+            row = venue * book.n_assets + c
+            bands = slice(int(book.collateral_band_start[row]), int(book.collateral_band_start[row + 1]))
+            value = amount * (self.own_venue_price(p, c, prices.asset) if amount > 0.0 else prices.asset[c])
+            equity += collateral_credit(
+                value, book.band_floor[bands].tolist(), book.band_haircut[bands].tolist(), extra_haircut
+            )
+        return Health(equity, maintenance, initial)
+
+    def can_be_liquidated(self, p: int) -> bool:
+        """Whether a pool has positions or debt and its account is not exempt."""
+        has_debt = any(self.book.slot_quantity[k] < 0.0 for k in self.slots(p))
+        has_position = any(self.book.position_quantity[q] != 0.0 for q in self.positions(p))
+        return (has_position or has_debt) and not self.book.account_is_exempt[self.book.pool_account[p]]
+
+    def gross_notional(self, p: int, prices: Prices) -> float:
+        """USD notional of a pool plus the absolute value of its balances: the scale of its rounding errors."""
+        book = self.book
+        gross = sum(
+            self.position_notional(q, prices.mark[book.position_instrument[q]], prices.asset) for q in self.positions(p)
+        )
+        return gross + sum(abs(float(book.slot_quantity[k])) * prices.asset[book.slot_asset[k]] for k in self.slots(p))
+
+    # ---- flow and impact --------------------------------------------------------------------------------------------
+
+    def forced_flow(self, closed: list[int], shocked: Prices) -> list[float]:
+        """Return Q_i: USD of forced flow at the shocked mark (a liquidated long sells: negative)."""
+        book = self.book
+        flow = [0.0] * book.n_instruments
+        for p in closed:
+            weight = float(book.account_weight[book.pool_account[p]])
+            for q in self.positions(p):
+                i = int(book.position_instrument[q])
+                side = 1.0 if book.position_quantity[q] > 0.0 else -1.0
+                flow[i] -= weight * side * self.position_notional(q, shocked.mark[i], shocked.asset)
+        return flow
+
+    def impact(self, s: int, flow: list[float], shocked: Prices, variant: Variant) -> Impact:
+        """Return the moves of every mark (own) and index that the flow causes."""
+        book, market = self.book, self.market
+        factor = float(self.scenarios.depth_factor[s])
+        n_assets = book.n_assets
+        own, own_average = [0.0] * book.n_instruments, [0.0] * book.n_instruments
+        index, index_average, index_flow = [0.0] * n_assets, [0.0] * n_assets, [0.0] * n_assets
+        limits_hit = 0
+        for i in range(book.n_instruments):
+            u = int(book.instrument_underlying[i])
+            rules = self.venue_rules(int(book.instrument_venue[i]), variant)
+            moved = 0.0
+            if not np.isnan(market.index_depth[u]):
+                capacity = np.inf if rules.arbitrage_capacity_usd is None else rules.arbitrage_capacity_usd
+                moved = float(np.copysign(min(rules.kappa * abs(flow[i]), capacity), flow[i]))
+            index_flow[u] += moved
+            kept = flow[i] - moved
+            depth = float(market.depth_bid[i] if kept < 0.0 else market.depth_ask[i]) * factor
+            limit = min(1.0 - rules.price_floor, LARGEST_FALL)
+            law = (LAW_CODES[rules.law], kept, depth, rules.price_floor, limit, rules.price_cap)
+            own[i], own_average[i] = impact(*law), average_impact(*law)
+            limits_hit += is_limited(own[i], kept, limit, rules.price_cap)
+        rule = self.rules.index_impact
+        for c in range(n_assets):
+            if np.isnan(market.index_depth[c]):
+                continue
+            limit = min(
+                1.0 - rule.price_floor,
+                LARGEST_FALL,
+                1.0 - SMALLEST_INDEX_SHARE * float(market.index_price[c]) / shocked.asset[c],
+            )
+            law = (
+                LAW_CODES[rule.law],
+                index_flow[c],
+                float(market.index_depth[c]) * factor,
+                rule.price_floor,
+                limit,
+                rule.price_cap,
+            )
+            index[c], index_average[c] = impact(*law), average_impact(*law)
+            limits_hit += is_limited(index[c], index_flow[c], limit, rule.price_cap)
+        return Impact(own, own_average, index, index_average, limits_hit)
+
+    def dislocation(self, impact_: Impact, variant: Variant) -> list[float]:
+        """Return rho_i f_i, within the venue's mark band."""
+        moves = []
+        for i, own in enumerate(impact_.own):
+            rules = self.venue_rules(int(self.book.instrument_venue[i]), variant)
+            band = np.inf if rules.mark_band is None else rules.mark_band
+            moves.append(float(min(max(rules.mark_response * own, -band), band)))
+        return moves
+
+    # ---- close-out --------------------------------------------------------------------------------------------------
+
+    def ray_excess(self, p: int, s: int, ray_point: float) -> float:
+        """Margin excess at a point of the ray; depth and impact do not enter."""
+        return self.health(
+            p, self.shocked(s, ray_point), float(self.scenarios.haircut_shock[s]) * ray_point
+        ).margin_excess
+
+    def first_failure(self, p: int, s: int) -> float:
+        """Return lambda: where on the ray the pool first fails; 1 when it does not (hit by the cascade alone)."""
+        for k in range(SCAN_STEPS + 1):
+            if self.ray_excess(p, s, k / SCAN_STEPS) <= 0.0:
+                if k == 0:
+                    return 0.0
+                low, high = (k - 1) / SCAN_STEPS, k / SCAN_STEPS
+                while high - low > BISECTION_WIDTH:
+                    middle = 0.5 * (low + high)
+                    if self.ray_excess(p, s, middle) <= 0.0:
+                        high = middle
+                    else:
+                        low = middle
+                return high
+        return 1.0
+
+    def exit_factor(self, i: int, impact_: Impact, rules: VenueRules) -> float:
+        """Return what impact leaves of the pre-impact exit price."""
+        u, quote = int(self.book.instrument_underlying[i]), int(self.book.instrument_quote[i])
+        if rules.close_out_alpha == "vwap":
+            index = (1.0 + impact_.index_average[u]) / (1.0 + impact_.index_average[quote])
+            return index * (1.0 + impact_.own_average[i])
+        fill = (1.0 + impact_.index[u]) / (1.0 + impact_.index[quote]) * (1.0 + impact_.own[i])
+        return 1.0 + rules.close_out_alpha * (fill - 1.0)
+
+    def close_out(self, p: int, s: int, impact_: Impact, final: Prices, variant: Variant) -> CloseOut:
+        """Close every position of a pool and count what is left."""
+        book = self.book
+        account = int(book.pool_account[p])
+        weight = float(book.account_weight[account])
+        rules = self.venue_rules(int(book.account_venue[account]), variant)
+        ray_point = 1.0
+        if rules.gap_share < 1.0:
+            first = self.first_failure(p, s)
+            ray_point = first + rules.gap_share * (1.0 - first)
+        before = self.shocked(s, ray_point)
+        exits = {
+            q: before.mark[i] * self.exit_factor(i, impact_, rules)
+            for q in self.positions(p)
+            for i in [int(book.position_instrument[q])]
+        }
+        true_equity = 0.0
+        for k, amount in self.settled(p, exits).items():
+            c = int(book.slot_asset[k])
+            true_equity += amount * (self.own_venue_price(p, c, final.asset) if amount > 0.0 else final.asset[c])
+        closed = {q: self.position_notional(q, exits[q], final.asset) for q in self.positions(p)}
+        fee = rules.fee_rate * sum(closed.values())
+        losses = {}
+        for q in self.positions(p):
+            i = int(book.position_instrument[q])
+            lost = self.position_pnl(q, float(self.market.mark_price[i])) - self.position_pnl(q, exits[q])
+            losses[q] = max(0.0, lost * final.asset[book.instrument_settlement[i]])
+        shares = losses if sum(losses.values()) > 0.0 else closed
+        return CloseOut(
+            pool=p,
+            ray_point=ray_point,
+            exits=exits,
+            true_equity=true_equity,
+            fee=fee,
+            shortfall=weight * max(0.0, -true_equity),
+            fees_collected=weight * min(fee, max(0.0, true_equity)),
+            loss_share=_normalised(shares),
+            fee_share=_normalised(closed),
+        )
+
+    # ---- one scenario -----------------------------------------------------------------------------------------------
+
+    def run(self, s: int) -> Outcome:
+        """Run scenario s to its end."""
+        book = self.book
+        variant = self.scenarios.variants[int(self.scenarios.variant[s])]
+        haircut = float(self.scenarios.haircut_shock[s])
+        shocked = self.shocked(s)
+        closed: list[int] = []
+        flow = [0.0] * book.n_instruments
+        impact_ = self.impact(s, flow, shocked, variant)
+        max_rounds = max(rules.max_rounds for rules in self.rules.venues)
+        rounds, first_round, knife_edge, is_cut_off = 0, 0.0, np.inf, False
+        candidates = [p for p in range(book.n_pools) if self.can_be_liquidated(p)]
+        while True:
+            trigger = self.final(shocked, impact_, self.dislocation(impact_, variant))
+            newly = []
+            for p in candidates:
+                if p in closed:
+                    continue
+                excess = self.health(p, trigger, haircut).margin_excess
+                knife_edge = min(knife_edge, abs(excess) / self.gross_notional(p, shocked))
+                if excess < 0.0:
+                    newly.append(p)
+            is_cut_off = bool(newly) and rounds >= max_rounds
+            if not newly or is_cut_off:
+                break
+            closed.extend(newly)
+            rounds += 1
+            flow = self.forced_flow(closed, shocked)
+            if rounds == 1:
+                first_round = self.liquidated_notional(closed, shocked)
+            impact_ = self.impact(s, flow, shocked, variant)
+        closed.sort()
+        dislocation = self.dislocation(impact_, variant)
+        final = self.final(shocked, impact_, dislocation)
+        outcome = settle(self, s, variant, closed, shocked, impact_, final)
+        n_instruments = book.n_instruments
+        fill = self.final(shocked, impact_, impact_.own)
+        start_basis = [
+            max(float(self.market.basis[i]) + float(self.scenarios.basis_shock[s]), -0.99) for i in range(n_instruments)
+        ]
+        outcome.values |= {
+            "instruments/forced_flow": np.array(flow),
+            "instruments/impact": np.array([fill.mark[i] / shocked.mark[i] - 1.0 for i in range(n_instruments)]),
+            "instruments/mark_price": np.array(final.mark),
+            "instruments/dislocation": np.array(dislocation),
+            "instruments/basis": np.array(
+                [(1.0 + start_basis[i]) * (1.0 + dislocation[i]) - 1.0 for i in range(n_instruments)]
+            ),
+            "system/first_round_notional": np.array(first_round),
+            "system/rounds": np.array(float(rounds)),
+            "system/price_limits_hit": np.array(float(impact_.limits_hit)),
+            "system/max_rounds_hit": np.array(float(is_cut_off)),
+            "system/underwater_debt": np.array(0.0),
+        }
+        outcome.knife_edge = knife_edge
+        return outcome
+
+    def liquidated_notional(self, closed: list[int], shocked: Prices) -> float:
+        """Return the USD notional of the closed pools at the shocked mark, weighted."""
+        book = self.book
+        return sum(
+            float(book.account_weight[book.pool_account[p]])
+            * self.position_notional(q, shocked.mark[book.position_instrument[q]], shocked.asset)
+            for p in closed
+            for q in self.positions(p)
+        )
+
+
+def _normalised(amounts: dict[int, float]) -> dict[int, float]:
+    total = sum(amounts.values())
+    return {key: amount / total for key, amount in amounts.items()} if total > 0.0 else {}

@@ -1,0 +1,165 @@
+"""Cells: how measures read a cube and find their way among its scenarios.
+
+Scenarios lie on one flat dimension whose axes are coordinates, so a cell is found by its coordinates, never by its
+place. The variant that comes first is the central one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from riskpipe.domain.scenarios import NEUTRAL
+from riskpipe.domain.schema import VARIABLES
+from riskpipe.errors import ComputeError
+
+AXIS_NEUTRAL: Mapping[str, float] = {**NEUTRAL, "haircut_shock": 0.0}
+GRID = "grid"
+INDEX_AXIS = "index_shock"
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
+
+
+def read(tree: xr.DataTree, key: str, *, may_hold_nan: bool = False) -> np.ndarray:
+    """One variable of the cube as an array, its dimensions in the schema's order.
+
+    Parameters
+    ----------
+    tree: the cube.
+    key: group and name, as in `funds/shortfall`.
+    may_hold_nan: whether NaN means "not measured" here; elsewhere NaN is a block that was never written.
+
+    Raises
+    ------
+    ComputeError: the variable is absent, or holds NaN where every scenario must have a number.
+    """
+    group, _, name = key.partition("/")
+    if group not in tree.children or name not in tree[group].data_vars:
+        raise ComputeError(f"the cube has no variable {key}: compute the run again with a version that writes it")
+    values = np.asarray(tree[group].to_dataset()[name].transpose(*VARIABLES[key].dims).values)
+    if not may_hold_nan and values.dtype.kind == "f":
+        n_bad = int(np.isnan(values).reshape(len(values), -1).any(axis=1).sum()) if values.size else 0
+        if n_bad:
+            raise ComputeError(
+                f"the cube's {key} holds NaN in {n_bad} of {len(values)} rows along {VARIABLES[key].dims[0]}: blocks "
+                "are missing or damaged; run `riskpipe verify` on the store and compute the run again"
+            )
+    return values
+
+
+def labels(tree: xr.DataTree, group: str, dimension: str) -> list[str]:
+    """Labels of a dimension as strings."""
+    return [str(label) for label in tree[group].to_dataset()[dimension].values.tolist()]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The scenarios of a cube by their coordinates (n scenarios).
+
+    Attributes
+    ----------
+    axes: axis name -> [n] shocks as fractions, depth as a factor.
+    variant, set, name: [n] labels; the name is a preset's own, "" for a cell of the grid.
+    probability: [n] NaN where the set has none.
+    """
+
+    axes: Mapping[str, FloatArray]
+    variant: NDArray[np.object_]
+    set: NDArray[np.object_]
+    name: NDArray[np.object_]
+    probability: FloatArray
+
+    def __len__(self) -> int:
+        """Count scenarios."""
+        return len(self.variant)
+
+    @property
+    def variants(self) -> list[str]:
+        """Labels of the variants in the order of the scenarios: the first is central."""
+        return list(dict.fromkeys(self.variant.tolist()))
+
+    @property
+    def is_grid(self) -> BoolArray:
+        """Whether each scenario is a cell of the grid."""
+        return np.asarray(self.set == GRID, dtype=np.bool_)
+
+    def coordinates(self) -> dict[str, xr.Variable]:
+        """Coordinates for a result along `scenario`."""
+        numbers = {**self.axes, "probability": self.probability}
+        return {
+            "scenario": xr.Variable(("scenario",), np.arange(len(self))),
+            **{key: xr.Variable(("scenario",), values) for key, values in numbers.items()},
+            **{key: xr.Variable(("scenario",), getattr(self, key)) for key in ("variant", "set", "name")},
+        }
+
+
+def cells_of(tree: xr.DataTree) -> Cells:
+    """Read the coordinates of the cube's scenarios."""
+    dataset = tree["system"].to_dataset()
+    n = dataset.sizes["scenario"]
+
+    def text(key: str) -> NDArray[np.object_]:
+        given = dataset[key].values.tolist() if key in dataset.coords else [""] * n
+        return np.array([str(value) for value in given] + [None], dtype=object)[:-1]
+
+    axes = {axis: np.asarray(dataset[axis].values, np.float64) for axis in AXIS_NEUTRAL if axis in dataset.coords}
+    has_probability = "probability" in dataset.coords
+    probability = np.asarray(dataset["probability"].values, np.float64) if has_probability else np.full(n, np.nan)
+    return Cells(axes, text("variant"), text("set"), text("name"), probability)
+
+
+@dataclass(frozen=True)
+class NeutralPlane:
+    """The grid's cells along the index axis, every other axis at its neutral value.
+
+    Attributes
+    ----------
+    is_inside: [n] cells on the line, of every variant.
+    values: axis -> the value taken; the grid's nearest to neutral where neutral itself is not on it.
+    off_neutral: the axes for which that is so.
+    """
+
+    is_inside: BoolArray
+    values: Mapping[str, float]
+    off_neutral: tuple[str, ...]
+
+    @property
+    def description(self) -> str:
+        """The plane in words."""
+        if not self.off_neutral:
+            return "other axes neutral"
+        taken = ", ".join(f"{axis} {self.values[axis]:g}" for axis in self.off_neutral)
+        return f"other axes neutral, except that the grid has no neutral value for: {taken} (nearest taken)"
+
+
+def neutral_plane(cells: Cells) -> NeutralPlane:
+    """Find the grid's cells whose axes, the index apart, are neutral or nearest to it (of a tie, the smaller)."""
+    inside = cells.is_grid.copy()
+    values: dict[str, float] = {}
+    for axis, shocks in cells.axes.items():
+        on_grid = shocks[cells.is_grid]
+        if axis == INDEX_AXIS or len(on_grid) == 0:
+            continue
+        neutral = AXIS_NEUTRAL[axis]
+        choices = np.unique(on_grid)
+        values[axis] = float(choices[np.argmin(np.abs(choices - neutral))])
+        inside &= shocks == values[axis]
+    off = tuple(axis for axis, value in values.items() if value != AXIS_NEUTRAL[axis])
+    return NeutralPlane(inside, values, off)
+
+
+def quantity(
+    dims: tuple[str, ...], values: object, units: str, long_name: str, *sources: str
+) -> tuple[tuple[str, ...], object, dict[str, object]]:
+    """A measured variable with its unit, its name and the cube variables it was read from."""
+    return dims, values, {"units": units, "long_name": long_name, "sources": list(sources)}
+
+
+def divide(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """Ratio of two arrays, NaN where the denominator is zero."""
+    top, bottom = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
+    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0.0)

@@ -1,0 +1,166 @@
+"""Every measure, what it reads, and one call that takes them all.
+
+A new measure is one function and one row here; the variables it declares are checked before a night starts, not after
+hours of computing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import xarray as xr
+
+from riskpipe.errors import ConfigError
+from riskpipe.measures import accounts, basis, concentration, funds, liquidation, variants, worst
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much of each list is kept."""
+
+    n_worst: int = 20
+    n_top: int = 10
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure: its name, what it is, the cube variables it reads, and the function cube -> Dataset."""
+
+    name: str
+    long_name: str
+    requires: tuple[str, ...]
+    function: Callable[[xr.DataTree, Options], xr.Dataset]
+
+
+def _plain(function: Callable[[xr.DataTree], xr.Dataset]) -> Callable[[xr.DataTree, Options], xr.Dataset]:
+    return lambda tree, _options: function(tree)
+
+
+_EXPOSURE = (liquidation.LONG, liquidation.SHORT)
+_FUNDS = tuple(f"funds/{name}" for name in funds.STAGES)
+_WORST = (*funds.UNCOVERED, *liquidation.SYSTEM)
+
+MEASURES: Mapping[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure(
+            "liquidation",
+            "forced liquidation by scenario",
+            (*_EXPOSURE, *liquidation.SYSTEM, *liquidation.FLAGS),
+            _plain(liquidation.liquidation),
+        ),
+        Measure("ladder", "notional closed along the index axis", _EXPOSURE, _plain(liquidation.ladder)),
+        Measure(
+            "broken_hedges",
+            "hedges broken by the closings",
+            (liquidation.HEDGES, liquidation.TOTAL),
+            _plain(liquidation.broken_hedges),
+        ),
+        Measure(
+            "fund_losses",
+            "losses of each fund by who paid",
+            (*_FUNDS, funds.BALANCE, funds.ADL_NOTIONAL),
+            _plain(funds.fund_losses),
+        ),
+        Measure("exhaustion", "smallest index move that exhausts each fund", funds.UNCOVERED, _plain(funds.exhaustion)),
+        Measure(
+            "worst_cells",
+            "scenarios with the largest uncovered loss",
+            (*_WORST, *liquidation.FLAGS),
+            lambda tree, options: worst.worst_cells(tree, options.n_worst),
+        ),
+        Measure(
+            "worst_index_move",
+            "worst cell along the index axis",
+            (*_WORST, *_EXPOSURE),
+            _plain(worst.worst_index_move),
+        ),
+        Measure("variants", "headlines of each variant", variants.REQUIRES, _plain(variants.by_variant)),
+        Measure("ranges", "headlines as low, central and high", variants.REQUIRES, _plain(variants.ranges)),
+        Measure(
+            "exposure_concentration",
+            "concentration of the notional closed",
+            _EXPOSURE,
+            _plain(concentration.exposure_concentration),
+        ),
+        Measure(
+            "entity_concentration",
+            "concentration of the shortfall by entity",
+            (concentration.ENTITY, concentration.ENTITY_SHORTFALL, funds.SHORTFALL),
+            _plain(concentration.entity_concentration),
+        ),
+        Measure(
+            "account_concentration",
+            "largest accounts at the snapshot",
+            (concentration.EQUITY, concentration.MAINTENANCE, concentration.WEIGHT, concentration.OWNER,
+             concentration.VENUE),
+            lambda tree, options: concentration.account_concentration(tree, options.n_top),
+        ),
+        Measure(
+            "distances",
+            "accounts by their distance to liquidation",
+            (*accounts.KEYS.values(), accounts.EQUITY, accounts.MAINTENANCE, accounts.WEIGHT, accounts.VENUE),
+            _plain(accounts.distances),
+        ),
+        Measure(
+            "basis_table",
+            "basis statistics at as_of",
+            (*(f"basis/{name}" for name in basis.SERIES), basis.FITTED),
+            _plain(basis.basis_table),
+        ),
+        Measure(
+            "dislocation",
+            "extremes of the mark's own impact",
+            (basis.DISLOCATION, basis.BASIS),
+            _plain(basis.dislocation),
+        ),
+        Measure(
+            "stressed_basis_vol",
+            "basis volatility after the scenarios",
+            (basis.BASIS_VOL, basis.EXTRAPOLATED),
+            _plain(basis.stressed_basis_vol),
+        ),
+    )
+}  # fmt: skip
+
+
+def check_requirements(available: Iterable[str], names: Iterable[str] = tuple(MEASURES)) -> None:
+    """Check, before a night starts, that its cube will hold every variable the measures read.
+
+    Parameters
+    ----------
+    available: keys of the variables the run will write, as `funds/shortfall`.
+    names: measures wanted; all by default.
+
+    Raises
+    ------
+    ConfigError: listing every measure that cannot be taken with what it lacks, and every unknown measure.
+    """
+    have, problems = set(available), []
+    for name in names:
+        if name not in MEASURES:
+            problems.append(f"there is no measure {name!r}; known are {', '.join(MEASURES)}")
+            continue
+        missing = [key for key in dict.fromkeys(MEASURES[name].requires) if key not in have]
+        if missing:
+            problems.append(f"measure {name} needs {', '.join(missing)}, which this run's cube does not hold")
+    if problems:
+        raise ConfigError("measures cannot be taken:" + "".join(f"\n  - {problem}" for problem in problems))
+
+
+def take_measures(
+    tree: xr.DataTree, options: Options | None = None, names: Iterable[str] = tuple(MEASURES)
+) -> dict[str, xr.Dataset]:
+    """Take measures of a cube: name -> Dataset whose variables carry `units`, `long_name` and `sources`.
+
+    Each Dataset carries the attributes `measure`, `long_name` and `requires`. Raises ConfigError for an unknown measure
+    and ComputeError for a cube that lacks a variable or has holes.
+    """
+    wanted = tuple(names)
+    check_requirements((key for measure in MEASURES.values() for key in measure.requires), wanted)
+    taken = {}
+    for name in wanted:
+        measure = MEASURES[name]
+        dataset = measure.function(tree, options or Options())
+        about = {"measure": name, "long_name": measure.long_name, "requires": list(dict.fromkeys(measure.requires))}
+        taken[name] = dataset.assign_attrs(about)
+    return taken

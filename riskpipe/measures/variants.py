@@ -1,0 +1,119 @@
+"""Variants side by side: what the uncertain rules do to the headlines, and which rule makes the width."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+import xarray as xr
+
+from riskpipe.measures.cells import FloatArray, cells_of, divide, neutral_plane, quantity, read
+from riskpipe.measures.funds import SHORTFALL, UNCOVERED, USED, uncovered_loss
+from riskpipe.measures.liquidation import FIRST, HEDGES, SYSTEM, TOTAL
+
+ADL = "funds/adl_loss"
+REQUIRES = (*UNCOVERED, ADL, FIRST, HEDGES, *SYSTEM)
+SCOPES = ("grid", "index axis")
+
+
+def by_variant(tree: xr.DataTree) -> xr.Dataset:
+    """Headlines of every variant: the largest value of each over the grid's cells.
+
+    Returns dims (scope, variant): `uncovered_loss`, `shortfall`, `fund_used`, `adl_loss`, `liquidated_notional`,
+    `broken_hedge_notional` USD >= 0, `liquidated_accounts`, `rounds`, `amplification` (NaN where nothing is closed in
+    any cell). Scope "grid" is every cell, "index axis" the cells whose other axes are neutral. A cube without a grid
+    has every scenario in both scopes.
+    """
+    cells = cells_of(tree)
+    is_grid = cells.is_grid
+    has_grid = bool(is_grid.any())
+    everything = np.ones(len(cells), np.bool_)
+    inside = (is_grid, neutral_plane(cells).is_inside) if has_grid else (everything, everything)
+    series: dict[str, tuple[FloatArray, str, str, tuple[str, ...]]] = {
+        "uncovered_loss": (uncovered_loss(tree).sum(axis=1), "USD", "uncovered loss", UNCOVERED),
+        "shortfall": (read(tree, SHORTFALL).sum(axis=1), "USD", "shortfall", (SHORTFALL,)),
+        "fund_used": (read(tree, USED).sum(axis=1), "USD", "paid by the funds", (USED,)),
+        "adl_loss": (read(tree, ADL).sum(axis=1), "USD", "taken by ADL", (ADL,)),
+        "liquidated_notional": (read(tree, TOTAL), "USD", "notional closed", (TOTAL,)),
+        "liquidated_accounts": (read(tree, SYSTEM[2]), "accounts", "accounts closed", (SYSTEM[2],)),
+        "broken_hedge_notional": (read(tree, HEDGES), "USD", "broken hedges", (HEDGES,)),
+        "rounds": (read(tree, SYSTEM[4]), "rounds", "cascade rounds", (SYSTEM[4],)),
+        "amplification": (divide(read(tree, TOTAL), read(tree, FIRST)), "x", "amplification", (TOTAL, FIRST)),
+    }
+    data = {}
+    for name, (values, units, long_name, sources) in series.items():
+        largest = [
+            [_largest(values[mask & (cells.variant == variant)]) for variant in cells.variants] for mask in inside
+        ]
+        data[name] = quantity(("scope", "variant"), np.array(largest), units, f"largest {long_name}", *sources)
+    return xr.Dataset(data, coords={"scope": list(SCOPES), "variant": cells.variants})
+
+
+def ranges(tree: xr.DataTree) -> xr.Dataset:
+    """Low, central and high of every headline over the variants, and the rule that makes the width.
+
+    Returns dims (headline, scope): `low`, `central` (the first variant's), `high`, with low <= central <= high or all
+    NaN; `low_variant`, `high_variant`; `driver`, the overridden key whose change alone moves the headline most (""
+    where none does) and `driver_spread`, that move. Coordinate `units` by headline.
+    """
+    variants = by_variant(tree)
+    names = [str(name) for name in variants.data_vars]
+    labels = [str(label) for label in variants["variant"].values.tolist()]
+    shape = (len(names), len(SCOPES))
+    numbers = {key: np.full(shape, np.nan) for key in ("low", "central", "high", "driver_spread")}
+    texts = {key: np.full(shape, "", dtype=object) for key in ("low_variant", "high_variant", "driver")}
+    for h, name in enumerate(names):
+        for s in range(len(SCOPES)):
+            values = np.asarray(variants[name].values[s], np.float64)
+            numbers["central"][h, s] = values[0]
+            if np.isnan(values).all():
+                continue
+            known = np.where(np.isnan(values), values[~np.isnan(values)][0], values)
+            numbers["low"][h, s], numbers["high"][h, s] = known.min(), known.max()
+            texts["low_variant"][h, s], texts["high_variant"][h, s] = labels[known.argmin()], labels[known.argmax()]
+            texts["driver"][h, s], numbers["driver_spread"][h, s] = driver(labels, known)
+    dims = ("headline", "scope")
+    data = {name: quantity(dims, values, "per headline", name.replace("_", " ")) for name, values in numbers.items()}
+    data |= {name: quantity(dims, values, "", name.replace("_", " ")) for name, values in texts.items()}
+    coords = {
+        "headline": names,
+        "scope": list(SCOPES),
+        "units": ("headline", [str(variants[name].attrs["units"]) for name in names]),
+    }
+    return xr.Dataset(data, coords=coords)
+
+
+def overrides(label: str) -> dict[str, str]:
+    """What a variant's label overrides: key -> value ("gap_share=1, kappa=0.3"); a label without "=" nothing."""
+    return dict(part.split("=", 1) for part in label.split(", ") if "=" in part)
+
+
+def driver(labels: Sequence[str], values: FloatArray) -> tuple[str, float]:
+    """The overridden key that alone moves a value most, and by how much; ("", 0) where none moves it.
+
+    For each key, variants that agree in every other key are compared: the largest difference inside such a group.
+    Of a tie, the key named first. `values` [variant].
+    """
+    given = [overrides(label) for label in labels]
+    keys = dict.fromkeys(key for one in given for key in one)
+    spreads = {key: _spread_of(key, given, values) for key in keys}
+    best = max(spreads, key=lambda key: spreads[key], default="")
+    return (best, spreads[best]) if best and spreads[best] > 0.0 else ("", 0.0)
+
+
+def _spread_of(key: str, given: Sequence[Mapping[str, str]], values: FloatArray) -> float:
+    """Largest difference of values between variants that differ in `key` only."""
+    rest = [
+        (tuple(sorted((k, v) for k, v in one.items() if k != key)), float(values[n])) for n, one in enumerate(given)
+    ]
+    groups = groupby(sorted(rest), key=lambda pair: pair[0])
+    spread = 0.0
+    for _, members in groups:
+        found = [value for _, value in members]
+        spread = max(spread, max(found) - min(found))
+    return spread
+
+
+def _largest(values: FloatArray) -> float:
+    """Largest of the numbers given, NaN where there is none."""
+    known = values[~np.isnan(values)]
+    return float(known.max()) if len(known) else np.nan

@@ -1,0 +1,81 @@
+"""Worst cells: the scenarios that cost most, and who is closed in the worst one along the index axis."""
+
+import numpy as np
+import xarray as xr
+
+from riskpipe.measures.cells import BoolArray, FloatArray, IntArray, cells_of, labels, neutral_plane, quantity, read
+from riskpipe.measures.funds import SHORTFALL, UNCOVERED, uncovered_loss
+from riskpipe.measures.liquidation import FIRST, FLAGS, LONG, SHORT, SYSTEM, TOTAL
+
+
+def rank_cells(uncovered: FloatArray, notional: FloatArray, candidates: BoolArray) -> IntArray:
+    """Order candidate scenarios from the worst: by uncovered loss, then by notional closed, then by place.
+
+    Cells in which nothing is closed and nothing lost are left out. All arrays [n], USD >= 0.
+    """
+    rows = np.flatnonzero(candidates & ((uncovered > 0.0) | (notional > 0.0)))
+    order = np.lexsort((rows, -notional[rows], -uncovered[rows]))
+    return rows[order]
+
+
+def worst_cells(tree: xr.DataTree, n_worst: int) -> xr.Dataset:
+    """The scenarios with the largest uncovered loss of all funds, of every variant and set.
+
+    Returns dims (rank), 1 = worst, at most n_worst and only cells in which something happens: every axis, `variant`,
+    `set` and `name` as coordinates with the cell's own `scenario`; `uncovered_loss`, `shortfall`,
+    `liquidated_notional` USD; `liquidated_accounts`, `rounds`; flags `max_rounds_hit`, `price_limits_hit`.
+    """
+    cells = cells_of(tree)
+    uncovered = uncovered_loss(tree).sum(axis=1)
+    notional = read(tree, TOTAL)
+    rows = rank_cells(uncovered, notional, np.ones(len(cells), np.bool_))[:n_worst]
+    flat = ("rank",)
+    data = {
+        "uncovered_loss": quantity(flat, uncovered[rows], "USD", "uncovered loss", *UNCOVERED),
+        "shortfall": quantity(flat, read(tree, SHORTFALL).sum(axis=1)[rows], "USD", "shortfall", SHORTFALL),
+        "liquidated_notional": quantity(flat, notional[rows], "USD", "notional closed", TOTAL),
+        "first_round_notional": quantity(flat, read(tree, FIRST)[rows], "USD", "closed in the first round", FIRST),
+        "liquidated_accounts": quantity(flat, read(tree, SYSTEM[2])[rows], "accounts", "accounts closed", SYSTEM[2]),
+        "rounds": quantity(flat, read(tree, SYSTEM[4])[rows], "rounds", "rounds", SYSTEM[4]),
+        "price_limits_hit": quantity(flat, read(tree, FLAGS[0])[rows], "hits", "price floors and caps hit", FLAGS[0]),
+        "max_rounds_hit": quantity(flat, read(tree, FLAGS[1])[rows], "1", "cascade cut off", FLAGS[1]),
+    }
+    coords = {name: ("rank", variable.values[rows]) for name, variable in cells.coordinates().items()}
+    return xr.Dataset(data, coords={"rank": np.arange(1, len(rows) + 1), **coords})
+
+
+def worst_index_move(tree: xr.DataTree) -> xr.Dataset:
+    """The worst cell of the central variant along the index axis, the other axes neutral, and who is closed in it.
+
+    Returns dims (venue, underlying): `long`, `short` USD >= 0; and of the whole cell `uncovered_loss`, `shortfall`,
+    `liquidated_notional` USD, `liquidated_accounts`, `rounds`; by fund (fund): `fund_uncovered_loss`. The cell's axes,
+    `variant` and `scenario` are scalar coordinates; `plane` says where the other axes are held. When nothing is closed
+    in any of these cells, it is the one with the largest fall, and every number is 0. A cube without a grid gives the
+    worst scenario of the central variant.
+    """
+    cells = cells_of(tree)
+    plane = neutral_plane(cells)
+    is_central = cells.variant == cells.variants[0]
+    has_grid = bool((plane.is_inside & is_central).any())
+    candidates = np.asarray(plane.is_inside & is_central if has_grid else is_central, np.bool_)
+    uncovered, notional = uncovered_loss(tree), read(tree, TOTAL)
+    ranked = rank_cells(uncovered.sum(axis=1), notional, candidates)
+    rows = np.flatnonzero(candidates)
+    row = int(ranked[0]) if len(ranked) else int(rows[np.argmin(cells.axes["index_shock"][rows])])
+    places, no_dims = ("venue", "underlying"), ()
+    data = {
+        "long": quantity(places, read(tree, LONG)[row], "USD", "long notional closed", LONG),
+        "short": quantity(places, read(tree, SHORT)[row], "USD", "short notional closed", SHORT),
+        "fund_uncovered_loss": quantity(("fund",), uncovered[row], "USD", "uncovered loss", *UNCOVERED),
+        "uncovered_loss": quantity(no_dims, uncovered[row].sum(), "USD", "uncovered loss", *UNCOVERED),
+        "shortfall": quantity(no_dims, read(tree, SHORTFALL)[row].sum(), "USD", "shortfall", SHORTFALL),
+        "liquidated_notional": quantity(no_dims, notional[row], "USD", "notional closed", TOTAL),
+        "first_round_notional": quantity(no_dims, read(tree, FIRST)[row], "USD", "closed in the first round", FIRST),
+        "liquidated_accounts": quantity(no_dims, read(tree, SYSTEM[2])[row], "accounts", "accounts closed", SYSTEM[2]),
+        "rounds": quantity(no_dims, read(tree, SYSTEM[4])[row], "rounds", "cascade rounds", SYSTEM[4]),
+    }
+    coords = {name: variable.values[row] for name, variable in cells.coordinates().items()}
+    coords |= {"venue": labels(tree, "exposure", "venue"), "underlying": labels(tree, "exposure", "underlying")}
+    coords["fund"] = labels(tree, "funds", "fund")
+    attributes = {"plane": plane.description if has_grid else "worst scenario of any kind: the cube holds no grid"}
+    return xr.Dataset(data, coords=coords, attrs=attributes)

@@ -1,0 +1,1 @@
+"""Leaf mathematics anyone may import: payoffs and impact laws."""

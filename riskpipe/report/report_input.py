@@ -1,0 +1,44 @@
+"""What a report is made from: plain values and measures. The report computes nothing that a measure should."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import xarray as xr
+
+from riskpipe.domain.controls import Control
+from riskpipe.domain.findings import Findings
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """A night's results and where they come from.
+
+    Attributes
+    ----------
+    run_id, book, as_of: which night; book is the name it is published under, "" for none.
+    config: resolved configuration as plain JSON values.
+    versions: package -> version.
+    input_hashes: file or data set -> SHA-256.
+    timings: stage -> seconds.
+    findings, controls: of every stage.
+    n_blocks: blocks computed.
+    cube: the cube, for its sizes.
+    measures: every measure by name, as the registry of measures takes them.
+    entity_labels: labels of the entities by index; those absent are shown by their number.
+    """
+
+    run_id: str
+    book: str
+    as_of: datetime
+    config: Mapping[str, Any]
+    versions: Mapping[str, str]
+    input_hashes: Mapping[str, str]
+    timings: Mapping[str, float]
+    findings: Findings
+    controls: Sequence[Control]
+    n_blocks: int
+    cube: xr.DataTree
+    measures: Mapping[str, xr.Dataset]
+    entity_labels: Sequence[str] = ()

@@ -1,0 +1,1 @@
+"""Sections of the report: each turns measures into blocks of the document tree."""

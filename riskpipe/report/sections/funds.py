@@ -1,0 +1,161 @@
+"""Funds: what each one pays, the moves that exhaust it, and who pays along the index."""
+
+import numpy as np
+
+from riskpipe.report.document import Block, Paragraph, Section, Table
+from riskpipe.report.report_input import ReportInput
+from riskpipe.report.sections.liquidation import bars
+from riskpipe.report.wording import bracket_words, column, flattened, label_columns, source_of
+
+_PAYERS = {
+    "fee_offset": "Fees",
+    "fund_used": "Fund",
+    "backstop_loss": "Backstop",
+    "adl_loss": "ADL",
+    "socialised_loss": "Socialised",
+    "residual": "Unpaid",
+}
+
+
+def funds_section(report: ReportInput) -> Section:
+    """Losses, drawdown and exhaustion of every insurance fund."""
+    if report.measures["fund_losses"].sizes["fund"] == 0:
+        return Section("funds", "Funds", (Paragraph("The book has no insurance fund and no venue that needs one."),))
+    return Section(
+        "funds",
+        "Funds",
+        (
+            Paragraph(
+                "A fund is exhausted where its uncovered loss (shortfall less fees, fund and backstop) is above zero; "
+                "what is left then falls to auto-deleveraging, to all accounts, or to nobody."
+            ),
+            worst_by_fund(report),
+            exhaustion_table(report),
+            *payers_blocks(report),
+            losses_table(report),
+        ),
+    )
+
+
+def worst_by_fund(report: ReportInput) -> Table:
+    """Each fund in its own worst scenario of the central variant."""
+    losses = report.measures["fund_losses"]
+    is_central = losses["variant"].values == losses["variant"].values[0]
+    rows = np.flatnonzero(is_central)
+    order = losses["shortfall"].values[rows] + 1e3 * losses["uncovered_loss"].values[rows]
+    worst = rows[order.argmax(axis=0)]
+    each = np.arange(losses.sizes["fund"])
+
+    def at(name: str) -> np.ndarray:
+        return np.asarray(losses[name].values)[worst, each]
+
+    n_exhausting = losses["is_exhausted"].values[rows].sum(axis=0)
+    return Table(
+        "funds",
+        "Each fund in its own worst scenario, central variant",
+        (
+            column("fund", "Fund", "text", losses["fund"].values),
+            column("scenario", "Scenario", "count", worst),
+            column("index_shock", "Index", "signed_share", losses["index_shock"].values[worst]),
+            column("fund_balance", "Balance", "usd", at("fund_balance")),
+            column("shortfall", "Shortfall", "usd", at("shortfall")),
+            column("fund_used", "Fund used", "usd", at("fund_used")),
+            column("drawdown", "Drawdown", "share", at("drawdown")),
+            column("uncovered_loss", "Uncovered", "usd", at("uncovered_loss")),
+            column("adl_loss", "ADL", "usd", at("adl_loss")),
+            column("residual", "Unpaid", "usd", at("residual")),
+            column("n_exhausting", "Scenarios exhausting it", "count", n_exhausting),
+        ),
+        source_of(report, losses, "uncovered_loss"),
+    )
+
+
+def exhaustion_table(report: ReportInput) -> Table:
+    """Brackets of the smallest index move that exhausts each fund, by variant and direction."""
+    walked = report.measures["exhaustion"]
+    dims = ("fund", "variant", "direction")
+    names = ("last_held", "first_exhausted", "heals_at")
+    found = {name: flattened(walked, name) for name in (*names, "n_exhausted", "n_values", "status")}
+    words = [bracket_words(*row) for row in zip(*(found[name].tolist() for name in (*names, "status")), strict=True)]
+    return Table(
+        "exhaustion",
+        "Smallest index move that exhausts each fund: the last grid value at which it holds and the first at which it "
+        f"does not; {walked.attrs['plane']}; nothing is interpolated",
+        (
+            *label_columns(walked, dims, ("Fund", "Variant", "Index"), ("text", "text", "text")),
+            column("bracket", "Bracket", "text", words),
+            column("last_held", "Last held", "signed_share", found["last_held"]),
+            column("first_exhausted", "First exhausted", "signed_share", found["first_exhausted"]),
+            column("heals_at", "Holds again at", "signed_share", found["heals_at"]),
+            column("n_exhausted", "Values exhausting", "count", found["n_exhausted"]),
+            column("n_values", "Values walked", "count", found["n_values"]),
+        ),
+        source_of(report, walked, "status"),
+    )
+
+
+def payers_blocks(report: ReportInput) -> list[Block]:
+    """Who pays the shortfall along the index axis, by fund."""
+    losses, walked = report.measures["fund_losses"], report.measures["exhaustion"]
+    if not losses["shortfall"].values.any():
+        return [Paragraph("No scenario leaves a shortfall: no fund is used.", "good")]
+    rows = _index_rows(report)
+    if len(rows) == 0:
+        return []
+    funds = losses["fund"].values
+    shocks = losses["index_shock"].values[rows]
+    table = Table(
+        "fund_payers",
+        f"Shortfall of each fund along the index axis by who paid; {walked.attrs['plane']}",
+        (
+            column("variant", "Variant", "text", np.repeat(losses["variant"].values[rows], len(funds))),
+            column("index_shock", "Index", "signed_share", np.repeat(shocks, len(funds))),
+            column("fund", "Fund", "text", np.tile(funds, len(rows))),
+            *(
+                column(name, label, "usd", np.asarray(losses[name].values)[rows].reshape(-1))
+                for name, label in _PAYERS.items()
+            ),
+        ),
+        source_of(report, losses, "shortfall"),
+    )
+    chart = bars(
+        "fund_payers",
+        "Who pays",
+        f"Shortfall at each index shock, split by who bore it; {walked.attrs['plane']}.",
+        table,
+        x="index_shock",
+        filters=(("variant", False), ("fund", True)),
+        series=tuple(name for name in _PAYERS if losses[name].values.any()),
+    )
+    return [chart]
+
+
+def _index_rows(report: ReportInput) -> np.ndarray:
+    """Scenarios along the index axis, in order of variant and shock: those of the ladder."""
+    losses, ladder = report.measures["fund_losses"], report.measures["ladder"]
+    rows = np.array(ladder.attrs["scenarios"], dtype=np.int64)
+    place = {label: ix for ix, label in enumerate(ladder["variant"].values.tolist())}
+    variants = np.array([place[label] for label in losses["variant"].values[rows].tolist()], dtype=np.int64)
+    return rows[np.lexsort((losses["index_shock"].values[rows], variants))]
+
+
+def losses_table(report: ReportInput) -> Table:
+    """Every fund in every scenario, for reading elsewhere."""
+    losses = report.measures["fund_losses"]
+    names = ["fund_balance", "shortfall", *_PAYERS, "uncovered_loss", "adl_notional", "drawdown"]
+    kinds = {"drawdown": "share"}
+    return Table(
+        "fund_losses",
+        "Every fund in every scenario",
+        (
+            *label_columns(losses, ("scenario", "fund"), ("Scenario", "Fund"), ("count", "text")),
+            *(
+                column(name, str(losses[name].attrs["long_name"]).capitalize(), kinds.get(name, "usd"),  # type: ignore[arg-type]
+                       flattened(losses, name))
+                for name in names
+            ),
+            column("is_exhausted", "Exhausted", "flag", flattened(losses, "is_exhausted")),
+        ),
+        source_of(report, losses, "uncovered_loss"),
+        n_shown=0,
+    )  # fmt: skip

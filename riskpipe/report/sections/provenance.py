@@ -1,0 +1,113 @@
+"""Provenance: findings, controls, parameters, versions, hashes and timings."""
+
+import json
+from collections import Counter
+
+from riskpipe.domain.findings import Severity
+from riskpipe.report import numbers
+from riskpipe.report.document import Block, Code, Paragraph, Section, Table
+from riskpipe.report.report_input import ReportInput
+from riskpipe.report.wording import column
+
+_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+def findings_section(report: ReportInput) -> Section:
+    """What the night noticed."""
+    found = sorted(report.findings, key=lambda finding: _ORDER[finding.severity])
+    if not found:
+        return Section("findings", "Findings", (Paragraph("The night noticed nothing out of the ordinary."),))
+    table = Table(
+        "findings",
+        f"{numbers.plural(len(found), 'finding')}, the most severe first",
+        (
+            column("severity", "Severity", "text", [str(one.severity) for one in found]),
+            column("reason", "Reason", "text", [str(one.reason) for one in found]),
+            column("where", "Where", "text", [one.where for one in found]),
+            column("message", "Message", "text", [one.message for one in found]),
+            column("count", "Count", "count", [one.count for one in found]),
+            column("examples", "Examples", "text", [", ".join(one.examples) for one in found]),
+        ),
+        n_shown=200,
+        tone_column="severity",
+    )
+    return Section("findings", "Findings", (table,))
+
+
+def controls_section(report: ReportInput) -> Section:
+    """Control totals; what was not measured says so."""
+    controls = list(report.controls)
+    if not controls:
+        return Section("controls", "Controls", (Paragraph("Not checked: the night ran no control.", "unknown"),))
+    table = Table(
+        "controls",
+        f"Control totals: {control_words(report)}",
+        (
+            column("status", "Status", "text", [one.status for one in controls]),
+            column("name", "Control", "text", [one.name for one in controls]),
+            column("subject", "Subject", "text", [one.subject for one in controls]),
+            column("value", "Value", "number", [one.value for one in controls]),
+            column("expected", "Expected", "number", [one.expected for one in controls]),
+            column("detail", "Detail", "text", [one.detail for one in controls]),
+        ),
+        n_shown=200,
+        tone_column="status",
+    )
+    return Section("controls", "Controls", (table,))
+
+
+def control_words(report: ReportInput) -> str:
+    """State of the controls in words: `3 ok, 1 differs, 2 not checked`."""
+    counted = Counter(one.status for one in report.controls)
+    return ", ".join(f"{counted[status]} {status}" for status in ("ok", "differs", "not checked") if counted[status])
+
+
+def finding_words(report: ReportInput) -> str:
+    """Findings by severity in words: `5 findings (1 error, 4 warnings)`."""
+    counted = Counter(one.severity for one in report.findings)
+    parts = [numbers.plural(counted[one], "info" if one == "info" else str(one)) for one in _ORDER if counted[one]]
+    total = numbers.plural(len(report.findings), "finding")
+    return f"{total} ({', '.join(parts).replace('infos', 'info')})" if parts else total
+
+
+def method_section(report: ReportInput) -> Section:
+    """How it was computed: parameters, versions, inputs and timings."""
+    blocks: list[Block] = [
+        Paragraph(
+            "Every scenario is computed alone over the whole book: the shocked market, the cascade of forced closings "
+            "and the price moves they cause, close-out, and each fund's waterfall. Notional is valued at the shocked "
+            "mark. Grids have no probabilities, so that no quantile is taken over them. ARCHITECTURE.md, section Model, "
+            "holds the definitions."
+        ),
+        Table(
+            "timings",
+            "Time by stage",
+            (
+                column("stage", "Stage", "text", list(report.timings)),
+                column("seconds", "Time", "seconds", [float(value) for value in report.timings.values()]),
+            ),
+        ),
+        Table(
+            "inputs",
+            "Inputs and their hashes",
+            (
+                column("input", "Input", "text", list(report.input_hashes)),
+                column("sha256", "SHA-256", "code", list(report.input_hashes.values())),
+            ),
+            n_shown=100,
+        ),
+        Table(
+            "versions",
+            "Versions",
+            (
+                column("package", "Package", "text", list(report.versions)),
+                column("version", "Version", "code", list(report.versions.values())),
+            ),
+            n_shown=100,
+        ),
+        Code(
+            "Parameters: the configuration as resolved",
+            json.dumps(report.config, indent=2, sort_keys=True, ensure_ascii=False, default=str),
+        ),
+    ]
+    return Section("method", "Method and parameters", tuple(blocks))

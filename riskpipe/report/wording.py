@@ -1,0 +1,118 @@
+"""Words shared by sections: axes, cells, brackets, sources and columns."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from riskpipe.domain.scenarios import NEUTRAL
+from riskpipe.report import numbers
+from riskpipe.report.document import Column, Kind, Source
+from riskpipe.report.report_input import ReportInput
+
+AXES: Mapping[str, tuple[str, Kind, float]] = {
+    "index_shock": ("Index", "signed_share", NEUTRAL["index_shock"]),
+    "basis_shock": ("Basis", "signed_share", NEUTRAL["basis_shock"]),
+    "vol_shock": ("Volatility", "signed_share", NEUTRAL["vol_shock"]),
+    "depth_factor": ("Depth", "factor", NEUTRAL["depth_factor"]),
+    "haircut_shock": ("Haircut", "signed_share", 0.0),
+}
+UNIT_KINDS: Mapping[str, Kind] = {
+    "USD": "usd", "share": "share", "x": "factor", "accounts": "count", "rounds": "count", "hits": "count",
+    "HHI": "count", "rows": "count", "changes": "count", "index": "count", "sigma": "number", "": "text",
+}  # fmt: skip
+
+
+def cell_words(axes: Mapping[str, float]) -> str:
+    """Say where a cell is, naming what departs from neutral: `index -40%, depth 0.1x`."""
+    moved = [
+        f"{AXES[name][0].lower()} {numbers.written(AXES[name][1], value)}"
+        for name, value in axes.items()
+        if value != AXES[name][2]
+    ]
+    return ", ".join(moved) or "no shock"
+
+
+def axes_of(dataset: xr.Dataset) -> list[str]:
+    """Axes that label a dataset, in their order."""
+    return [name for name in AXES if name in dataset.coords]
+
+
+def bracket_words(last_held: float, first_exhausted: float, heals_at: float, status: str) -> str:
+    """Say what a walk outward along the index axis found; shocks are fractions, NaN = none."""
+
+    def shock(value: float) -> str:
+        return numbers.share(value, is_signed=True)
+
+    if math.isnan(first_exhausted):
+        is_walked = not math.isnan(last_held) and last_held != 0.0
+        return f"{status} (holds to {shock(last_held)})" if is_walked else status
+    if math.isnan(last_held):
+        text = status if first_exhausted == 0.0 else f"{status} ({shock(first_exhausted)})"
+    else:
+        text = f"holds at {shock(last_held)}, exhausted at {shock(first_exhausted)}"
+    return text if math.isnan(heals_at) else f"{text}, holds again at {shock(heals_at)}"
+
+
+def source(report: ReportInput, variables: Iterable[str], selection: str = "") -> Source:
+    """Say which cube variables a number was read from and how to read the first of them again."""
+    keys = tuple(dict.fromkeys(variables))
+    group, _, name = keys[0].partition("/")
+    command = f'riskpipe.open_cube(store, run_id={json.dumps(report.run_id)})["{group}"]["{name}"]{selection}'
+    return Source(keys, command)
+
+
+def source_of(report: ReportInput, dataset: xr.Dataset, name: str, selection: str = "") -> Source:
+    """Source of one variable of a measure."""
+    return source(report, dataset[name].attrs["sources"], selection)
+
+
+def column(name: str, label: str, kind: Kind, values: Any) -> Column:  # noqa: ANN401  arrays or sequences
+    """Make a column of plain Python values from an array or a sequence."""
+    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    return Column(name, label, kind, tuple(listed))
+
+
+def measure_columns(dataset: xr.Dataset, names: Sequence[str], labels: Mapping[str, str]) -> list[Column]:
+    """Make columns of flat variables of a measure, their kinds from their units."""
+    return [
+        column(name, labels.get(name, str(dataset[name].attrs["long_name"]).capitalize()), kind_of(dataset[name]),
+               dataset[name].values)
+        for name in names
+    ]  # fmt: skip
+
+
+def kind_of(array: xr.DataArray) -> Kind:
+    """How values of a measured variable are written."""
+    return UNIT_KINDS.get(str(array.attrs["units"]), "number")
+
+
+def axis_columns(dataset: xr.Dataset, rows: np.ndarray | None = None, *, are_all_shown: bool = False) -> list[Column]:
+    """Make one column per axis that varies (or all), for the rows given."""
+    made = []
+    for name in axes_of(dataset):
+        label, kind, neutral = AXES[name]
+        values = np.asarray(dataset[name].values)
+        if are_all_shown or name == "index_shock" or np.unique(values).size > 1 or (values != neutral).any():
+            made.append(column(name, label, kind, values if rows is None else values[rows]))
+    return made
+
+
+def flattened(dataset: xr.Dataset, name: str) -> np.ndarray:
+    """One variable of a measure as a flat array, the last dimension fastest."""
+    return np.asarray(dataset[name].values).reshape(-1)
+
+
+def label_columns(
+    dataset: xr.Dataset, dims: Sequence[str], labels: Sequence[str], kinds: Sequence[Kind]
+) -> list[Column]:
+    """Make columns that label each row of `flattened` arrays over dims."""
+    sizes = [dataset.sizes[name] for name in dims]
+    grids = np.indices(sizes).reshape(len(dims), -1)
+    return [
+        column(name, label, kind, np.asarray(dataset[name].values)[grid])
+        for name, label, kind, grid in zip(dims, labels, kinds, grids, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""The only orchestrator: snapshot -> cube -> report, stage by stage."""

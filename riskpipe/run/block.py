@@ -1,0 +1,82 @@
+"""One block: the pure unit of work that executors map over a night."""
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from riskpipe.calibrate.basis import conditional_basis_vol
+from riskpipe.cube.blocks import write_block
+from riskpipe.cube.books import open_book
+from riskpipe.cube.digest import canonical_json
+from riskpipe.cube.layout import cube_prefix, part_key
+from riskpipe.cube.marks import Mark, record_attempt, write_mark
+from riskpipe.cube.parts import write_part
+from riskpipe.cube.store import open_store
+from riskpipe.domain.market import HORIZONS_HOURS, Market
+from riskpipe.domain.scenarios import ScenarioSet
+from riskpipe.liquidation.kernel import Kernel
+from riskpipe.numerics import numerics_fingerprint
+from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json
+from riskpipe.run.plan import read_plan
+
+
+@dataclass(frozen=True)
+class BlockJob:
+    """Which block of which run; everything else is read from the store."""
+
+    store: str
+    run_id: str
+    block: int
+    start: int
+    stop: int
+
+    def __str__(self) -> str:
+        """Name the block for errors and logs."""
+        return f"block {self.block} (scenarios {self.start} to {self.stop - 1}) of run {self.run_id}"
+
+
+@lru_cache(maxsize=1)
+def _inputs(store_uri: str, run_id: str) -> tuple[Kernel, Market, ScenarioSet]:
+    """Open a run's inputs once per process: the book is memory-mapped where the store is a folder."""
+    store = open_store(store_uri)
+    plan = read_plan(store, run_id)
+    market = read_market(store, run_id)
+    kernel = Kernel(open_book(store, plan["book_sha256"]), market, rules_from_json(plan["rules"]))
+    return kernel, market, read_scenarios(store, run_id, plan)
+
+
+def block_values(kernel: Kernel, market: Market, scenarios: ScenarioSet) -> tuple[dict[str, np.ndarray], Any]:
+    """Compute a slab: every per-block variable of the cube by key, and its part of /accounts."""
+    result = kernel.run(scenarios)
+    move = result.values["instruments/basis"] - market.basis
+    vol, is_extrapolated = conditional_basis_vol(move, market, HORIZONS_HOURS)
+    result.values["instruments/basis_vol"] = vol
+    result.values["instruments/basis_vol_is_extrapolated"] = is_extrapolated.astype(np.float64)
+    return result.values, result.part
+
+
+def compute_block(job: BlockJob) -> dict[str, Any]:
+    """Compute a block, write it, read it back, and mark it done. Doing it twice leaves the same bytes."""
+    store = open_store(job.store)
+    started = time.perf_counter()
+    about = {"started": datetime.now(UTC).isoformat(), "host": socket.gethostname(), "pid": os.getpid()}
+    attempt = record_attempt(store, job.run_id, job.block, {**about, "state": "started"})
+    kernel, market, scenarios = _inputs(job.store, job.run_id)
+    loaded = time.perf_counter()
+    values, part = block_values(kernel, market, scenarios.slab(job.start, job.stop))
+    computed = time.perf_counter()
+    digest = write_block(store, cube_prefix(job.run_id), job.start, job.stop, values)
+    part_digest = write_part(store, part_key(job.run_id, job.block), part)
+    fingerprint = numerics_fingerprint().sha
+    write_mark(store, job.run_id, Mark(job.block, job.start, job.stop, digest, part_digest, fingerprint))
+    finished = time.perf_counter()
+    seconds = {"load": loaded - started, "compute": computed - loaded, "write": finished - computed}
+    done = {**about, "state": "done", "finished": datetime.now(UTC).isoformat(), "seconds": seconds}
+    store.write(attempt, canonical_json({"block": job.block, **done}))
+    return {"block": job.block, "seconds": seconds}

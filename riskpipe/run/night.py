@@ -1,0 +1,150 @@
+"""Night: one run in its store, and the stages that bring it from inputs to a published report.
+
+Each stage is a function of the night that leaves its results and a mark in the run directory and returns a small JSON. A
+stage whose mark is there is not run again: flows and the command line resume by the same marks.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from riskpipe.calibrate.history import HistoryRows, read_history
+from riskpipe.config import RunConfig, format_as_of
+from riskpipe.cube.digest import canonical_json
+from riskpipe.cube.layout import manifest_key, run_prefix
+from riskpipe.cube.store import Store, open_store
+from riskpipe.domain.findings import Finding, Findings
+from riskpipe.domain.snapshot import Snapshot
+from riskpipe.errors import ConfigError, InputRefused, StoreError
+from riskpipe.ingest.read import read_snapshot
+from riskpipe.run.identity import Identity, identify
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage's name, how much is done, and of how much."""
+
+
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True)
+class Night:
+    """A run: its configuration, inputs, identity and store."""
+
+    config: RunConfig
+    store: Store
+    identity: Identity
+    snapshots: tuple[Snapshot, ...] = field(repr=False)
+    history: HistoryRows | None = field(repr=False)
+    progress: Progress = silent
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run."""
+        return self.identity.run_id
+
+    @property
+    def as_of(self) -> datetime:
+        """The instant the run describes."""
+        return self.identity.as_of
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run has its manifest."""
+        return self.store.exists(manifest_key(self.run_id))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the night: its name, which is its mark's, and the function that does it."""
+
+    name: str
+    run: Callable[[Night], dict[str, Any]]
+
+
+def open_night(config: RunConfig, as_of: datetime | None = None, progress: Progress = silent) -> Night:
+    """Read a run's inputs and find out which run it is.
+
+    Raises ConfigError for a combination that cannot work, InputRefused listing everything wrong with the inputs.
+    """
+    store = open_store(config.store)
+    if not store.is_shared and config.executor != "serial":
+        raise ConfigError(
+            f"store {config.store} lives in this process only, so executor {config.executor!r} could not reach it: "
+            "use executor serial, or a local folder as the store"
+        )
+    problems: list[str] = []
+    snapshots: list[Snapshot] = []
+    for uri in config.snapshots:
+        try:
+            snapshots.append(read_snapshot(uri))
+        except InputRefused as error:
+            problems += (
+                [f"{uri}: {problem}" for problem in error.problems] if len(config.snapshots) > 1 else error.problems
+            )
+    if problems:
+        raise InputRefused(f"snapshot {', '.join(config.snapshots)}", problems)
+    given = snapshots[0].as_of
+    if as_of is not None and as_of.astimezone(UTC) != given:
+        raise InputRefused(
+            f"snapshot {config.snapshots[0]}",
+            [f"snapshot.json says as_of {format_as_of(given)}, but the night asked for is {format_as_of(as_of)}"],
+        )
+    history = None
+    if config.history is not None:
+        history = read_history(config.history, as_of=given, lookback_days=config.calibration.lookback_days)
+    identity = identify(config, tuple(snapshots), history)
+    return Night(config, store, identity, tuple(snapshots), history, progress)
+
+
+def stage_key(run_id: str, stage: str) -> str:
+    """Key of a stage's mark."""
+    return f"{run_prefix(run_id)}/marks/stage-{stage}.json"
+
+
+def run_stage(night: Night, stage: Stage) -> dict[str, Any]:
+    """Run a stage, or return what it left when it ran before."""
+    key = stage_key(night.run_id, stage.name)
+    mark = night.store.get(key)
+    if mark is not None:
+        night.progress(stage.name, 1, 1)
+        return _parsed(night.store, key, mark)
+    night.progress(stage.name, 0, 1)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    result = stage.run(night)
+    attempt = {
+        "stage": stage.name,
+        "started": started.isoformat(),
+        "finished": datetime.now(UTC).isoformat(),
+        "seconds": time.perf_counter() - clock,
+    }
+    name = f"stage-{stage.name}-{started.strftime('%Y%m%dT%H%M%S%f')}"
+    night.store.write(f"{run_prefix(night.run_id)}/attempts/{name}.json", canonical_json(attempt))
+    night.store.write(key, canonical_json(result))
+    night.progress(stage.name, 1, 1)
+    return result
+
+
+def stage_result(store: Store, run_id: str, stage: str) -> dict[str, Any]:
+    """Return what a stage left; StoreError when it has not run."""
+    key = stage_key(run_id, stage)
+    mark = store.get(key)
+    if mark is None:
+        raise StoreError(f"stage {stage} of run {run_id} has not run: run the night again to finish it")
+    return _parsed(store, key, mark)
+
+
+def stage_findings(result: dict[str, Any]) -> list[Finding]:
+    """Return the findings a stage left."""
+    return list(Findings.from_json(result.get("findings", [])))
+
+
+def _parsed(store: Store, key: str, data: bytes) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = json.loads(data)
+    except ValueError as error:
+        raise StoreError(f"{store.uri}/{key} is torn: {error}. Delete it and run the night again") from error
+    return parsed

@@ -1,0 +1,69 @@
+"""The river: one night from inputs to a published report, without an orchestrator. Flows wrap the same stages."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from riskpipe.config import RunConfig
+from riskpipe.cube.catalogue import publish
+from riskpipe.cube.layout import cube_prefix, run_prefix
+from riskpipe.run.night import Night, Progress, Stage, open_night, run_stage, silent
+from riskpipe.run.stages import STAGES
+
+
+@dataclass(frozen=True)
+class NightResult:
+    """Where a finished night is, and what it concluded."""
+
+    run_id: str
+    as_of: datetime
+    store: str
+    cube: str
+    report: str
+    is_published: bool
+    was_complete: bool
+    headline: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**self.__dict__, "as_of": self.as_of.isoformat(), "headline": list(self.headline)}
+
+
+def stages(names: Iterable[str] | None = None) -> tuple[Stage, ...]:
+    """Return the stages of a night in order, or those named."""
+    wanted = None if names is None else set(names)
+    return tuple(stage for stage in STAGES if wanted is None or stage.name in wanted)
+
+
+def finish(night: Night, *, was_complete: bool, is_published: bool, reported: dict[str, Any]) -> NightResult:
+    """Publish a complete night if asked, and say where it is."""
+    if is_published:
+        publish(night.store, night.run_id, night.as_of, book=night.config.book)
+    return NightResult(
+        run_id=night.run_id,
+        as_of=night.as_of,
+        store=night.store.uri,
+        cube=f"{night.store.uri}/{cube_prefix(night.run_id)}",
+        report=f"{night.store.uri}/{run_prefix(night.run_id)}/report/index.html",
+        is_published=is_published,
+        was_complete=was_complete,
+        headline=tuple(reported["headline"]),
+    )
+
+
+def run_night(
+    config: RunConfig,
+    *,
+    as_of: datetime | None = None,
+    is_published: bool = True,
+    progress: Progress = silent,
+) -> NightResult:
+    """Run one night to its end; the same night again finds it done, and after a kill finishes it.
+
+    Raises what its stages raise: ConfigError, InputRefused, ComputeError, StoreError.
+    """
+    night = open_night(config, as_of, progress)
+    was_complete = night.is_complete
+    results = {stage.name: run_stage(night, stage) for stage in STAGES}
+    return finish(night, was_complete=was_complete, is_published=is_published, reported=results["report"])

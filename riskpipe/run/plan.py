@@ -1,0 +1,144 @@
+"""Plan: what a run will compute, fixed before its first block. A resume obeys the plan it finds."""
+
+import json
+import math
+import os
+from dataclasses import asdict
+from typing import Any
+
+from riskpipe.config import RunConfig
+from riskpipe.cube.digest import canonical_json
+from riskpipe.cube.layout import plan_key
+from riskpipe.cube.store import Store
+from riskpipe.cube.template import Template, cube_template, scenario_coordinates
+from riskpipe.domain.book import Book
+from riskpipe.domain.market import HORIZON_LABELS
+from riskpipe.domain.rules import Rules
+from riskpipe.domain.scenarios import ScenarioSet, block_bounds
+from riskpipe.domain.schema import block_variables
+from riskpipe.errors import StoreError
+from riskpipe.run.identity import Identity
+from riskpipe.run.inputs import rules_as_json
+
+ESTIMATORS = ("ewma", "realised")
+# rough cost of a cascade on one core, for cutting blocks and for the preflight's forecast only
+SECONDS_PER_POSITION_SCENARIO = 6e-8
+TARGET_BLOCK_SECONDS = 3.0
+SMALLEST_BLOCKS_PER_WORKER = 4
+
+
+def preflight(book: Book, scenarios: ScenarioSet, block_size: int) -> dict[str, float]:
+    """Forecast a run: blocks, core seconds, bytes of the cube before compression, bytes a worker allocates."""
+    n = len(scenarios)
+    sizes = dimension_sizes(book, scenarios)
+    per_scenario = sum(math.prod(sizes[name] for name in variable.dims[1:]) for variable in block_variables()) * 8.0
+    scratch = book.n_pools * 40.0 + book.n_positions * 16.0 + book.n_accounts * (16.0 + 16.0 * len(scenarios.sets))
+    return {
+        "scenarios": float(n),
+        "blocks": float(math.ceil(n / block_size)),
+        "core_seconds": book.n_positions * n * SECONDS_PER_POSITION_SCENARIO,
+        "cube_bytes": per_scenario * n,
+        "worker_bytes": scratch + per_scenario * block_size * 2.0,
+    }
+
+
+def dimension_sizes(book: Book, scenarios: ScenarioSet) -> dict[str, int]:
+    """Return the size of every dimension of the cube."""
+    return {name: len(labels) for name, labels in dimension_labels(book, scenarios).items()} | {
+        "scenario": len(scenarios),
+        "rank": 10,
+    }
+
+
+def dimension_labels(book: Book, scenarios: ScenarioSet) -> dict[str, Any]:
+    """Return the labels of every labelled dimension of the cube."""
+    assets = book.names("asset")
+    return {
+        "venue": book.names("venue"),
+        "underlying": [assets[c] for c in sorted(set(book.instrument_underlying.tolist()))],
+        "fund": book.names("fund"),
+        "instrument": book.names("instrument"),
+        "horizon": list(HORIZON_LABELS),
+        "estimator": list(ESTIMATORS),
+        "account": book.labels["account"],
+        "set": list(scenarios.sets),
+    }
+
+
+def choose_block_size(config: RunConfig, book: Book, n_scenarios: int) -> int:
+    """Return scenarios per block: as configured, or about three seconds of work, and at least four blocks a worker."""
+    if config.block_size != "auto":
+        return min(config.block_size, n_scenarios)
+    seconds = max(book.n_positions, 1) * SECONDS_PER_POSITION_SCENARIO
+    workers = config.n_workers or os.cpu_count() or 1
+    by_time = max(1, int(TARGET_BLOCK_SECONDS / seconds))
+    return max(1, min(by_time, math.ceil(n_scenarios / (SMALLEST_BLOCKS_PER_WORKER * workers))))
+
+
+def template_of(plan_attributes: dict[str, Any], book: Book, scenarios: ScenarioSet, block_size: int) -> Template:
+    """Describe the run's cube."""
+    return cube_template(
+        dimensions=dimension_labels(book, scenarios),
+        scenario_coordinates=scenario_coordinates(scenarios),
+        attributes=plan_attributes,
+        block_size=block_size,
+    )
+
+
+def make_plan(
+    *,
+    identity: Identity,
+    book: Book,
+    book_sha256: str,
+    rules: Rules,
+    scenarios: ScenarioSet,
+    block_size: int,
+    attributes: dict[str, Any],
+    ingest: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the plan of a run as plain JSON values."""
+    template = template_of(attributes, book, scenarios, block_size)
+    return {
+        "format": "riskpipe-plan",
+        "run_id": identity.run_id,
+        "run_key": identity.run_key,
+        "book_sha256": book_sha256,
+        "block_size": block_size,
+        "blocks": [list(bounds) for bounds in block_bounds(len(scenarios), block_size)],
+        "chunk_shapes": template.chunk_shapes(),
+        "template_sha256": template.digest,
+        "attributes": attributes,
+        "rules": rules_as_json(rules),
+        "variants": [asdict(variant) for variant in scenarios.variants],
+        "sets": list(scenarios.sets),
+        "ingest": ingest,
+        "preflight": preflight(book, scenarios, block_size),
+    }
+
+
+def create_plan(store: Store, run_id: str, plan: dict[str, Any]) -> dict[str, Any]:
+    """Create the plan exclusively and return the one that stands: whoever was first decides."""
+    store.create(plan_key(run_id), canonical_json(plan))
+    return read_plan(store, run_id)
+
+
+def find_plan(store: Store, run_id: str) -> dict[str, Any] | None:
+    """Return a run's plan, None when it has none yet."""
+    data = store.get(plan_key(run_id))
+    if data is None:
+        return None
+    try:
+        plan: dict[str, Any] = json.loads(data)
+    except ValueError as error:
+        raise StoreError(
+            f"{store.uri}/{plan_key(run_id)} is torn: {error}. Delete the run and start it again"
+        ) from error
+    return plan
+
+
+def read_plan(store: Store, run_id: str) -> dict[str, Any]:
+    """Return a run's plan; StoreError when it has none."""
+    plan = find_plan(store, run_id)
+    if plan is None:
+        raise StoreError(f"{store.uri} has no run {run_id}: plan.json is missing")
+    return plan

@@ -1,0 +1,236 @@
+"""The stages of a night, in order: ingest, calibrate, scenarios, compute, accounts, seal, report."""
+
+from typing import Any
+
+import numpy as np
+
+from riskpipe.calibrate.market import calibrate
+from riskpipe.compute import make_executor
+from riskpipe.cube.blocks import write_once
+from riskpipe.cube.books import open_book, put_book
+from riskpipe.cube.digest import canonical_json, sha256
+from riskpipe.cube.layout import cube_prefix, part_key
+from riskpipe.cube.manifest import write_manifest
+from riskpipe.cube.marks import read_marks
+from riskpipe.cube.parts import merge_parts, read_part
+from riskpipe.cube.read import open_cube
+from riskpipe.cube.template import create_cube
+from riskpipe.domain.book import Book
+from riskpipe.domain.findings import Findings, Reason, Severity
+from riskpipe.domain.market import HORIZONS_HOURS, Market
+from riskpipe.errors import ComputeError, StoreError
+from riskpipe.ingest.assemble import assemble
+from riskpipe.ingest.controls import control_findings, control_totals, summary
+from riskpipe.liquidation.accounts import account_health
+from riskpipe.liquidation.kernel import Kernel
+from riskpipe.numerics import numerics_fingerprint
+from riskpipe.run.block import BlockJob, compute_block
+from riskpipe.run.identity import versions
+from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json, write_market, write_scenarios
+from riskpipe.run.night import Night, Stage, stage_findings, stage_result
+from riskpipe.run.plan import choose_block_size, create_plan, find_plan, make_plan, read_plan, template_of
+from riskpipe.run.publish import report
+from riskpipe.run.wiring import index_axis, rules_of, scenarios_of
+
+
+def ingest(night: Night) -> dict[str, Any]:
+    """Assemble and keep the book, and create the plan that the rest of the run obeys."""
+    plan = find_plan(night.store, night.run_id)
+    if plan is None:
+        book, findings = assemble(night.snapshots, max_quarantined_share=night.config.max_quarantined_share)
+        rules, more = rules_of(night.config, book)
+        findings.extend(more)
+        scenarios = scenarios_of(night.config)
+        ingested = {"summary": summary(book, findings), "findings": findings.as_json()}
+        plan = make_plan(
+            identity=night.identity,
+            book=book,
+            book_sha256=put_book(night.store, book),
+            rules=rules,
+            scenarios=scenarios,
+            block_size=choose_block_size(night.config, book, len(scenarios)),
+            attributes=_attributes(night),
+            ingest=ingested,
+        )
+        plan = create_plan(night.store, night.run_id, plan)
+    return {"book_sha256": plan["book_sha256"], "preflight": plan["preflight"], **plan["ingest"]}
+
+
+def _attributes(night: Night) -> dict[str, Any]:
+    """Return the cube's root attributes: which run made it, from what."""
+    inputs = night.identity.inputs
+    return {
+        "run_id": night.run_id,
+        "run_key": night.identity.run_key,
+        "as_of": night.as_of.isoformat(),
+        "book": night.config.book,
+        "numeraire": night.snapshots[0].numeraire,
+        "sources": [snapshot.source for snapshot in night.snapshots],
+        "input_hashes": {"snapshots": inputs["snapshots"], "history": inputs["history"], "source": inputs["source"]},
+        "config": canonical_json(inputs["config"]).decode(),
+        "versions": versions(),
+    }
+
+
+def _book(night: Night) -> Book:
+    return open_book(night.store, read_plan(night.store, night.run_id)["book_sha256"])
+
+
+def calibrate_market(night: Night) -> dict[str, Any]:
+    """Calibrate and keep the market."""
+    plan = read_plan(night.store, night.run_id)
+    settings = night.config.calibration
+    market, findings = calibrate(
+        _book(night),
+        rules_from_json(plan["rules"]),
+        night.history,
+        stable_assets=night.config.stable_assets,
+        ewma_decay=settings.ewma_decay,
+        minimum_observations=settings.minimum_observations,
+    )
+    write_market(night.store, night.run_id, market)
+    return {"findings": findings.as_json()}
+
+
+def write_template(night: Night) -> dict[str, Any]:
+    """Keep the scenarios and write the cube's template."""
+    store, run_id = night.store, night.run_id
+    plan = read_plan(store, run_id)
+    scenarios = scenarios_of(night.config)
+    write_scenarios(store, run_id, scenarios)
+    template = template_of(plan["attributes"], _book(night), scenarios, plan["block_size"])
+    if template.digest != plan["template_sha256"]:
+        raise StoreError(
+            f"run {run_id}: the plan was made for another cube ({plan['template_sha256'][:16]}, now "
+            f"{template.digest[:16]}): delete the run and start it again"
+        )
+    create_cube(store, cube_prefix(run_id), template)
+    return {"scenarios": len(scenarios), "blocks": len(plan["blocks"]), "template_sha256": template.digest}
+
+
+def compute(night: Night) -> dict[str, Any]:
+    """Compute every block that is not marked done under this machine's numerics."""
+    store, run_id = night.store, night.run_id
+    bounds = [tuple(bounds) for bounds in read_plan(store, run_id)["blocks"]]
+    fingerprint = numerics_fingerprint().sha
+    marks = read_marks(store, run_id)
+    done = {block for block, mark in marks.items() if mark.fingerprint == fingerprint}
+    jobs = [BlockJob(store.uri, run_id, n, start, stop) for n, (start, stop) in enumerate(bounds) if n not in done]
+    n_done = len(bounds) - len(jobs)
+    night.progress("compute", n_done, len(bounds))
+
+    def on_done(_job: BlockJob, _receipt: Any) -> None:  # noqa: ANN401  whatever the unit returned
+        nonlocal n_done
+        n_done += 1
+        night.progress("compute", n_done, len(bounds))
+
+    if jobs:
+        spec = night.config.executor
+        with make_executor(
+            spec if isinstance(spec, str) else spec.model_dump(by_alias=True),
+            n_workers=night.config.n_workers,
+            block_timeout_s=night.config.block_timeout_seconds,
+        ) as executor:
+            executor.map_blocks(compute_block, jobs, on_done=on_done)
+    missing = sorted(set(range(len(bounds))) - read_marks(store, run_id).keys())
+    if missing:
+        raise ComputeError(f"run {run_id}: blocks {missing[:10]} came back without a done-mark: run the night again")
+    return {"blocks": len(bounds), "fingerprint": fingerprint}
+
+
+def write_accounts(night: Night) -> dict[str, Any]:
+    """Write what no block writes: /accounts from the merged parts, /basis from the market; check control totals."""
+    store, run_id = night.store, night.run_id
+    plan = read_plan(store, run_id)
+    book, market = _book(night), read_market(store, run_id)
+    scenarios = read_scenarios(store, run_id, plan)
+    health = account_health(Kernel(book, market, rules_from_json(plan["rules"])), *index_axis(scenarios))
+    parts = (read_part(store, part_key(run_id, block)) for block in range(len(plan["blocks"])))
+    hits, shortfall_max = merge_parts(parts, book.n_accounts, len(scenarios.sets))
+    segments = np.array([*book.names("segment"), ""], dtype=object)
+    write_once(
+        store,
+        cube_prefix(run_id),
+        {
+            "accounts/margin_excess": health.margin_excess,
+            "accounts/equity": health.equity,
+            "accounts/maintenance_margin": health.maintenance_margin,
+            "accounts/distance_to_liquidation_down": health.distance_down,
+            "accounts/distance_to_liquidation_up": health.distance_up,
+            "accounts/liquidated_scenarios": hits,
+            "accounts/shortfall_max": shortfall_max,
+            "accounts/weight": np.asarray(book.account_weight),
+            "accounts/entity": np.array(book.names("entity"), dtype=object)[book.account_entity],
+            "accounts/venue": np.array(book.names("venue"), dtype=object)[book.account_venue],
+            "accounts/segment": segments[book.account_segment],
+            **_basis_arrays(market),
+        },
+    )
+    controls = control_totals(book, equity=health.equity, maintenance_margin=health.maintenance_margin)
+    return {"controls": [control.as_json() for control in controls], "findings": control_findings(controls).as_json()}
+
+
+def _basis_arrays(market: Market) -> dict[str, np.ndarray]:
+    root_time = np.sqrt(np.array(HORIZONS_HOURS))
+    by_estimator = np.stack([market.basis_vol_1h, market.basis_realised_vol_1h], axis=1)
+    return {
+        "basis/basis_vol": by_estimator[:, :, None] * root_time,
+        "basis/basis": market.basis,
+        "basis/mean_basis": market.basis_mean,
+        "basis/last_history_basis": market.basis_last,
+        "basis/observations": market.basis_observations,
+        "basis/innovation_max": market.basis_innovation_max,
+    }
+
+
+def seal(night: Night) -> dict[str, Any]:
+    """Reconcile blocks and write the manifest: from here on the run exists for readers and never changes."""
+    store, run_id = night.store, night.run_id
+    plan = read_plan(store, run_id)
+    findings = Findings()
+    for stage in ("ingest", "calibrate", "accounts"):
+        findings.extend(stage_findings(stage_result(store, run_id, stage)))
+    about = {
+        "input_hashes": plan["attributes"]["input_hashes"],
+        "run_key": plan["run_key"],
+        "versions": plan["attributes"]["versions"],
+        "findings_sha256": sha256(canonical_json(findings.as_json())),
+    }
+    bounds = [(start, stop) for start, stop in plan["blocks"]]
+    digest = write_manifest(store, run_id, as_of=night.as_of, bounds=bounds, about=about)
+    return {"manifest_sha256": digest, "findings": _computed_findings(night).as_json()}
+
+
+def _computed_findings(night: Night) -> Findings:
+    """Return what the cube itself shows to be careful about."""
+    findings = Findings()
+    cube = open_cube(night.store.uri, run_id=night.run_id)
+    system, instruments = cube["system"], cube["instruments"]
+    counts = (
+        (Reason.MAX_ROUNDS, Severity.WARNING, system["max_rounds_hit"] > 0, "cascades were cut off at max_rounds"),
+        (Reason.PRICE_LIMIT, Severity.INFO, system["price_limits_hit"] > 0, "an impact law stood at its floor or cap"),
+        (
+            Reason.EXTRAPOLATED,
+            Severity.INFO,
+            (instruments["basis_vol_is_extrapolated"] > 0).any("instrument"),
+            "a basis move is beyond any innovation of the sample: its volatility is capped",
+        ),
+    )
+    for reason, severity, is_hit, message in counts:
+        rows = np.flatnonzero(is_hit.to_numpy())
+        if len(rows):
+            findings.add(
+                severity, reason, "cube", message, count=len(rows), examples=(f"scenario {row}" for row in rows)
+            )
+    return findings
+
+
+STAGES = (
+    Stage("ingest", ingest),
+    Stage("calibrate", calibrate_market),
+    Stage("scenarios", write_template),
+    Stage("compute", compute),
+    Stage("accounts", write_accounts),
+    Stage("seal", seal),
+    Stage("report", report),
+)

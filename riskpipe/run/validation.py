@@ -1,0 +1,62 @@
+"""Validation of a snapshot outside a night: the same reading, findings and control totals."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from riskpipe.calibrate.market import calibrate
+from riskpipe.config import DEFAULT_STABLE_ASSETS
+from riskpipe.domain.controls import Control
+from riskpipe.domain.findings import Findings
+from riskpipe.ingest.assemble import assemble
+from riskpipe.ingest.controls import control_findings, control_totals, summary
+from riskpipe.ingest.read import read_snapshot
+from riskpipe.liquidation.accounts import account_health
+from riskpipe.liquidation.kernel import Kernel
+from riskpipe.run.wiring import default_rules
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What a valid snapshot holds, and what was noticed about it."""
+
+    uri: str
+    summary: dict[str, Any]
+    findings: Findings
+    controls: tuple[Control, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "uri": self.uri,
+            "summary": self.summary,
+            "findings": self.findings.as_json(),
+            "controls": [control.as_json() for control in self.controls],
+        }
+
+    def as_text(self) -> str:
+        """Lines for a terminal."""
+        lines = [f"{self.uri} is valid"]
+        lines += [f"  {key}: {value}" for key, value in self.summary.items()]
+        lines += [f"findings: {len(self.findings)}"]
+        for finding in self.findings:
+            shown = f" ({', '.join(finding.examples)})" if finding.examples else ""
+            lines.append(f"  {finding.severity}: {finding.where}: {finding.message}: {finding.count}{shown}")
+        lines += ["control totals:"]
+        lines += [
+            f"  {control.status:<11} {control.name} {control.subject}: {control.detail}" for control in self.controls
+        ]
+        return "\n".join(lines)
+
+
+def validate_snapshot(uri: str) -> Validated:
+    """Read and assemble a snapshot as a night would; raises InputRefused when a night would refuse it.
+
+    Equity and maintenance margin are recomputed at the snapshot's prices and compared with the reported columns.
+    """
+    book, findings = assemble([read_snapshot(uri)])
+    rules = default_rules(book)
+    market, _ = calibrate(book, rules, None, stable_assets=DEFAULT_STABLE_ASSETS)
+    health = account_health(Kernel(book, market, rules), 0.0, 0.0)
+    controls = control_totals(book, equity=health.equity, maintenance_margin=health.maintenance_margin)
+    findings.extend(control_findings(controls))
+    return Validated(uri, summary(book, findings), findings, controls)

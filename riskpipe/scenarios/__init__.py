@@ -1,0 +1,1 @@
+"""Scenario sets: axes and grids."""

@@ -1,0 +1,171 @@
+"""Basis: guards against bad prices, EWMA volatility, and the volatility after a scenario."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from riskpipe.calibrate.basis import (
+    basis_series,
+    basis_statistics,
+    conditional_basis_vol,
+    ewma_basis_volatility,
+    horizon_volatility,
+)
+from riskpipe.calibrate.history import HistoryRows
+from riskpipe.domain.findings import Findings, Reason
+from riskpipe.domain.market import Market
+from riskpipe.domain.tables import HISTORY
+from riskpipe.ingest.synthetic.arrow import arrow_table
+
+AS_OF = datetime(2024, 8, 5, tzinfo=UTC)
+HORIZONS = (1.0, 8.0, 24.0)
+
+
+def history(rows):
+    """Rows: (hours before as_of, instrument, mark, index, index volume)."""
+    hours, instruments, marks, indices, volumes = zip(*rows, strict=True)
+    table = arrow_table(
+        HISTORY,
+        {
+            "ts": pa.array([AS_OF - timedelta(hours=float(hour)) for hour in hours], pa.timestamp("us", tz="UTC")),
+            "instrument_id": list(instruments),
+            "mark_price": list(marks),
+            "index_price": list(indices),
+            "index_volume_usd": list(volumes),
+        },
+    )
+    return HistoryRows(table.sort_by("ts"), AS_OF, 30.0, "", Findings())
+
+
+def market(vol, innovation_max, decay=0.97):
+    vol = np.asarray(vol, dtype=float)
+    nothing = np.full(len(vol), np.nan)
+    names = [name for name in Market.__dataclass_fields__ if name != "ewma_decay"]
+    fields = dict.fromkeys(names, nothing)
+    fields |= {"basis_vol_1h": vol, "basis_innovation_max": np.asarray(innovation_max, dtype=float)}
+    return Market(**fields, ewma_decay=decay)
+
+
+def test_each_guard_drops_its_rows_and_says_so():
+    good = [(hour, "A", 101.0, 100.0, 5.0) for hour in range(10, 20)]
+    bad = [
+        (0, "A", 120.0, 100.0, 0.0),
+        (1, "A", None, 100.0, 5.0),
+        (2, "A", 101.0, float("nan"), 5.0),
+        (3, "A", -1.0, 100.0, 5.0),
+        (4, "A", float("inf"), 100.0, 5.0),
+        (5, "A", 101.0, 100.0, 5.0),
+        (5, "A", 102.0, 100.0, 5.0),
+        (10, "A", 101.0, 100.0, 6.0),
+        (6, "OTHER", 101.0, 100.0, 5.0),
+    ]
+    series, findings = basis_series(history(good + bad), ["A"])
+    assert [(item.reason, item.count) for item in findings] == [
+        (Reason.UNKNOWN_INSTRUMENT, 1),
+        (Reason.STALE_PRICE, 1),
+        (Reason.MISSING_PRICE, 4),
+        (Reason.BAD_VALUE, 1),
+        (Reason.BAD_VALUE, 2),
+    ]
+    assert findings.items[1].examples == ("A at 2024-08-05T00:00:00.000000",)
+    np.testing.assert_allclose(series.basis[:, 0], 0.01)
+    assert len(series.ts_us) == 10
+
+
+def test_a_change_across_a_gap_is_not_used():
+    hours = [9, 8, 7, 4, 3, 2.5, 2, 0]
+    rows = [(hour, "A", 100.0 + at, 100.0, 1.0) for at, hour in enumerate(hours)]
+    series, _ = basis_series(history(rows), ["A"])
+    expected = [np.nan, 0.01, 0.01, np.nan, 0.01, np.nan, 0.02, np.nan]
+    np.testing.assert_allclose(series.changes[:, 0], expected, atol=1e-15)
+
+
+def test_a_constant_basis_has_no_volatility_and_a_short_one_none_measured():
+    rows = [(hour, "LONG", 101.0, 100.0, 1.0) for hour in range(100)]
+    rows += [(hour, "SHORT", 100.0 + hour % 2, 100.0, 1.0) for hour in range(48)]
+    names = ["LONG", "SHORT", "ABSENT"]
+    series, _ = basis_series(history(rows), names)
+    statistics, findings = basis_statistics(series, names, decay=0.97)
+    np.testing.assert_array_equal(statistics.vol_1h, [0.0, np.nan, np.nan])
+    np.testing.assert_allclose(statistics.realised_vol_1h, [0.0, np.nan, np.nan])
+    np.testing.assert_array_equal(statistics.innovation_max, [0.0, np.nan, np.nan])
+    np.testing.assert_array_equal(statistics.observations, [99.0, 47.0, 0.0])
+    np.testing.assert_allclose(statistics.mean, [0.01, 0.005, np.nan])
+    np.testing.assert_allclose(statistics.last, [0.01, 0.0, np.nan])
+    (finding,) = findings
+    assert finding.reason is Reason.SHORT_HISTORY
+    assert finding.examples == ("SHORT: 47 hourly changes", "ABSENT: 0 hourly changes")
+
+
+def test_one_ewma_step_is_the_published_example():
+    # A textbook exercise: daily volatility 1.3%, price 300 -> 298, decay 0.94: the new volatility is 1.271%.
+    changes = np.array([[0.013], [2.0 / 300.0]])
+    vol, innovation_max = ewma_basis_volatility(changes, 0.94, n_seed=1)
+    assert vol[0] == pytest.approx(0.01271, abs=5e-6)
+    assert innovation_max[0] == pytest.approx(2.0 / 300.0 / 0.013)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    changes=arrays(float, (40, 2), elements=st.one_of(st.floats(-0.1, 0.1), st.just(np.nan))),
+    decay=st.floats(0.5, 0.999),
+)
+def test_the_recursion_over_all_instruments_equals_one_written_out_for_each_instrument(changes, decay):
+    vol, innovation_max = ewma_basis_volatility(changes, decay, n_seed=6)
+    for at in range(2):
+        used = [change for change in changes[:, at] if not np.isnan(change)]
+        if not used:
+            assert np.isnan(vol[at])
+            continue
+        variance, largest = np.mean(np.square(used[:6])), 0.0
+        for change in used[6:]:
+            if np.sqrt(variance) > 0.0:
+                largest = max(largest, abs(change) / np.sqrt(variance))
+            variance = decay * variance + (1.0 - decay) * change**2
+        assert vol[at] == pytest.approx(np.sqrt(variance), rel=1e-12)
+        assert innovation_max[at] == pytest.approx(largest, rel=1e-12)
+
+
+def test_news_follows_the_formula_up_to_the_largest_innovation_and_is_capped_beyond():
+    sigma, largest, decay = 3e-4, 6.0, 0.97
+    moves = np.array([[0.0], [1e-4], [-6 * sigma * 0.999], [6 * sigma * 1.001], [-0.05]])
+    vol, is_extrapolated = conditional_basis_vol(moves, market([sigma], [largest], decay), HORIZONS)
+    standardised = np.minimum(np.abs(moves[:, 0]) / sigma, largest)
+    expected = sigma * np.sqrt(decay + (1.0 - decay) * standardised**2)
+    np.testing.assert_allclose(vol[:, 0, 0], expected, rtol=1e-13)
+    np.testing.assert_allclose(vol, expected[:, None, None] * np.sqrt(HORIZONS), rtol=1e-13)
+    assert is_extrapolated[:, 0].tolist() == [False, False, False, True, True]
+
+
+def test_an_unmeasured_volatility_stays_unmeasured_and_a_still_basis_stays_still():
+    vol, is_extrapolated = conditional_basis_vol(
+        np.array([[0.02, 0.02, 0.0]]), market([np.nan, 0.0, 0.0], [np.nan, 0.0, 0.0]), HORIZONS
+    )
+    assert np.isnan(vol[0, 0]).all()
+    assert not vol[0, 1:].any()
+    assert is_extrapolated.tolist() == [[False, True, False]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(moves=arrays(float, (23, 5), elements=st.floats(-0.5, 0.5)), block=st.integers(1, 23))
+def test_bits_do_not_depend_on_the_block(moves, block):
+    values = market([1e-4, 3e-4, 0.0, np.nan, 7e-3], [3.0, 9.5, 0.0, np.nan, 1.0])
+    whole, flags = conditional_basis_vol(moves, values, HORIZONS)
+    parts = [conditional_basis_vol(moves[at : at + block], values, HORIZONS) for at in range(0, 23, block)]
+    assert np.concatenate([part[0] for part in parts]).tobytes() == whole.tobytes()
+    assert np.concatenate([part[1] for part in parts]).tobytes() == flags.tobytes()
+
+
+def test_horizons_scale_with_the_square_root_of_time():
+    np.testing.assert_allclose(horizon_volatility(np.array([2.0, np.nan]), (1.0, 4.0)), [[2.0, 4.0], [np.nan, np.nan]])
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0, -0.1, np.nan])
+def test_a_decay_outside_zero_and_one_is_refused(decay):
+    with pytest.raises(ValueError, match="decay"):
+        ewma_basis_volatility(np.zeros((3, 1)), decay)

@@ -1,0 +1,159 @@
+"""A manifest exists for whole runs only, is the same for the same run, and any later difference is found."""
+
+import json
+
+import pytest
+from support.cube_runs import AS_OF, RUN_ID, compute_block, finished_run, once_arrays, small_template
+
+from riskpipe.cube.blocks import read_block, write_once
+from riskpipe.cube.catalogue import publish
+from riskpipe.cube.layout import cube_prefix, manifest_key, mark_key, part_key, plan_key
+from riskpipe.cube.manifest import read_manifest, require_verified, verify, write_manifest
+from riskpipe.cube.marks import record_attempt
+from riskpipe.cube.store import open_store
+from riskpipe.cube.template import create_cube
+from riskpipe.domain.scenarios import block_bounds
+from riskpipe.errors import StoreError, VerifyError
+
+CUBE = cube_prefix(RUN_ID)
+BOUNDS = block_bounds(27, 5)
+
+
+def write(store, about=None):
+    return write_manifest(store, RUN_ID, as_of=AS_OF, bounds=BOUNDS, about=about or {"findings_sha256": "00"})
+
+
+def test_a_whole_run_verifies(store):
+    finished_run(store)
+    assert verify(store, RUN_ID) == ()
+    require_verified(store, RUN_ID)
+    manifest = read_manifest(store, RUN_ID)
+    assert manifest["n_blocks"] == len(manifest["blocks"]) == 6
+    assert set(manifest["objects"]) == {
+        key.removeprefix(f"runs/{RUN_ID}/") for key in store.list(CUBE) + store.list(f"runs/{RUN_ID}/parts")
+    }
+
+
+def test_the_same_run_has_the_same_manifest_whoever_computed_it_when(tmp_path):
+    first, second = (open_store(str(tmp_path / name)) for name in ("one", "two"))
+    record_attempt(second, RUN_ID, 0, {"host": "elsewhere", "started": "now"})
+    assert finished_run(first) == finished_run(second)
+    text = second.read(manifest_key(RUN_ID)).decode()
+    assert "elsewhere" not in text
+    assert str(tmp_path) not in text
+
+
+def test_writing_again_changes_nothing_and_another_manifest_is_refused(store):
+    digest = finished_run(store)
+    assert write(store) == digest
+    with pytest.raises(StoreError, match="A complete run never changes"):
+        write(store, {"findings_sha256": "11"})
+
+
+def test_an_unfinished_run_gets_no_manifest(store):
+    create_cube(store, CUBE, small_template())
+    for block in (0, 2):
+        compute_block(store, RUN_ID, block, *BOUNDS[block])
+    compute_block(store, RUN_ID, 5, 25, 27, fingerprint="0" * 16)
+    store.delete(part_key(RUN_ID, 2))
+    with pytest.raises(StoreError) as caught:
+        write(store)
+    for fault in (
+        "plan.json is missing",
+        "block 1 has no done-mark",
+        "different numerics fingerprints: 0000000000000000, ffffffffffffffff",
+        "parts/block-00002.parquet is missing",
+        "funds/shortfall/c/1/0 is missing",
+        "accounts/equity/c/0 is missing",
+    ):
+        assert fault in str(caught.value)
+    assert not store.exists(manifest_key(RUN_ID))
+    with pytest.raises(StoreError, match="it has no manifest"):
+        verify(store, RUN_ID)
+
+
+def test_a_block_of_other_bounds_or_a_stray_object_stops_the_manifest(store):
+    store.create(plan_key(RUN_ID), b"{}")
+    create_cube(store, CUBE, small_template())
+    for block, (start, stop) in enumerate(BOUNDS):
+        compute_block(store, RUN_ID, block, start, stop)
+    write_once(store, CUBE, once_arrays())
+    store.write(f"{CUBE}/funds/shortfall/c/6/0", b"stray")
+    with pytest.raises(StoreError) as caught:
+        write_manifest(store, RUN_ID, as_of=AS_OF, bounds=[(0, 27)], about={})
+    for fault in ("c/6/0 does not belong", "a mark speaks of block 5, but there are 1", "as 0:5, planned as 0:27"):
+        assert fault in str(caught.value)
+
+
+def flip(store, key):
+    data = bytearray(store.read(key))
+    data[len(data) // 2] ^= 1
+    store.write(key, bytes(data))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"{CUBE}/funds/shortfall/c/2/0",
+        f"{CUBE}/accounts/equity/c/0",
+        f"{CUBE}/accounts/venue/c/0",
+        f"{CUBE}/exposure/index_shock/c/0",
+        f"{CUBE}/exposure/venue/c/0",
+        f"{CUBE}/zarr.json",
+        f"{CUBE}/funds/residual/zarr.json",
+        part_key(RUN_ID, 3),
+        mark_key(RUN_ID, 3),
+        plan_key(RUN_ID),
+    ],
+)
+@pytest.mark.parametrize("damage", [flip, lambda store, key: store.delete(key)], ids=["flipped bit", "deleted"])
+def test_any_damage_is_found_and_named(memory_store, key, damage):
+    store = memory_store
+    finished_run(store)
+    damage(store, key)
+    name = key.removeprefix(f"runs/{RUN_ID}/")
+    problems = verify(store, RUN_ID)
+    assert any(name in problem for problem in problems), problems
+    with pytest.raises(VerifyError, match="is damaged"):
+        require_verified(store, RUN_ID)
+
+
+def test_every_difference_is_listed_at_once(store):
+    finished_run(store)
+    store.delete(f"{CUBE}/funds/shortfall/c/2/0")
+    store.write(f"{CUBE}/funds/shortfall/c/99/0", b"extra")
+    flip(store, part_key(RUN_ID, 4))
+    problems = "\n".join(verify(store, RUN_ID))
+    assert "cube.zarr/funds/shortfall/c/2/0 is missing" in problems
+    assert "cube.zarr/funds/shortfall/c/99/0 is not in the manifest" in problems
+    assert "parts/block-00004.parquet has" in problems
+    assert "block 2: decoded arrays have SHA-256" in problems
+
+
+def test_a_manifest_changed_after_publication_is_found(store):
+    digest = finished_run(store)
+    publish(store, RUN_ID, AS_OF)
+    manifest = json.loads(store.read(manifest_key(RUN_ID)))
+    manifest["about"] = {"findings_sha256": "11"}
+    store.write(manifest_key(RUN_ID), json.dumps(manifest).encode())
+    assert "published as 2024-08-05T000000Z of book '' with another manifest" in verify(store, RUN_ID)
+    with pytest.raises(VerifyError, match="the pointer says"):
+        read_manifest(store, RUN_ID, digest)
+
+
+def test_runs_of_any_block_size_hold_the_same_numbers_and_verify():
+    cubes = []
+    for block_size in (1, 5, 27):
+        store = open_store(f"memory://block-size-{block_size}")
+        template = small_template(block_size)
+        store.create(plan_key(RUN_ID), b"{}")
+        create_cube(store, CUBE, template)
+        bounds = block_bounds(27, block_size)
+        for block, (start, stop) in enumerate(bounds):
+            compute_block(store, RUN_ID, block, start, stop)
+        write_once(store, CUBE, once_arrays())
+        write_manifest(store, RUN_ID, as_of=AS_OF, bounds=bounds, about={})
+        assert verify(store, RUN_ID) == ()
+        cubes.append(read_block(store, CUBE, 0, 27))
+    for key, array in cubes[0].items():
+        assert array.tobytes() == cubes[1][key].tobytes() == cubes[2][key].tobytes()
