@@ -1,17 +1,14 @@
 """The nightly flow: Prefect sees the stages, Dask sees the blocks.
 
-    python -m flows.nightly --config configs/nightly.yaml
+    python -m flows nightly --config configs/nightly.yaml
 
-With PREFECT_API_URL set it reports to that server; else it starts an embedded one. A stage that is marked done in the run
-directory is not run again, whoever ran it: Prefect's result cache is off because it cannot see a task's inputs.
+With PREFECT_API_URL set it reports to that server; else it starts an embedded one. A stage that is marked done in the
+run directory is not run again, whoever ran it: Prefect's result cache is off because it cannot see a task's inputs.
 """
 
-import argparse
 import os
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 # an embedded server needs 16 to 26 s on two cores; Prefect waits 20 by default
@@ -24,7 +21,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from riskpipe.config import load, parse_as_of
-from riskpipe.errors import ConfigError, RiskpipeError
+from riskpipe.errors import ConfigError
 from riskpipe.run.night import open_night, run_stage
 from riskpipe.run.nightly import finish, stages
 from riskpipe.run.publish import headline_table, summary_markdown
@@ -39,8 +36,8 @@ def _refuse_placement(overrides: list[str]) -> None:
     refused = [key for key in keys if key.split(".")[0] in NOT_FOR_SUBMITTERS]
     if refused:
         raise ConfigError(
-            f"a flow's overrides cannot set {', '.join(refused)}: these belong to the configuration file on the machine "
-            "that runs the flow"
+            f"a flow's overrides cannot set {', '.join(refused)}: these belong to the configuration file on the "
+            "machine that runs the flow"
         )
 
 
@@ -83,26 +80,3 @@ def nightly(
     create_markdown_artifact(key="riskpipe-summary", markdown=summary_markdown(night), description=night.run_id)
     create_table_artifact(key="riskpipe-headlines", table=headline_table(night), description=night.run_id)
     return result.as_json()
-
-
-def main() -> int:
-    """Run the flow from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.nightly", description="Run one night as a Prefect flow.")
-    parser.add_argument("--config", default="configs/nightly.yaml", help="the run's YAML file")
-    parser.add_argument("--as-of", help="the instant, where the snapshot's location holds {as_of} or {date}")
-    parser.add_argument("--no-publish", action="store_true", help="keep the run but do not move the pointer")
-    arguments = parser.parse_args()
-    try:
-        result = nightly(arguments.config, arguments.as_of, publish=not arguments.no_publish)
-    except RiskpipeError as error:
-        sys.stderr.write(f"riskpipe: {error}\n")
-        return error.exit_code
-    state = "was done already" if result["was_complete"] else "is done"
-    sys.stdout.write(f"night {result['run_id']} {state}{' and published' if result['is_published'] else ''}\n")
-    sys.stdout.writelines(f"  {line}\n" for line in result["headline"])
-    sys.stdout.write(f"cube:   {result['cube']}\nreport: {Path(result['report']).as_uri()}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,11 +1,12 @@
 """The command line. Heavy libraries load inside commands, so that `riskpipe --help` answers at once.
 
-Exit codes: 0 complete (and published, if it was to be); 1 input refused, or `verify` found differences; 2 configuration or
-usage; 3 store; 4 compute; 70 a defect.
+Exit codes: 0 complete (and published, if it was to be); 1 input refused, or `verify` found differences; 2 configuration
+or usage; 3 store; 4 compute; 70 a defect.
 """
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+class Profile(StrEnum):
+    """Leverage of an invented population."""
+
+    CALM = "calm"
+    LEVERED = "levered"
+
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 StoreArgument = Annotated[str, typer.Argument(help="The store: a folder.")]
@@ -59,15 +68,16 @@ def run(
 def demo(
     directory: Annotated[Path, typer.Argument(help="Where the demo lives.")] = Path("demo"),
     *,
-    accounts: Annotated[int, typer.Option(help="Accounts of the generated snapshot.")] = 2000,
+    accounts: Annotated[int, typer.Option(help="Accounts of the generated snapshot.")] = 20000,
     is_json: JsonOption = False,
 ) -> None:
     """Run a night on a generated snapshot: inputs, store and report all under DIRECTORY."""
     from riskpipe.config import load, shipped
     from riskpipe.run.nightly import run_night
+    from riskpipe.run.synthesis import synthesise
 
     if not (directory / "snapshot" / "snapshot.json").exists():
-        _synthesise(directory, accounts=accounts, seed=1, as_of=None, profile="levered", market=None, split=False)
+        synthesise(directory, n_accounts=accounts, seed=1)
     places = {
         "snapshot": directory / "snapshot",
         "history": directory / "history.parquet",
@@ -84,26 +94,32 @@ def demo(
 def synth(
     directory: Annotated[Path, typer.Argument(help="Gets snapshot/ and history.parquet.")],
     *,
-    accounts: Annotated[int, typer.Option(min=1, help="Number of accounts.")] = 2000,
+    accounts: Annotated[int, typer.Option(min=1, help="Number of accounts.")] = 20000,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
     as_of: AsOfOption = None,
-    profile: Annotated[str, typer.Option(help="levered or calm.")] = "levered",
+    profile: Annotated[Profile, typer.Option(help="Leverage of the population.")] = Profile.LEVERED,
     market: Annotated[Path | None, typer.Option(help="Folder of recorded candles to take the market from.")] = None,
-    later_depth: Annotated[
-        bool, typer.Option("--later-depth", help="With --market: order books later than as-of.")
+    measured_depth: Annotated[
+        bool, typer.Option("--measured-depth", help="With --market: recorded order books, even later than as-of.")
     ] = False,
+    index_depth: Annotated[
+        float | None, typer.Option(help="With --market: c of index depth = c x spot volume / volatility.")
+    ] = None,
     split: Annotated[bool, typer.Option("--split", help="One snapshot per venue.")] = False,
 ) -> None:
     """Write a valid snapshot and price history: an invented market, or a recorded one with invented accounts."""
-    _synthesise(
+    from riskpipe.run.synthesis import synthesise
+
+    synthesise(
         directory,
-        accounts=accounts,
+        n_accounts=accounts,
         seed=seed,
         as_of=as_of,
-        profile=profile,
+        profile=profile.value,
         market=market,
+        use_measured_depth=measured_depth,
+        index_depth_coefficient=index_depth,
         split=split,
-        later_depth=later_depth,
     )
     typer.echo(f"wrote {directory}")
 
@@ -138,7 +154,9 @@ def runs(
     opened = open_store(store)
     nights = [{"book": night.book, **night.pointer.__dict__} for night in published(opened)]
     others = [
-        {"run_id": entry.run_id, "is_complete": entry.is_complete} for entry in list_runs(opened) if not entry.books
+        {"run_id": entry.run_id, "is_complete": entry.is_complete}
+        for entry in list_runs(opened)
+        if not entry.published_as
     ]
     if is_json:
         _print({"published": nights, "unpublished": others})
@@ -190,28 +208,6 @@ def verify(
                 typer.echo(f"  - {problem}", err=True)
     if any(problems.values()):
         raise typer.Exit(1)
-
-
-def _synthesise(
-    directory: Path,
-    *,
-    accounts: int,
-    seed: int,
-    as_of: str | None,
-    profile: str,
-    market: Path | None,
-    split: bool,
-    later_depth: bool = False,
-) -> None:
-    from datetime import UTC, datetime
-
-    from riskpipe.config import parse_as_of
-    from riskpipe.ingest.synthetic.write import write_snapshot
-
-    instant = parse_as_of(as_of) if as_of else datetime(2026, 1, 5, tzinfo=UTC)
-    write_snapshot(
-        directory, n_accounts=accounts, seed=seed, as_of=instant, profile=profile, market=market, split=split
-    )
 
 
 def _show(result: dict[str, Any], *, is_json: bool) -> None:

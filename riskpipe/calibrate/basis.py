@@ -49,9 +49,10 @@ class BasisStatistics:
 def basis_series(history: HistoryRows, instruments: Sequence[str]) -> tuple[BasisSeries, Findings]:
     """Return the basis series of the instruments named, from the rows that pass the guards.
 
-    Dropped, each with a finding: rows of other instruments, of a stale index (index_volume_usd 0), of a missing, not
-    finite or non-positive mark or index, and rows of one instrument and instant that contradict each other (equal ones
-    count once). Spot series have no basis and are left aside.
+    Dropped, each with a finding: rows of other instruments; of a stale index (index_volume_usd 0) and the row before
+    one, or before a missing index, for an index that halts in mid-hour closes at an old price; of a missing, not
+    finite or non-positive mark or index; and rows of one instrument and instant that contradict each other (equal
+    ones count once). Spot series have no basis and are left aside.
     """
     findings = Findings()
     table = history.table
@@ -126,9 +127,16 @@ def _guarded(columns: _Columns, instruments: list[str], findings: Findings) -> _
         findings.add(Severity.WARNING, reason, "history", message, count=len(rows), examples=examples)
         columns = columns.where(~bad)
 
+    is_interrupted = (columns.index_volume == 0.0) | ~(np.isfinite(columns.index) & (columns.index > 0.0))
+    interruptions = columns.where(is_interrupted)
     drop(columns.index_volume == 0.0, Reason.STALE_PRICE, "the index did not trade in the hour (index_volume_usd is 0)")
     usable = np.isfinite(columns.mark) & np.isfinite(columns.index) & (columns.mark > 0.0) & (columns.index > 0.0)
     drop(~usable, Reason.MISSING_PRICE, "mark or index price is missing, not finite or not positive")
+    drop(
+        _precedes(columns, interruptions),
+        Reason.STALE_PRICE,
+        "the index stops in the next hour, so its last price may be from any time before",
+    )
     is_copy, contradicts = _duplicates(columns)
     if is_copy.any():
         findings.add(
@@ -143,6 +151,15 @@ def _guarded(columns: _Columns, instruments: list[str], findings: Findings) -> _
         contradicts, Reason.BAD_VALUE, "rows of one instrument and instant have different prices; none of them is used"
     )
     return columns
+
+
+def _precedes(columns: _Columns, others: _Columns) -> BoolArray:
+    """Return which rows stand exactly one hour before one of the other rows of the same instrument."""
+    both = np.concatenate([columns.ts_us + _HOUR_US, others.ts_us])
+    _, instant = np.unique(both, return_inverse=True)
+    instrument = np.concatenate([columns.instrument, others.instrument]).astype(np.int64)
+    key = instrument * (len(both) + 1) + instant
+    return np.isin(key[: len(columns.ts_us)], key[len(columns.ts_us) :])
 
 
 def _duplicates(columns: _Columns) -> tuple[BoolArray, BoolArray]:

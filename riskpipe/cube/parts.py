@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import pyarrow as pa

@@ -30,6 +30,7 @@ _COORDINATES = {
     "depth_factor": "factor on every market's depth",
     "haircut_shock": "added to every collateral haircut",
     "probability": "probability of the scenario in its set; NaN where the set has none",
+    "name": "name of a preset scenario; empty in the grid",
     "variant": "reading of the uncertain rules",
     "set": "scenario set: grid, historical, simulated",
 }
@@ -86,11 +87,12 @@ def template_digest(arrays: Mapping[str, Mapping[str, Any]], attributes: Mapping
 
 
 def scenario_coordinates(scenarios: ScenarioSet) -> dict[str, AnyArray]:
-    """Return what labels each scenario: the axes, probability, and the labels of its variant and set."""
+    """Return what labels each scenario: the axes, probability, its own name, and the labels of its variant and set."""
     variants = np.array([variant.label for variant in scenarios.variants], dtype=object)
     sets = np.array(scenarios.sets, dtype=object)
     return {
         **{name: getattr(scenarios, name) for name in (*AXES, "haircut_shock", "probability")},
+        "name": scenarios.name.astype(object),
         "variant": variants[scenarios.variant],
         "set": sets[scenarios.set_index],
     }
@@ -264,7 +266,7 @@ def _problems(
     for name, values in coordinates.items():
         if values.shape != (n_scenarios,):
             problems.append(f"scenario coordinate {name} has shape {values.shape}, expected ({n_scenarios},)")
-        if (values.dtype.kind == "f") == (name in {"variant", "set"}):
+        if (values.dtype.kind == "f") == (name in {"name", "variant", "set"}):
             problems.append(f"scenario coordinate {name} has type {values.dtype}")
     problems += [f"root attribute {name} is missing" for name in ("run_id", "as_of") if name not in attributes]
     if n_scenarios < 1:

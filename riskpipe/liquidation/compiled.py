@@ -12,9 +12,15 @@ from numba import njit
 
 from riskpipe.domain.book import BoolArray, FloatArray
 from riskpipe.liquidation.lowering import Pools, Terms
+from riskpipe.numerics import compile_cache
 from riskpipe.pricing import impact as laws
 
-compiled = njit(nogil=True, cache=True, fastmath=False, error_model="numpy")
+compile_cache()  # before the first decorator
+# without numba's reference counts, whose atomic increments on every array access cost 30 times the arithmetic: such a
+# function must not allocate
+compiled = njit(nogil=True, cache=True, fastmath=False, error_model="numpy", _nrt=False)
+# a call passes every array of its tuples by value, some kilobytes: what runs once per pool or position is inlined
+inlined = njit(nogil=True, cache=True, fastmath=False, error_model="numpy", _nrt=False, forceinline=True)
 impact = compiled(laws.impact)
 average_impact = compiled(laws.average_impact)
 is_limited = compiled(laws.is_limited)
@@ -62,6 +68,9 @@ class Work(NamedTuple):
     winner_notional: FloatArray  # [i, 2]
     removed: FloatArray  # [i, 2] share of each winner's position removed by ADL
     fund_fees: FloatArray  # [f]
+    position_part: FloatArray  # [q] USD of its pool's shortfall that falls to its instrument's fund
+    pool_part: FloatArray  # [p] USD of a shortfall from debt alone, which falls to the venue's fund
+    entity_loss: FloatArray  # [f] USD
     is_touched: BoolArray  # [e]
     delta_before: FloatArray  # [c]
     delta_after: FloatArray  # [c]
@@ -100,20 +109,23 @@ def make_work(pools: Pools, terms: Terms) -> Work:
         winner_notional=np.zeros((n_i, 2)),
         removed=np.zeros((n_i, 2)),
         fund_fees=np.zeros(n_f),
+        position_part=np.zeros(len(pools.instrument)),
+        pool_part=np.zeros(len(pools.account)),
+        entity_loss=np.zeros(n_f),
         is_touched=np.zeros(len(pools.entity_account_start) - 1, dtype=np.bool_),
         delta_before=np.zeros(n_c),
         delta_after=np.zeros(n_c),
     )
 
 
-@compiled
+@inlined
 def shocked_asset(terms: Terms, c: int, x: float) -> float:
     """USD price of asset c under index shock x."""
     price = terms.index_price[c]
     return max(price * (1.0 + terms.index_beta[c] * x), SMALLEST_INDEX_SHARE * price)
 
 
-@compiled
+@inlined
 def set_instrument(terms: Terms, state: State, i: int, mark: float) -> None:
     """Set an instrument's mark and what follows from it; its quote asset's price must be set."""
     quote = state.asset[terms.quote[i]]
@@ -126,7 +138,7 @@ def set_instrument(terms: Terms, state: State, i: int, mark: float) -> None:
         state.notional[i] = mark * quote
 
 
-@compiled
+@inlined
 def set_shocked_instrument(terms: Terms, state: State, i: int, y: float) -> None:
     """Set an instrument's shocked mark from its assets' prices and basis shock y."""
     basis = max(terms.basis[i] + y, SMALLEST_INDEX_SHARE - 1.0)
@@ -142,7 +154,7 @@ def set_shocked(terms: Terms, state: State, x: float, y: float) -> None:
         set_shocked_instrument(terms, state, i, y)
 
 
-@compiled
+@inlined
 def set_ray(pools: Pools, terms: Terms, state: State, p: int, x: float, y: float) -> None:
     """Set the shocked market for the assets and instruments of one pool only."""
     for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
@@ -156,7 +168,7 @@ def set_ray(pools: Pools, terms: Terms, state: State, p: int, x: float, y: float
         set_shocked_instrument(terms, state, i, y)
 
 
-@compiled
+@inlined
 def collateral_credit(terms: Terms, row: int, value: float, extra_haircut: float) -> float:
     """Credit in USD for a positive value, band by band; 0 where the venue does not take the asset."""
     credit = 0.0
@@ -172,7 +184,7 @@ def collateral_credit(terms: Terms, row: int, value: float, extra_haircut: float
     return credit
 
 
-@compiled
+@inlined
 def pool_health(
     pools: Pools, terms: Terms, amounts: FloatArray, p: int, state: State, extra_haircut: float
 ) -> tuple[float, float, float]:

@@ -1,7 +1,7 @@
 """Exposure closed by force and hedges broken by it, one scenario at a time."""
 
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.compiled import Work, compiled
+from riskpipe.liquidation.compiled import Work, compiled, inlined
 from riskpipe.liquidation.lowering import Pools, Terms
 
 
@@ -65,7 +65,7 @@ def broken_hedges(pools: Pools, terms: Terms, work: Work, has_removed: bool) -> 
     return total
 
 
-@compiled
+@inlined
 def removed_share(pools: Pools, work: Work, q: int) -> float:
     """Share of an open position that ADL removes: 0 unless it is in profit at the final mark."""
     i = pools.instrument[q]
@@ -75,7 +75,7 @@ def removed_share(pools: Pools, work: Work, q: int) -> float:
     return 0.0
 
 
-@compiled
+@inlined
 def add_deltas(pools: Pools, terms: Terms, work: Work, p: int, has_removed: bool) -> None:
     """Add a pool's USD delta by asset, before and after the closings."""
     weight = pools.weight[p]

@@ -185,7 +185,10 @@ class Kernel:
         self.work = make_work(self.pools, self.terms)
 
     def run(self, scenarios: ScenarioSet) -> BlockResult:
-        """Run a slab of scenarios; every array of the result has the slab's scenarios first."""
+        """Run a slab of scenarios; every array of the result has the slab's scenarios first.
+
+        The first call of a process compiles the kernel or loads it from the cache, even for an empty slab.
+        """
         book, n = self.book, len(scenarios)
         out = _allocate(
             n, book.n_venues, int(self.terms.underlying_cell.max(initial=-1)) + 1, book.n_instruments, book.n_funds
@@ -196,8 +199,6 @@ class Kernel:
         shortfall_max = np.zeros((n_sets, book.n_accounts))
         for v, variant in enumerate(scenarios.variants):
             rows = np.flatnonzero(scenarios.variant == v)
-            if len(rows) == 0:
-                continue
             rules = lower_rules(book, self.rules, variant)
             shocks = Shocks(
                 row=rows.astype(np.int64),

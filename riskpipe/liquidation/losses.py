@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from riskpipe.domain.book import FloatArray, IntArray
+from riskpipe.domain.book import FloatArray
 from riskpipe.domain.schema import N_RANKS
-from riskpipe.liquidation.compiled import Work, compiled, known_failure, set_ray
+from riskpipe.liquidation.compiled import Work, compiled, inlined, known_failure, set_ray
 from riskpipe.liquidation.lowering import N_STAGES, Pools, Terms, VariantRules
 
 SETTLED = 1e-12  # as in the reference: a loss whose parts add up to it but for rounding leaves nothing over
@@ -30,7 +30,7 @@ class FundRow(NamedTuple):
     entity: FloatArray
 
 
-@compiled
+@inlined
 def close_pool(
     pools: Pools, terms: Terms, rules: VariantRules, work: Work, p: int, x: float, y: float, haircut: float
 ) -> tuple[float, float]:
@@ -85,84 +85,89 @@ def close_all(
 ) -> None:  # fmt: skip
     """Close out every closed pool; set each fund's shortfall, fees, shortfall by side, and its ten largest entities."""
     n_funds = len(terms.fund_venue)
-    n_records = 0
-    for p in range(len(pools.account)):
-        if work.is_closed[p]:
-            n_records += max(1, pools.position_start[p + 1] - pools.position_start[p])
-    record_key = np.empty(n_records, dtype=np.int64)
-    record_loss = np.empty(n_records, dtype=np.float64)
-    n_records = 0
-    n_entities = len(pools.entity_account_start) - 1
     for f in range(n_funds):
         row.shortfall[f] = 0.0
         work.fund_fees[f] = 0.0
     work.side_shortfall[:] = 0.0
+    work.is_touched[:] = False
     for p in range(len(pools.account)):
         if not work.is_closed[p]:
             continue
+        account = pools.account[p]
         weight = pools.weight[p]
         true_equity, fee = close_pool(pools, terms, rules, work, p, x, y, haircut)
         shortfall = weight * max(0.0, -true_equity)
         fees = weight * min(fee, max(0.0, true_equity))
-        account_shortfall[pools.account[p]] += shortfall
+        account_shortfall[account] += shortfall
+        if shortfall > 0.0 and pools.account_ranks[account]:
+            work.is_touched[pools.account_entity[account]] = True
         start = pools.position_start[p]
         n_positions = pools.position_start[p + 1] - start
         total_loss, total_notional = 0.0, 0.0
         for j in range(n_positions):
             total_loss += work.loss[j]
             total_notional += work.exit_notional[j]
-        entity = pools.account_entity[pools.account[p]]
-        ranks = pools.account_ranks[pools.account[p]]
+        work.pool_part[p] = 0.0
         if total_notional == 0.0:
-            f = terms.venue_fund[pools.venue[p]]
-            row.shortfall[f] += shortfall
-            if ranks and shortfall > 0.0:
-                record_key[n_records] = f * n_entities + entity
-                record_loss[n_records] = shortfall
-                n_records += 1
-            continue
+            row.shortfall[terms.venue_fund[pools.venue[p]]] += shortfall
+            work.pool_part[p] = shortfall
         for j in range(n_positions):
             q = start + j
             i = pools.instrument[q]
             f = terms.fund[i]
-            if fees > 0.0:
+            work.position_part[q] = 0.0
+            if fees > 0.0 and total_notional > 0.0:
                 work.fund_fees[f] += fees * (work.exit_notional[j] / total_notional)
-            if shortfall > 0.0:
+            if shortfall > 0.0 and total_notional > 0.0:
                 share = work.loss[j] / total_loss if total_loss > 0.0 else work.exit_notional[j] / total_notional
                 part = shortfall * share
+                work.position_part[q] = part
                 row.shortfall[f] += part
                 work.side_shortfall[i, 0 if pools.size[q] > 0.0 else 1] += part
-                if ranks and part > 0.0:
-                    record_key[n_records] = f * n_entities + entity
-                    record_loss[n_records] = part
-                    n_records += 1
-    rank_entities(record_key[:n_records], record_loss[:n_records], n_entities, row)
+    rank_entities(pools, terms, work, row)
 
 
 @compiled
-def rank_entities(keys: IntArray, amounts: FloatArray, n_entities: int, row: FundRow) -> None:
+def rank_entities(pools: Pools, terms: Terms, work: Work, row: FundRow) -> None:
     """Write each fund's ten largest entities; of equals the one with the lower index stands first."""
     row.entity_shortfall[:] = 0.0
     row.entity[:] = -1.0
-    order = np.argsort(keys, kind="mergesort")
-    n = len(order)
-    at = 0
-    while at < n:
-        key = keys[order[at]]
-        total = 0.0
-        while at < n and keys[order[at]] == key:
-            total += amounts[order[at]]
-            at += 1
-        f = key // n_entities
-        place = N_RANKS
-        while place > 0 and total > row.entity_shortfall[f, place - 1]:
-            place -= 1
-        if place < N_RANKS:
-            for rank in range(N_RANKS - 1, place, -1):
-                row.entity_shortfall[f, rank] = row.entity_shortfall[f, rank - 1]
-                row.entity[f, rank] = row.entity[f, rank - 1]
-            row.entity_shortfall[f, place] = total
-            row.entity[f, place] = key % n_entities
+    for e in range(len(work.is_touched)):
+        if not work.is_touched[e]:
+            continue
+        work.entity_loss[:] = 0.0
+        for n in range(pools.entity_account_start[e], pools.entity_account_start[e + 1]):
+            a = pools.entity_account[n]
+            if not pools.account_ranks[a]:
+                continue
+            for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
+                if work.is_closed[p]:
+                    add_parts(pools, terms, work, p)
+        for f in range(len(work.entity_loss)):
+            insert_entity(row, f, e, work.entity_loss[f])
+
+
+@inlined
+def add_parts(pools: Pools, terms: Terms, work: Work, p: int) -> None:
+    """Add a closed pool's parts of its shortfall to its entity's losses by fund."""
+    if work.pool_part[p] > 0.0:
+        work.entity_loss[terms.venue_fund[pools.venue[p]]] += work.pool_part[p]
+    for q in range(pools.position_start[p], pools.position_start[p + 1]):
+        work.entity_loss[terms.fund[pools.instrument[q]]] += work.position_part[q]
+
+
+@inlined
+def insert_entity(row: FundRow, f: int, e: int, loss: float) -> None:
+    """Insert an entity's loss into a fund's list of the largest."""
+    if loss <= row.entity_shortfall[f, N_RANKS - 1]:
+        return
+    place = N_RANKS - 1
+    while place > 0 and loss > row.entity_shortfall[f, place - 1]:
+        row.entity_shortfall[f, place] = row.entity_shortfall[f, place - 1]
+        row.entity[f, place] = row.entity[f, place - 1]
+        place -= 1
+    row.entity_shortfall[f, place] = loss
+    row.entity[f, place] = e
 
 
 @compiled

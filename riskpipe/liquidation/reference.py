@@ -60,7 +60,7 @@ class Reference:
         return Prices(asset, mark)
 
     def final(self, shocked: Prices, impact_: Impact, response: list[float]) -> Prices:
-        """Return prices after the cascade; `response` is each mark's own move: the dislocation, or the fill's impact."""
+        """Return prices after the cascade; `response` is each mark's own move: dislocation, or the fill's impact."""
         book = self.book
         asset = [price * (1.0 + move) for price, move in zip(shocked.asset, impact_.index, strict=True)]
         mark = []

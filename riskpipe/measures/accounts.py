@@ -28,7 +28,7 @@ def distances(tree: xr.DataTree) -> xr.Dataset:
     Returns dims (direction, venue, bin): `accounts` weighted, `equity` (signed) and `maintenance_margin` USD, weighted.
     """
     weight = read(tree, WEIGHT)
-    venue_labels, venue = np.unique(read(tree, VENUE).astype(str), return_inverse=True)
+    venue_labels, venue = np.unique(read(tree, VENUE).astype(object).astype(str), return_inverse=True)
     bins = bin_labels()
     shape = (len(KEYS), len(venue_labels), len(bins))
     amounts = {"accounts": weight, "equity": read(tree, EQUITY) * weight}

@@ -7,8 +7,9 @@ from riskpipe.measures.cells import INDEX_AXIS, Cells, cells_of, divide, labels,
 
 LONG, SHORT = "exposure/liquidated_notional_long", "exposure/liquidated_notional_short"
 TOTAL, FIRST = "system/liquidated_notional", "system/first_round_notional"
-SYSTEM = (TOTAL, FIRST, "system/liquidated_accounts", "system/margin_call_accounts", "system/rounds")
-FLAGS = ("system/price_limits_hit", "system/max_rounds_hit")
+ACCOUNTS, MARGIN_CALLS = "system/liquidated_accounts", "system/margin_call_accounts"
+ROUNDS = "system/rounds"
+PRICE_LIMITS, MAX_ROUNDS = "system/price_limits_hit", "system/max_rounds_hit"
 HEDGES = "system/broken_hedge_notional"
 
 
@@ -29,11 +30,11 @@ def liquidation(tree: xr.DataTree) -> xr.Dataset:
         "liquidated_notional": quantity(flat, total, "USD", "notional closed", TOTAL),
         "first_round_notional": quantity(flat, first, "USD", "notional closed in the first round", FIRST),
         "amplification": quantity(flat, divide(total, first), "x", "notional closed over first round", TOTAL, FIRST),
-        "liquidated_accounts": quantity(flat, read(tree, SYSTEM[2]), "accounts", "accounts liquidated", SYSTEM[2]),
-        "margin_call_accounts": quantity(flat, read(tree, SYSTEM[3]), "accounts", "accounts called", SYSTEM[3]),
-        "rounds": quantity(flat, read(tree, SYSTEM[4]), "rounds", "cascade rounds", SYSTEM[4]),
-        "price_limits_hit": quantity(flat, read(tree, FLAGS[0]), "hits", "price floors and caps hit", FLAGS[0]),
-        "max_rounds_hit": quantity(flat, read(tree, FLAGS[1]), "1", "cascade cut off", FLAGS[1]),
+        "liquidated_accounts": quantity(flat, read(tree, ACCOUNTS), "accounts", "accounts liquidated", ACCOUNTS),
+        "margin_call_accounts": quantity(flat, read(tree, MARGIN_CALLS), "accounts", "accounts called", MARGIN_CALLS),
+        "rounds": quantity(flat, read(tree, ROUNDS), "rounds", "cascade rounds", ROUNDS),
+        "price_limits_hit": quantity(flat, read(tree, PRICE_LIMITS), "hits", "price floors and caps hit", PRICE_LIMITS),
+        "max_rounds_hit": quantity(flat, read(tree, MAX_ROUNDS), "1", "cascade cut off", MAX_ROUNDS),
     }
     return xr.Dataset(data, coords=cells.coordinates())
 

@@ -36,8 +36,9 @@ def _plain(function: Callable[[xr.DataTree], xr.Dataset]) -> Callable[[xr.DataTr
 
 
 _EXPOSURE = (liquidation.LONG, liquidation.SHORT)
+_FLAGS = (liquidation.PRICE_LIMITS, liquidation.MAX_ROUNDS)
 _FUNDS = tuple(f"funds/{name}" for name in funds.STAGES)
-_WORST = (*funds.UNCOVERED, *liquidation.SYSTEM)
+_WORST = (*funds.UNCOVERED, liquidation.TOTAL, liquidation.FIRST, liquidation.ACCOUNTS, liquidation.ROUNDS)
 
 MEASURES: Mapping[str, Measure] = {
     measure.name: measure
@@ -45,7 +46,8 @@ MEASURES: Mapping[str, Measure] = {
         Measure(
             "liquidation",
             "forced liquidation by scenario",
-            (*_EXPOSURE, *liquidation.SYSTEM, *liquidation.FLAGS),
+            (*_EXPOSURE, liquidation.TOTAL, liquidation.FIRST, liquidation.ACCOUNTS, liquidation.MARGIN_CALLS,
+             liquidation.ROUNDS, *_FLAGS),
             _plain(liquidation.liquidation),
         ),
         Measure("ladder", "notional closed along the index axis", _EXPOSURE, _plain(liquidation.ladder)),
@@ -65,7 +67,7 @@ MEASURES: Mapping[str, Measure] = {
         Measure(
             "worst_cells",
             "scenarios with the largest uncovered loss",
-            (*_WORST, *liquidation.FLAGS),
+            (*_WORST, *_FLAGS),
             lambda tree, options: worst.worst_cells(tree, options.n_worst),
         ),
         Measure(

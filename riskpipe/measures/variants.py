@@ -8,10 +8,10 @@ import xarray as xr
 
 from riskpipe.measures.cells import FloatArray, cells_of, divide, neutral_plane, quantity, read
 from riskpipe.measures.funds import SHORTFALL, UNCOVERED, USED, uncovered_loss
-from riskpipe.measures.liquidation import FIRST, HEDGES, SYSTEM, TOTAL
+from riskpipe.measures.liquidation import ACCOUNTS, FIRST, HEDGES, ROUNDS, TOTAL
 
 ADL = "funds/adl_loss"
-REQUIRES = (*UNCOVERED, ADL, FIRST, HEDGES, *SYSTEM)
+REQUIRES = (*UNCOVERED, ADL, TOTAL, FIRST, HEDGES, ACCOUNTS, ROUNDS)
 SCOPES = ("grid", "index axis")
 
 
@@ -34,9 +34,9 @@ def by_variant(tree: xr.DataTree) -> xr.Dataset:
         "fund_used": (read(tree, USED).sum(axis=1), "USD", "paid by the funds", (USED,)),
         "adl_loss": (read(tree, ADL).sum(axis=1), "USD", "taken by ADL", (ADL,)),
         "liquidated_notional": (read(tree, TOTAL), "USD", "notional closed", (TOTAL,)),
-        "liquidated_accounts": (read(tree, SYSTEM[2]), "accounts", "accounts closed", (SYSTEM[2],)),
+        "liquidated_accounts": (read(tree, ACCOUNTS), "accounts", "accounts closed", (ACCOUNTS,)),
         "broken_hedge_notional": (read(tree, HEDGES), "USD", "broken hedges", (HEDGES,)),
-        "rounds": (read(tree, SYSTEM[4]), "rounds", "cascade rounds", (SYSTEM[4],)),
+        "rounds": (read(tree, ROUNDS), "rounds", "cascade rounds", (ROUNDS,)),
         "amplification": (divide(read(tree, TOTAL), read(tree, FIRST)), "x", "amplification", (TOTAL, FIRST)),
     }
     data = {}
@@ -52,8 +52,8 @@ def ranges(tree: xr.DataTree) -> xr.Dataset:
     """Low, central and high of every headline over the variants, and the rule that makes the width.
 
     Returns dims (headline, scope): `low`, `central` (the first variant's), `high`, with low <= central <= high or all
-    NaN; `low_variant`, `high_variant`; `driver`, the overridden key whose change alone moves the headline most (""
-    where none does) and `driver_spread`, that move. Coordinate `units` by headline.
+    NaN; `low_variant`, `high_variant` ("" where they are equal); `driver`, the overridden key whose change alone moves
+    the headline most ("" where none does) and `driver_spread`, that move. Coordinate `units` by headline.
     """
     variants = by_variant(tree)
     names = [str(name) for name in variants.data_vars]
@@ -69,11 +69,15 @@ def ranges(tree: xr.DataTree) -> xr.Dataset:
                 continue
             known = np.where(np.isnan(values), values[~np.isnan(values)][0], values)
             numbers["low"][h, s], numbers["high"][h, s] = known.min(), known.max()
-            texts["low_variant"][h, s], texts["high_variant"][h, s] = labels[known.argmin()], labels[known.argmax()]
+            if known.min() < known.max():
+                texts["low_variant"][h, s], texts["high_variant"][h, s] = labels[known.argmin()], labels[known.argmax()]
             texts["driver"][h, s], numbers["driver_spread"][h, s] = driver(labels, known)
     dims = ("headline", "scope")
-    data = {name: quantity(dims, values, "per headline", name.replace("_", " ")) for name, values in numbers.items()}
-    data |= {name: quantity(dims, values, "", name.replace("_", " ")) for name, values in texts.items()}
+    data = {
+        name: quantity(dims, values, "per headline", name.replace("_", " "), *REQUIRES)
+        for name, values in numbers.items()
+    }
+    data |= {name: quantity(dims, values, "", name.replace("_", " "), *REQUIRES) for name, values in texts.items()}
     coords = {
         "headline": names,
         "scope": list(SCOPES),

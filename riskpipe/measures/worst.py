@@ -5,7 +5,7 @@ import xarray as xr
 
 from riskpipe.measures.cells import BoolArray, FloatArray, IntArray, cells_of, labels, neutral_plane, quantity, read
 from riskpipe.measures.funds import SHORTFALL, UNCOVERED, uncovered_loss
-from riskpipe.measures.liquidation import FIRST, FLAGS, LONG, SHORT, SYSTEM, TOTAL
+from riskpipe.measures.liquidation import ACCOUNTS, FIRST, LONG, MAX_ROUNDS, PRICE_LIMITS, ROUNDS, SHORT, TOTAL
 
 
 def rank_cells(uncovered: FloatArray, notional: FloatArray, candidates: BoolArray) -> IntArray:
@@ -35,10 +35,12 @@ def worst_cells(tree: xr.DataTree, n_worst: int) -> xr.Dataset:
         "shortfall": quantity(flat, read(tree, SHORTFALL).sum(axis=1)[rows], "USD", "shortfall", SHORTFALL),
         "liquidated_notional": quantity(flat, notional[rows], "USD", "notional closed", TOTAL),
         "first_round_notional": quantity(flat, read(tree, FIRST)[rows], "USD", "closed in the first round", FIRST),
-        "liquidated_accounts": quantity(flat, read(tree, SYSTEM[2])[rows], "accounts", "accounts closed", SYSTEM[2]),
-        "rounds": quantity(flat, read(tree, SYSTEM[4])[rows], "rounds", "rounds", SYSTEM[4]),
-        "price_limits_hit": quantity(flat, read(tree, FLAGS[0])[rows], "hits", "price floors and caps hit", FLAGS[0]),
-        "max_rounds_hit": quantity(flat, read(tree, FLAGS[1])[rows], "1", "cascade cut off", FLAGS[1]),
+        "liquidated_accounts": quantity(flat, read(tree, ACCOUNTS)[rows], "accounts", "accounts closed", ACCOUNTS),
+        "rounds": quantity(flat, read(tree, ROUNDS)[rows], "rounds", "rounds", ROUNDS),
+        "price_limits_hit": quantity(
+            flat, read(tree, PRICE_LIMITS)[rows], "hits", "price floors and caps hit", PRICE_LIMITS
+        ),
+        "max_rounds_hit": quantity(flat, read(tree, MAX_ROUNDS)[rows], "1", "cascade cut off", MAX_ROUNDS),
     }
     coords = {name: ("rank", variable.values[rows]) for name, variable in cells.coordinates().items()}
     return xr.Dataset(data, coords={"rank": np.arange(1, len(rows) + 1), **coords})
@@ -71,8 +73,8 @@ def worst_index_move(tree: xr.DataTree) -> xr.Dataset:
         "shortfall": quantity(no_dims, read(tree, SHORTFALL)[row].sum(), "USD", "shortfall", SHORTFALL),
         "liquidated_notional": quantity(no_dims, notional[row], "USD", "notional closed", TOTAL),
         "first_round_notional": quantity(no_dims, read(tree, FIRST)[row], "USD", "closed in the first round", FIRST),
-        "liquidated_accounts": quantity(no_dims, read(tree, SYSTEM[2])[row], "accounts", "accounts closed", SYSTEM[2]),
-        "rounds": quantity(no_dims, read(tree, SYSTEM[4])[row], "rounds", "cascade rounds", SYSTEM[4]),
+        "liquidated_accounts": quantity(no_dims, read(tree, ACCOUNTS)[row], "accounts", "accounts closed", ACCOUNTS),
+        "rounds": quantity(no_dims, read(tree, ROUNDS)[row], "rounds", "cascade rounds", ROUNDS),
     }
     coords = {name: variable.values[row] for name, variable in cells.coordinates().items()}
     coords |= {"venue": labels(tree, "exposure", "venue"), "underlying": labels(tree, "exposure", "underlying")}

@@ -69,7 +69,7 @@ def worst_move_point(report: ReportInput) -> Point:
     row = int(worst["scenario"].values)
     cited = source_of(report, worst, "liquidated_notional", f".sel(scenario={row})")
     where = cell_words({axis: float(worst[axis].values) for axis in axes_of(worst)})
-    total = float(worst["liquidated_notional"].values)
+    total, n_closed = (float(worst[name].values) for name in ("liquidated_notional", "liquidated_accounts"))
     if total == 0.0:
         return Point(
             f"Nothing is liquidated by any index move of the grid (checked to {where}), {worst.attrs['plane']}.",
@@ -82,8 +82,8 @@ def worst_move_point(report: ReportInput) -> Point:
     market = f"{worst['venue'].values[venue]} {worst['underlying'].values[underlying]}"
     return Point(
         f"Worst index move ({where}; {worst.attrs['plane']}): "
-        f"{numbers.plural(float(worst['liquidated_accounts'].values), 'account')} and {numbers.usd(total)} of positions "
-        f"are liquidated ({numbers.usd(float(long.sum()))} long, {numbers.usd(float(short.sum()))} short), "
+        f"{numbers.plural(n_closed, 'account')} and {numbers.usd(total)} of positions are liquidated "
+        f"({numbers.usd(float(long.sum()))} long, {numbers.usd(float(short.sum()))} short), "
         f"{numbers.share(largest / total)} of it in {market}; uncovered loss "
         f"{numbers.usd(float(worst['uncovered_loss'].values))}.",
         "bad" if float(worst["uncovered_loss"].values) > 0.0 else "warn",
@@ -102,27 +102,35 @@ def fund_points(report: ReportInput) -> list[Point]:
     cited = source_of(report, walked, "status")
     hit = [f for f in np.argsort(nearest, kind="stable").tolist() if np.isfinite(nearest[f])]
     points = [
-        Point(f"Fund {funds[f]} is exhausted: {fund_words(report, f)}.", "bad", cited) for f in hit[:MAX_FUND_POINTS]
+        Point(f"Fund {funds[f]} is exhausted; {fund_words(report, f)}.", "bad", cited) for f in hit[:MAX_FUND_POINTS]
     ]
     n_more, n_safe = max(0, len(hit) - MAX_FUND_POINTS), len(funds) - len(hit)
-    rest = []
+    rest, n_elsewhere = [], 0
     if n_more:
         rest.append(f"{numbers.plural(n_more, 'more fund')} exhausted by moves further out")
     if n_safe:
-        rest.append(f"{numbers.plural(n_safe, 'fund')} not exhausted by any index move of the grid")
+        rest.append(f"{numbers.plural(n_safe, 'fund')} not exhausted by an index move alone ({walked.attrs['plane']})")
+        losses = report.measures["fund_losses"]
+        is_central = losses["variant"].values == losses["variant"].values[0]
+        is_hit = losses["is_exhausted"].values[is_central].any(axis=0)
+        n_elsewhere = sum(bool(is_hit[f]) for f in range(len(funds)) if f not in hit)
+        if n_elsewhere:
+            rest.append(f"{numbers.count(n_elsewhere)} of them exhausted elsewhere in the scenarios")
     if rest:
-        points.append(Point(f"{'; '.join(rest).capitalize()}.", "bad" if n_more else "good", cited))
+        tone: Tone = "bad" if n_more else "warn" if n_elsewhere else "good"
+        points.append(Point(f"{'; '.join(rest)}.", tone, cited))
     return points
 
 
 def fund_words(report: ReportInput, fund: int) -> str:
-    """Brackets of one fund, central variant: `index down: ...; index up: ...`."""
+    """Brackets of one fund, central variant: `index down: ...; index up: ...`, or both at once where they agree."""
     walked = report.measures["exhaustion"].isel(variant=0, fund=fund)
-    parts = []
+    said: dict[str, list[str]] = {}
     for d, direction in enumerate(walked["direction"].values.tolist()):
-        found = [float(walked[name].values[d]) for name in ("last_held", "first_exhausted", "heals_at")]
-        parts.append(f"index {direction}: {bracket_words(*found, str(walked['status'].values[d]))}")
-    return "; ".join(parts)
+        last, first, heals = (float(walked[name].values[d]) for name in ("last_held", "first_exhausted", "heals_at"))
+        words = bracket_words(last, first, heals, str(walked["status"].values[d]))
+        said.setdefault(words, []).append(str(direction))
+    return "; ".join(f"index {' or '.join(directions)}: {words}" for words, directions in said.items())
 
 
 def uncovered_point(report: ReportInput) -> Point:

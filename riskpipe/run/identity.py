@@ -1,7 +1,7 @@
 """Identity: what makes two runs the same run.
 
-The run key is the hash of everything that can change a number: the snapshot's files, the history rows read, the resolved
-configuration, the package's sources and the cube's format. Where things lie and who computes them is left out.
+The run key is the hash of everything that can change a number: the snapshot's files, the history rows read, the
+resolved configuration, the package's sources and the cube's format. Where things lie and who computes them is left out.
 """
 
 import platform

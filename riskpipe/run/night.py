@@ -1,7 +1,7 @@
 """Night: one run in its store, and the stages that bring it from inputs to a published report.
 
-Each stage is a function of the night that leaves its results and a mark in the run directory and returns a small JSON. A
-stage whose mark is there is not run again: flows and the command line resume by the same marks.
+Each stage is a function of the night that leaves its results and a mark in the run directory and returns a small JSON.
+A stage whose mark is there is not run again: flows and the command line resume by the same marks.
 """
 
 import json
@@ -17,9 +17,11 @@ from riskpipe.cube.digest import canonical_json
 from riskpipe.cube.layout import manifest_key, run_prefix
 from riskpipe.cube.store import Store, open_store
 from riskpipe.domain.findings import Finding, Findings
+from riskpipe.domain.schema import VARIABLES
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.errors import ConfigError, InputRefused, StoreError
 from riskpipe.ingest.read import read_snapshot
+from riskpipe.measures.registry import check_requirements
 from riskpipe.run.identity import Identity, identify
 
 Progress = Callable[[str, int, int], None]
@@ -76,6 +78,7 @@ def open_night(config: RunConfig, as_of: datetime | None = None, progress: Progr
             f"store {config.store} lives in this process only, so executor {config.executor!r} could not reach it: "
             "use executor serial, or a local folder as the store"
         )
+    check_requirements(VARIABLES)
     problems: list[str] = []
     snapshots: list[Snapshot] = []
     for uri in config.snapshots:

@@ -22,7 +22,7 @@ from riskpipe.run.inputs import rules_as_json
 
 ESTIMATORS = ("ewma", "realised")
 # rough cost of a cascade on one core, for cutting blocks and for the preflight's forecast only
-SECONDS_PER_POSITION_SCENARIO = 6e-8
+SECONDS_PER_POSITION_SCENARIO = 1.5e-7
 TARGET_BLOCK_SECONDS = 3.0
 SMALLEST_BLOCKS_PER_WORKER = 4
 

@@ -1,10 +1,98 @@
-"""The report of a night, rendered from its cube and what its stages left; rendered again on demand."""
+"""The report of a night: measured from its cube, rendered with what its stages left, and rendered again on demand."""
 
+import json
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from riskpipe.run.night import Night
+from riskpipe.cube.books import open_book
+from riskpipe.cube.catalogue import pointer_of
+from riskpipe.cube.layout import run_prefix
+from riskpipe.cube.marks import read_attempts
+from riskpipe.cube.read import open_cube
+from riskpipe.cube.store import Store, open_store
+from riskpipe.domain.controls import Control
+from riskpipe.domain.findings import Findings
+from riskpipe.errors import StoreError
+from riskpipe.measures.registry import Options, take_measures
+from riskpipe.report.render import render
+from riskpipe.report.report_input import ReportInput
+from riskpipe.run.night import Night, stage_findings, stage_result
+from riskpipe.run.plan import read_plan
+
+_STAGES = ("ingest", "calibrate", "accounts", "seal")
+
+
+def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
+    """Gather what the report of a complete run shows."""
+    plan = read_plan(store, run_id)
+    attributes = plan["attributes"]
+    results = {stage: stage_result(store, run_id, stage) for stage in _STAGES}
+    findings = Findings()
+    for result in results.values():
+        findings.extend(stage_findings(result))
+    cube = open_cube(store.uri, run_id=run_id)
+    timings = {
+        attempt["stage"]: float(attempt["seconds"]) for attempt in read_attempts(store, run_id) if "stage" in attempt
+    }
+    hashes = attributes["input_hashes"]
+    files = {f"snapshot {n + 1}: {name}": sha for n, by in enumerate(hashes["snapshots"]) for name, sha in by.items()}
+    return ReportInput(
+        run_id=run_id,
+        book=attributes["book"],
+        as_of=datetime.fromisoformat(attributes["as_of"]),
+        config=json.loads(attributes["config"]),
+        versions=attributes["versions"],
+        input_hashes={
+            **files,
+            "history rows": hashes["history"] or "none",
+            "riskpipe sources": hashes["source"],
+            "book": plan["book_sha256"],
+            "manifest": results["seal"]["manifest_sha256"],
+        },
+        timings=timings,
+        findings=findings,
+        controls=[Control.from_json(control) for control in results["accounts"]["controls"]],
+        n_blocks=len(plan["blocks"]),
+        cube=cube,
+        measures=take_measures(cube, options),
+        entity_labels=open_book(store, plan["book_sha256"]).names("entity"),
+    )
 
 
 def report(night: Night) -> dict[str, Any]:
-    """Render and keep the report."""
-    return {"headline": []}
+    """Measure, render and keep the report; returns what to know."""
+    store, run_id = night.store, night.run_id
+    shown = report_input(store, run_id, Options(n_worst=night.config.report.worst_cells))
+    for name, content in render(shown).items():
+        store.write(f"{run_prefix(run_id)}/report/{name}", content)
+    return {"headline": _headline(store, run_id)}
+
+
+def _headline(store: Store, run_id: str) -> list[str]:
+    points = json.loads(store.read(f"{run_prefix(run_id)}/report/report.json"))["points"]
+    return [point["text"] for point in points]
+
+
+def summary_markdown(night: Night) -> str:
+    """Return the kept report's Markdown summary."""
+    return night.store.read(f"{run_prefix(night.run_id)}/report/summary.md").decode()
+
+
+def headline_table(night: Night) -> list[dict[str, str]]:
+    """Return what to know as rows of a table."""
+    return [{"what to know": line} for line in _headline(night.store, night.run_id)]
+
+
+def render_again(store_uri: str, *, as_of: str | None, book: str, out: Path, n_worst: int = 20) -> list[Path]:
+    """Render a published night's report into a folder and return the files written."""
+    store = open_store(store_uri)
+    pointer = pointer_of(store, as_of, book)
+    if out.exists() and not out.is_dir():
+        raise StoreError(f"cannot write the report to {out}: it is not a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, content in render(report_input(store, pointer.run_id, Options(n_worst=n_worst))).items():
+        (out / name).write_bytes(content)
+        written.append(out / name)
+    return written

@@ -126,6 +126,8 @@ def compute(night: Night) -> dict[str, Any]:
 
     if jobs:
         spec = night.config.executor
+        if spec == "local":
+            _compile_once(night)
         with make_executor(
             spec if isinstance(spec, str) else spec.model_dump(by_alias=True),
             n_workers=night.config.n_workers,
@@ -136,6 +138,15 @@ def compute(night: Night) -> dict[str, Any]:
     if missing:
         raise ComputeError(f"run {run_id}: blocks {missing[:10]} came back without a done-mark: run the night again")
     return {"blocks": len(bounds), "fingerprint": fingerprint}
+
+
+def _compile_once(night: Night) -> None:
+    """Compile here what local workers then load from the shared cache, instead of each compiling it."""
+    night.progress("compile", 0, 1)
+    plan = read_plan(night.store, night.run_id)
+    kernel = Kernel(_book(night), read_market(night.store, night.run_id), rules_from_json(plan["rules"]))
+    kernel.run(read_scenarios(night.store, night.run_id, plan).slab(0, 0))
+    night.progress("compile", 1, 1)
 
 
 def write_accounts(night: Night) -> dict[str, Any]:

@@ -72,8 +72,12 @@ def _venue_rules(name: str, venue: VenueConfig) -> VenueRules:
 def variants_of(config: RunConfig) -> tuple[Variant, ...]:
     """Return the product of the variants' lists, the combination of first values (central) first."""
     given = config.variants
-    axes = [list(values) or [None] for values in (given.gap_share, given.law, given.kappa, given.adl_policy)]
-    return tuple(Variant(gap, law, kappa, policy) for gap, law, kappa, policy in product(*axes))
+    return tuple(
+        Variant(gap_share, law, kappa, policy)
+        for gap_share, law, kappa, policy in product(
+            given.gap_share or (None,), given.law or (None,), given.kappa or (None,), given.adl_policy or (None,)
+        )
+    )
 
 
 def scenarios_of(config: RunConfig) -> ScenarioSet:

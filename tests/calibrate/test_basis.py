@@ -77,6 +77,21 @@ def test_each_guard_drops_its_rows_and_says_so():
     assert len(series.ts_us) == 10
 
 
+def test_the_last_price_before_an_index_stops_is_not_used():
+    rows = [(hour, name, 101.0, 100.0, 1.0) for hour in range(10) for name in ("A", "B")]
+    rows = [row for row in rows if row[:2] not in {(2, "A"), (6, "A")}]
+    rows += [(2, "A", 103.0, 100.0, 0.0), (6, "A", 103.0, None, 1.0)]
+    series, findings = basis_series(history(rows), ["A", "B"])
+    hours = (np.datetime64(AS_OF.replace(tzinfo=None), "us").astype(int) - series.ts_us) // 3_600_000_000
+    assert hours[np.isnan(series.basis[:, 0])].tolist() == [7, 6, 3, 2]
+    assert not np.isnan(series.basis[:, 1]).any()
+    assert [(item.reason, item.count) for item in findings] == [
+        (Reason.STALE_PRICE, 1),
+        (Reason.MISSING_PRICE, 1),
+        (Reason.STALE_PRICE, 2),
+    ]
+
+
 def test_a_change_across_a_gap_is_not_used():
     hours = [9, 8, 7, 4, 3, 2.5, 2, 0]
     rows = [(hour, "A", 100.0 + at, 100.0, 1.0) for at, hour in enumerate(hours)]

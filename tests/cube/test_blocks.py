@@ -10,8 +10,9 @@ from support.cube_runs import block_arrays, once_arrays, small_template
 from riskpipe.cube import blocks
 from riskpipe.cube.blocks import read_block, write_block, write_once
 from riskpipe.cube.marks import Mark, read_attempts, read_marks, record_attempt, write_mark
-from riskpipe.cube.parts import AccountPart, merge_parts, part_digest, read_part, write_part
+from riskpipe.cube.parts import merge_parts, part_digest, read_part, write_part
 from riskpipe.cube.template import create_cube
+from riskpipe.domain.parts import AccountPart
 from riskpipe.errors import StoreError
 
 PREFIX = "runs/x/cube.zarr"
@@ -48,13 +49,17 @@ def test_chunks_of_nothing_but_nan_or_zero_are_written_too(cube):
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 4), (1, 5), (3, 8), (20, 26), (24, 27)])
-def test_a_misaligned_block_is_refused_with_the_race_and_the_remedy(cube, start, stop):
+def test_a_misaligned_block_is_refused_with_the_race_and_the_remedy(memory_store, start, stop):
+    cube = memory_store
+    create_cube(cube, PREFIX, small_template(block_size=5))
     with pytest.raises(StoreError, match=r"the later would undo the earlier(.|\n)*block_bounds\(27, 5\)"):
         write_block(cube, PREFIX, start, stop, block_arrays(start, stop))
 
 
 @pytest.mark.parametrize(("start", "stop"), [(25, 30), (-5, 5), (5, 5)])
-def test_a_block_outside_the_cube_is_refused(cube, start, stop):
+def test_a_block_outside_the_cube_is_refused(memory_store, start, stop):
+    cube = memory_store
+    create_cube(cube, PREFIX, small_template(block_size=5))
     with pytest.raises(StoreError, match="lies outside its 27 scenarios"):
         write_block(cube, PREFIX, start, stop, {})
 

@@ -153,7 +153,7 @@ print(" ".join(won))
 
 @pytest.mark.parametrize("operation", ["create", "swap"])
 def test_of_eight_racing_processes_exactly_one_wins_each_prize(local_store, operation):
-    start = str(time.time() + 2.5)
+    start = str(time.time() + 2.0)
     racers = [
         subprocess.Popen([sys.executable, "-c", RACER, local_store.uri, operation, str(number), start],
                          stdout=subprocess.PIPE, text=True)

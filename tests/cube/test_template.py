@@ -148,12 +148,18 @@ def test_a_scenario_set_gives_its_coordinates():
     axes = [np.array([0.0, -0.1, -0.2]) + shift for shift in range(5)]
     probability = np.array([np.nan, 0.5, 0.5])
     scenarios = ScenarioSet(
-        *axes, probability, np.array([0, 1, 0], np.int32), np.array([0, 0, 1], np.int32),
-        variants=(Variant(gap_share=1.0), Variant(gap_share=0.0)), sets=("grid", "historical"),
-    )  # fmt: skip
+        *axes,
+        probability,
+        variant=np.array([0, 1, 0], np.int32),
+        set_index=np.array([0, 0, 1], np.int32),
+        name=np.array(["", "", "March 2020"]),
+        variants=(Variant(gap_share=1.0), Variant(gap_share=0.0)),
+        sets=("grid", "historical"),
+    )
     found = scenario_coordinates(scenarios)
     assert found["variant"].tolist() == ["gap_share=1", "gap_share=0", "gap_share=1"]
     assert found["set"].tolist() == ["grid", "grid", "historical"]
+    assert found["name"].tolist() == ["", "", "March 2020"]
     assert found["haircut_shock"] is scenarios.haircut_shock
     assert set(found) == set(grid_coordinates())
 

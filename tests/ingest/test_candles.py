@@ -13,7 +13,7 @@ AS_OF = datetime(2024, 8, 5, tzinfo=UTC)
 N_HOURS = 24 * 40
 
 
-def bars(symbol, start_price, seed, *, hours_after=0):
+def bars(symbol, start_price, seed, hours_after=0):
     """Bars labelled by their opening, the last of which closes hours_after as_of."""
     rng = np.random.default_rng(seed)
     n = N_HOURS + hours_after
@@ -29,19 +29,23 @@ def bars(symbol, start_price, seed, *, hours_after=0):
 
 def recording(folder, *, hours_after=0, edit=lambda frames: frames):
     frames = {
-        "spot_1h": pd.concat([bars("BTCUSDT", 6e4, 1, hours_after=hours_after), bars("BCHUSDT", 300.0, 2, hours_after=hours_after)]),
-        "perp_1h": pd.concat([bars("BTCUSDT", 6e4, 3, hours_after=hours_after), bars("BCHUSDT", 300.0, 4, hours_after=hours_after)]),
-        "mark_1h": bars("BTCUSDT", 6e4, 5, hours_after=hours_after).drop(columns="volume"),
-        "funding": pd.DataFrame({"symbol": ["BTCUSDT"] * 2, "ts": [pd.Timestamp(AS_OF), pd.Timestamp(AS_OF) + pd.Timedelta(hours=8)], "funding_rate": [1e-4, 9e-4]}),
+        "spot_1h": pd.concat([bars("BTCUSDT", 6e4, 1, hours_after), bars("BCHUSDT", 300.0, 2, hours_after)]),
+        "perp_1h": pd.concat([bars("BTCUSDT", 6e4, 3, hours_after), bars("BCHUSDT", 300.0, 4, hours_after)]),
+        "mark_1h": bars("BTCUSDT", 6e4, 5, hours_after).drop(columns="volume"),
+        "funding": pd.DataFrame({
+            "symbol": ["BTCUSDT"] * 2,
+            "ts": [pd.Timestamp(AS_OF), pd.Timestamp(AS_OF) + pd.Timedelta(hours=8)],
+            "funding_rate": [1e-4, 9e-4],
+        }),
     }  # fmt: skip
     (folder / "binance_hourly").mkdir(parents=True)
     for name, frame in edit(frames).items():
         frame.to_parquet(folder / "binance_hourly" / f"{name}.parquet")
     tiers = [
-        (date, f"{coin}/USDT:USDT", floor, rate, leverage, cum)
+        (date, f"{coin}/USDT:USDT", floor, rate * rate_factor, leverage, cum * rate_factor)
         for date, rate_factor in (("2024-06-27", 2.0), ("2024-07-20", 1.0), ("2024-08-29", 3.0))
         for coin in ("BTC", "BCH")
-        for floor, rate, leverage, cum in ((0.0, 0.004 * rate_factor, 125.0, 0.0), (5e4, 0.005 * rate_factor, 100.0, 50.0 * rate_factor))
+        for floor, rate, leverage, cum in ((0.0, 0.004, 125.0, 0.0), (5e4, 0.005, 100.0, 50.0))
     ]  # fmt: skip
     (folder / "leverage_tiers").mkdir()
     columns = ["asof", "symbol", "min_notional", "mmr", "max_leverage", "cum"]
@@ -74,8 +78,9 @@ def test_quotes_are_the_closes_of_the_bars_that_opened_an_hour_before(tmp_path):
 
 def test_bars_that_close_later_change_nothing(tmp_path):
     def without_later(frames):
-        return {name: frame[frame["ts"] <= pd.Timestamp(AS_OF) - pd.Timedelta(hours=1)] if name != "funding" else frame.head(1)
-                for name, frame in frames.items()}  # fmt: skip
+        last_open = pd.Timestamp(AS_OF) - pd.Timedelta(hours=1)
+        known = {name: frame[frame["ts"] <= last_open] for name, frame in frames.items()}
+        return {**known, "funding": frames["funding"].head(1)}
 
     known = recorded_market(recording(tmp_path / "known", hours_after=50, edit=without_later), as_of=AS_OF)
     later = recorded_market(recording(tmp_path / "later", hours_after=50), as_of=AS_OF)

@@ -40,7 +40,8 @@ def direct_basis(symbol, as_of=AS_OF, days=LOOKBACK_DAYS):
         mark = series("perp_1h")
     both = pd.DataFrame({"mark": mark["close"], "index": spot["close"], "volume": spot["volume"]})
     both = both[(both.index > pd.Timestamp(as_of) - pd.Timedelta(days=days)) & (both.index <= pd.Timestamp(as_of))]
-    both = both[both["volume"] > 0.0].dropna()
+    stopped = ~(both["volume"] > 0.0)
+    both = both[~stopped & ~stopped.shift(-1, fill_value=False)].dropna()
     basis = both["mark"] / both["index"] - 1.0
     is_next = both.index.to_series().diff() == pd.Timedelta(hours=1)
     return basis, basis.diff()[is_next]

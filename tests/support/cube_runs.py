@@ -9,8 +9,9 @@ from riskpipe.cube.blocks import write_block, write_once
 from riskpipe.cube.layout import cube_prefix, part_key, plan_key
 from riskpipe.cube.manifest import write_manifest
 from riskpipe.cube.marks import Mark, write_mark
-from riskpipe.cube.parts import AccountPart, write_part
+from riskpipe.cube.parts import write_part
 from riskpipe.cube.template import create_cube, cube_template
+from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.scenarios import block_bounds
 from riskpipe.domain.schema import VARIABLES, block_variables
 
@@ -40,6 +41,7 @@ def grid_coordinates(n_historical=3):
         **dict(zip(("index_shock", "basis_shock", "vol_shock", "depth_factor"), axes, strict=True)),
         "haircut_shock": np.zeros(len(variant)),
         "probability": np.r_[np.full(n_grid, np.nan), np.full(n_historical, 1 / max(1, n_historical))],
+        "name": np.array([""] * n_grid + [f"night {number}" for number in range(n_historical)], dtype=object),
         "variant": np.array(["gap_share=1", "gap_share=0"], dtype=object)[variant.astype(int)],
         "set": np.array(["grid"] * n_grid + ["historical"] * n_historical, dtype=object),
     }

@@ -22,7 +22,9 @@ def kernel_cube(case, scenarios):
     n_i, n_a, n_sets = book.n_instruments, book.n_accounts, len(scenarios.sets)
     fitted = np.full((n_i, len(ESTIMATORS), len(HORIZON_LABELS)), 0.001) * np.sqrt([1.0, 8.0, 24.0, 168.0])
     fitted[-1] = np.nan  # the last instrument has no history
-    values["instruments/basis_vol"] = fitted[None, :, 0] * (1 + 10 * np.abs(values["instruments/dislocation"]))[..., None]
+    values["instruments/basis_vol"] = (
+        fitted[None, :, 0] * (1 + 10 * np.abs(values["instruments/dislocation"]))[..., None]
+    )
     values["instruments/basis_vol_is_extrapolated"] = (np.abs(values["instruments/dislocation"]) > 0.05).astype(float)
     values["basis/basis_vol"] = fitted
     values["basis/basis"] = market.basis
@@ -42,8 +44,8 @@ def kernel_cube(case, scenarios):
     }
     hits, worst = np.zeros((n_a, n_sets)), np.zeros((n_a, n_sets))
     part = result.part
-    hits[part.account, part.set_index] = part.liquidated_scenarios
-    worst[part.account, part.set_index] = part.shortfall_max
+    hits[part.account_ix, part.set_ix] = part.liquidated_scenarios
+    worst[part.account_ix, part.set_ix] = part.shortfall_max
     values["accounts/liquidated_scenarios"], values["accounts/shortfall_max"] = hits, worst
     n_underlyings = values["exposure/liquidated_positions"].shape[2]
     coordinates = {

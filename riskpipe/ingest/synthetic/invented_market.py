@@ -55,8 +55,8 @@ _DATED_DAYS = (53, 144)
 _DEPTH_BPS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 # Daily turnover over open interest, and the share of open interest that moves the price 1%.
 _TURNOVER = {"perpetual": 1.5, "future": 0.3}
-_DEPTH_SHARE = {"perpetual": 0.010, "future": 0.008}
-_INDEX_DEPTH_SHARE = 0.02
+_DEPTH_SHARE = {"perpetual": 0.040, "future": 0.040}
+_INDEX_DEPTH_SHARE = 0.08
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ def hedges_block(report: ReportInput) -> Paragraph:
     where = cell_words({axis: float(hedges[axis].values[row]) for axis in axes_of(hedges)})
     return Paragraph(
         f"At most {numbers.usd(float(broken[row]))} of hedges are broken (scenario {row}: {where}; "
-        f"{hedges['variant'].values[row]}): by so much the closings make beneficial owners' absolute deltas grow. Where "
-        "owners are unknown this is a lower bound."
+        f"{hedges['variant'].values[row]}): by so much the closings make owners' absolute deltas grow. Where owners "
+        "are unknown this is a lower bound."
     )
 
 

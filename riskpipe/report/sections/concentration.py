@@ -78,8 +78,8 @@ def accounts_table(report: ReportInput) -> Table:
     )
     return Table(
         "largest_accounts",
-        f"Largest accounts at the snapshot: {totals}. {numbers.plural(kept_out, 'row')} that stand for several accounts "
-        "count in the totals only",
+        f"Largest accounts at the snapshot: {totals}. {numbers.plural(kept_out, 'row')} that stand for "
+        "several accounts count in the totals only",
         (
             column("quantity", "Quantity", "text", np.array(quantity.values, object)[keep]),
             column("rank", "Rank", "count", np.array(rank.values)[keep]),

@@ -42,8 +42,8 @@ def worst_by_fund(report: ReportInput) -> Table:
     losses = report.measures["fund_losses"]
     is_central = losses["variant"].values == losses["variant"].values[0]
     rows = np.flatnonzero(is_central)
-    order = losses["shortfall"].values[rows] + 1e3 * losses["uncovered_loss"].values[rows]
-    worst = rows[order.argmax(axis=0)]
+    uncovered, shortfall = losses["uncovered_loss"].values[rows], losses["shortfall"].values[rows]
+    worst = rows[[np.lexsort((shortfall[:, f], uncovered[:, f]))[-1] for f in range(losses.sizes["fund"])]]
     each = np.arange(losses.sizes["fund"])
 
     def at(name: str) -> np.ndarray:

@@ -108,7 +108,7 @@ def _axis(flat: xr.Dataset, name: str, rows: np.ndarray) -> dict[str, Any]:
     values, codes = np.unique(flat[name].values[rows], return_inverse=True)
     nearest = int(np.argmin(np.abs(values - neutral)))
     return {"name": name, "label": label, "kind": kind, "values": values.tolist(), "codes": codes.tolist(),
-            "neutral": nearest}  # fmt: skip
+            "neutral": nearest, "rest": neutral}  # fmt: skip
 
 
 def _short(value: float) -> float | None:

@@ -76,8 +76,8 @@ def method_section(report: ReportInput) -> Section:
         Paragraph(
             "Every scenario is computed alone over the whole book: the shocked market, the cascade of forced closings "
             "and the price moves they cause, close-out, and each fund's waterfall. Notional is valued at the shocked "
-            "mark. Grids have no probabilities, so that no quantile is taken over them. ARCHITECTURE.md, section Model, "
-            "holds the definitions."
+            "mark. Grids have no probabilities, so that no quantile is taken over them. The definitions are in "
+            "ARCHITECTURE.md, section Model."
         ),
         Table(
             "timings",

@@ -31,9 +31,9 @@ def variants_section(report: ReportInput) -> Section:
         note += "is not measured. List values under `variants` in the run's file to measure it."
     else:
         note = (
-            f"{n_variants} readings of the uncertain rules, the first of them central. With gap_share 1 prices jump and "
-            "everything is closed at the far end of the move (gap); with 0 they slide and pools are closed on the way "
-            "(path). The driver is the rule that moves a headline most when it alone changes."
+            f"{n_variants} readings of the uncertain rules, the first of them central. With gap_share 1 prices jump "
+            "and everything is closed at the far end of the move (gap); with 0 they slide and pools are closed on the "
+            "way (path). The driver is the rule that moves a headline most when it alone changes."
         )
     blocks: list[Block] = [Paragraph(note, "unknown" if n_variants == 1 else "plain")]
     if variants["liquidated_notional"].values.any():

@@ -1,0 +1,59 @@
+# riskpipe's commands. `make help` lists them; `make nightly` and `make test` do all the set-up they need.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.setup-stamp
+DEMO   := data/demo
+# compiled kernels are kept in one place, so that workers, tests and nights share them
+export NUMBA_CACHE_DIR ?= $(CURDIR)/.numba-cache
+
+.DEFAULT_GOAL := help
+.PHONY: help setup nightly test test-system check bench real-night lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP) ## create .venv from the lock file
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "riskpipe needs Python 3.11 or later: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) (one to three minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEMO)/snapshot/snapshot.json: | $(STAMP)
+	@$(BIN)/riskpipe synth $(DEMO) --accounts 20000 --seed 1
+
+nightly: $(STAMP) $(DEMO)/snapshot/snapshot.json ## run tonight's night as a Prefect flow and publish its report
+	@$(BIN)/python -m flows nightly --config configs/nightly.yaml
+
+real-night: $(STAMP) ## a night on recorded market data of 2024-08-05 (folder MARKET, default ../shared/data)
+	@$(BIN)/riskpipe synth data/2024-08-05 --accounts 100000 --seed 1 --as-of 2024-08-05T00:00Z --market $(or $(MARKET),../shared/data)
+	@$(BIN)/riskpipe run configs/real-2024-08-05.yaml
+
+test: $(STAMP) ## check and test all that needs only pip packages
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m pytest --durations=10 -m "not system"
+
+test-system: $(STAMP) ## tests that need Debian packages: chromium
+	@$(BIN)/python -m pytest --durations=10 -m system
+
+check: $(STAMP) ## lint, format, strict types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: $(STAMP) ## measure: ratios in one run, with machine, versions and sizes
+	@$(BIN)/python -m tests.benchmarks
+
+lock: $(STAMP) ## resolve the lock file again (with hashes, for every platform and Python, naming no registry)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.lock --quiet
+
+clean: ## remove what the commands made, but no store and no data
+	@rm -rf $(VENV) .numba-cache .pytest_cache .mypy_cache .ruff_cache build dist

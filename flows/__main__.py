@@ -1,0 +1,38 @@
+"""Flows from the command line: `python -m flows nightly --config configs/nightly.yaml`.
+
+Nothing is imported above `main`: the processes of a local cluster import this module again, and have no use for
+Prefect.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Run a flow; exit codes are those of the `riskpipe` command."""
+    parser = argparse.ArgumentParser(prog="python -m flows", description="Run a Prefect flow of riskpipe.")
+    parser.add_argument("flow", choices=["nightly"], help="which flow")
+    parser.add_argument("--config", default="configs/nightly.yaml", help="the run's YAML file")
+    parser.add_argument("--as-of", help="the instant, where the snapshot's location holds {as_of} or {date}")
+    parser.add_argument("--no-publish", action="store_true", help="keep the run but do not move the pointer")
+    arguments = parser.parse_args()
+
+    from flows.nightly import nightly
+    from riskpipe.errors import RiskpipeError
+
+    try:
+        result = nightly(arguments.config, arguments.as_of, publish=not arguments.no_publish)
+    except RiskpipeError as error:
+        sys.stderr.write(f"riskpipe: {error}\n")
+        return error.exit_code
+    state = "was done already" if result["was_complete"] else "is done"
+    published = " and published" if result["is_published"] else ", not published"
+    sys.stdout.write(f"night {result['run_id']} {state}{published}\n")
+    sys.stdout.writelines(f"  {line}\n" for line in result["headline"])
+    sys.stdout.write(f"cube:   {result['cube']}\nreport: {Path(result['report']).as_uri()}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Synthetic inputs: invented accounts on an invented market, or on a recorded one."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from riskpipe.config import parse_as_of
+from riskpipe.errors import ConfigError
+from riskpipe.ingest.candles import recorded_market
+from riskpipe.ingest.synthetic.write import write_snapshot
+
+DEFAULT_AS_OF = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def synthesise(
+    directory: Path,
+    *,
+    n_accounts: int,
+    seed: int,
+    as_of: str | None = None,
+    profile: Literal["calm", "levered"] = "levered",
+    market: Path | None = None,
+    use_measured_depth: bool = False,
+    index_depth_coefficient: float | None = None,
+    split: bool = False,
+) -> None:
+    """Write `directory`/snapshot and `directory`/history.parquet.
+
+    `market` is a folder of recorded candles (see `riskpipe.ingest.candles`); without it the market is invented. Raises
+    ConfigError for arguments that do not go together or are out of range, InputRefused for an unusable recording.
+    """
+    instant = parse_as_of(as_of) if as_of else DEFAULT_AS_OF
+    if market is None and (use_measured_depth or index_depth_coefficient is not None):
+        raise ConfigError("recorded depth needs a recorded market: pass --market FOLDER as well")
+    if market is not None and as_of is None:
+        raise ConfigError("a recorded market needs its instant: pass --as-of, such as --as-of 2024-08-05T00:00Z")
+    recorded = None
+    if market is not None:
+        recorded = recorded_market(
+            market,
+            as_of=instant,
+            use_measured_depth=use_measured_depth,
+            index_depth_coefficient=index_depth_coefficient,
+        )
+    try:
+        write_snapshot(
+            directory,
+            n_accounts=n_accounts,
+            seed=seed,
+            as_of=instant,
+            profile=profile,
+            market=recorded,
+            split=split,
+        )
+    except ValueError as error:
+        raise ConfigError(f"synth: {error}") from error

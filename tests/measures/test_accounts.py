@@ -1,0 +1,58 @@
+import numpy as np
+from support.hand_made import hand_made
+
+from riskpipe.measures.accounts import NEVER, NOW, distances
+from riskpipe.measures.concentration import account_concentration, entity_concentration
+
+
+def test_every_account_stands_in_one_bin_of_each_direction(tree, measures):
+    accounts = tree["accounts"].to_dataset()
+    binned = measures["distances"]
+    whole = {"accounts": accounts["weight"], "equity": accounts["equity"] * accounts["weight"]}
+    for name, expected in whole.items():
+        for direction in ("down", "up"):
+            np.testing.assert_allclose(float(binned[name].sel(direction=direction).sum()), float(expected.sum()))
+
+
+def test_bins_are_closed_on_the_far_side():
+    names = [f"a{n}" for n in range(5)]
+    values = {
+        "accounts/distance_to_liquidation_down": np.array([0.0, 0.01, 0.010001, np.nan, 1.5]),
+        "accounts/venue": np.array(["alpha"] * 5, object),
+    }
+    binned = distances(hand_made({"index_shock": [0.0]}, values, account=names)).sel(direction="down", venue="alpha")
+    one = binned["accounts"].to_series()
+    assert [one[NOW], one["0% to 1%"], one["1% to 2%"], one[NEVER], one["over 100%"]] == [1, 1, 1, 1, 1]
+
+
+def test_pseudo_accounts_stay_out_of_the_list_and_in_the_total():
+    values = {
+        "accounts/equity": np.array([5.0, 3.0, 100.0, -7.0]),
+        "accounts/weight": np.array([1.0, 1.0, 20.0, 1.0]),
+    }
+    top = account_concentration(hand_made({"index_shock": [0.0]}, values, account=list("abcd")), 3)
+    equity = top.sel(quantity="equity")
+    assert equity["account"].values.tolist() == ["a", "b", ""]
+    assert float(equity["total"]) == 2008.0
+    assert int(top["n_pseudo_accounts"]) == 1
+
+
+def test_an_entity_is_added_up_over_the_funds_that_list_it():
+    entity, amount = np.full((1, 2, 10), -1.0), np.zeros((1, 2, 10))
+    entity[0, 0, :2], amount[0, 0, :2] = [7, 4], [6.0, 5.0]
+    entity[0, 1, :1], amount[0, 1, :1] = [4], [3.0]
+    values = {
+        "entities/entity": entity,
+        "entities/entity_shortfall": amount,
+        "funds/shortfall": np.array([[12.0, 4.0]]),
+    }
+    found = entity_concentration(hand_made({"index_shock": [0.0]}, values, fund=["f", "g"]))
+    assert int(found["entity"][0]) == 4
+    assert float(found["entity_share"][0]) == 0.5
+    assert float(found["listed_share"][0]) == 14 / 16
+
+
+def test_without_a_shortfall_there_is_no_largest_entity():
+    found = entity_concentration(hand_made({"index_shock": [0.0]}))
+    assert int(found["entity"][0]) == -1
+    assert np.isnan(found["entity_share"][0])

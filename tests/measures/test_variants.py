@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from riskpipe.measures.variants import driver, overrides
+
+LABELS = ["gap_share=1, law=exponential", "gap_share=1, law=linear", "gap_share=0, law=exponential",
+          "gap_share=0, law=linear"]  # fmt: skip
+
+
+def test_low_is_at_most_central_is_at_most_high(measures):
+    ranges = measures["ranges"]
+    assert (ranges["low"] <= ranges["central"]).all()
+    assert (ranges["central"] <= ranges["high"]).all()
+    assert (ranges["driver_spread"] <= ranges["high"] - ranges["low"] + 1e-9).all()
+
+
+def test_the_index_axis_is_part_of_the_grid(measures):
+    for name in ("uncovered_loss", "liquidated_notional", "liquidated_accounts"):
+        values = measures["variants"][name]
+        assert (values.sel(scope="index axis") <= values.sel(scope="grid")).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([10.0, 9, 4, 3], ("gap_share", 6.0)), ([10.0, 2, 9, 3], ("law", 8.0)), ([5.0, 5, 5, 5], ("", 0.0))],
+)
+def test_the_driver_is_the_key_whose_change_alone_moves_most(values, expected):
+    assert driver(LABELS, np.array(values)) == expected
+
+
+@given(st.lists(st.floats(0, 1e9), min_size=4, max_size=4))
+def test_the_driver_never_moves_more_than_the_whole_width(values):
+    _, spread = driver(LABELS, np.array(values))
+    assert spread <= max(values) - min(values)
+
+
+def test_a_variant_as_configured_overrides_nothing():
+    assert overrides("as configured") == {}
+    assert driver(["as configured"], np.array([3.0])) == ("", 0.0)
