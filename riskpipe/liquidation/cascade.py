@@ -70,7 +70,8 @@ def run_cascade(
 ) -> tuple[int, float, float, int, bool]:
     """Run one scenario's rounds to the fixed point, leaving prices, flow and closed pools in `work`.
 
-    Returns rounds, first-round notional (USD), margin-call accounts (weighted), limits hit, and whether it was cut off.
+    Returns rounds, first-round notional (USD), margin-call accounts (weighted), the most laws at a limit in any
+    round (each of them has shaped what follows), and whether it was cut off.
     """
     set_shocked(terms, work.shocked, x, y)
     for p in range(len(pools.account)):
@@ -112,7 +113,7 @@ def run_cascade(
         rounds += 1
         if rounds == 1:
             first_round = notional
-        limits_hit = set_impact(terms, rules, work, depth_factor)
+        limits_hit = max(limits_hit, set_impact(terms, rules, work, depth_factor))
     return rounds, first_round, called, limits_hit, is_cut_off
 
 

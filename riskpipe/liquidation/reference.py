@@ -314,7 +314,7 @@ class Reference:
         flow = [0.0] * book.n_instruments
         impact_ = self.impact(s, flow, shocked, variant)
         max_rounds = max(rules.max_rounds for rules in self.rules.venues)
-        rounds, first_round, knife_edge, is_cut_off = 0, 0.0, np.inf, False
+        rounds, first_round, knife_edge, is_cut_off, limits_hit = 0, 0.0, np.inf, False, 0
         candidates = [p for p in range(book.n_pools) if self.can_be_liquidated(p)]
         while True:
             trigger = self.final(shocked, impact_, self.dislocation(impact_, variant))
@@ -335,6 +335,7 @@ class Reference:
             if rounds == 1:
                 first_round = self.liquidated_notional(closed, shocked)
             impact_ = self.impact(s, flow, shocked, variant)
+            limits_hit = max(limits_hit, impact_.limits_hit)
         closed.sort()
         dislocation = self.dislocation(impact_, variant)
         final = self.final(shocked, impact_, dislocation)
@@ -354,7 +355,7 @@ class Reference:
             ),
             "system/first_round_notional": np.array(first_round),
             "system/rounds": np.array(float(rounds)),
-            "system/price_limits_hit": np.array(float(impact_.limits_hit)),
+            "system/price_limits_hit": np.array(float(limits_hit)),
             "system/max_rounds_hit": np.array(float(is_cut_off)),
             "system/underwater_debt": np.array(0.0),
         }

@@ -123,7 +123,8 @@ def account_concentration(tree: xr.DataTree, n_top: int) -> xr.Dataset:
     top_share = divide(np.nansum(amount, axis=1), total)
     dims = ("quantity", "rank")
     read_from = (*sources.values(), WEIGHT)
-    data = {name: quantity(dims, values, "", name, f"accounts/{name}") for name, values in named.items()}
+    labelled_by = {"account": read_from, "entity": (OWNER,), "venue": (VENUE,)}
+    data = {name: quantity(dims, values, "", name, *labelled_by[name]) for name, values in named.items()}
     data["amount"] = quantity(dims, amount, "USD", "amount", *read_from)
     data["share"] = quantity(dims, share, "share", "share of the total", *read_from)
     data["total"] = quantity(("quantity",), total, "USD", "total, weighted", *read_from)

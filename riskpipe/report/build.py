@@ -1,5 +1,7 @@
 """From measures to the document tree: what to know first, then the sections in the order in which people ask."""
 
+from datetime import UTC
+
 import numpy as np
 
 from riskpipe.report import numbers
@@ -27,7 +29,7 @@ def build(report: ReportInput) -> Document:
     flat = report.measures["liquidation"]
     n_variants = report.measures["variants"].sizes["variant"]
     n_accounts = report.cube["accounts"].sizes["account"]
-    as_of = report.as_of.strftime("%Y-%m-%d %H:%M UTC")
+    as_of = report.as_of.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     subtitle = ", ".join(
         (
             f"as of {as_of}",
@@ -185,7 +187,7 @@ def key_figures(report: ReportInput) -> KeyFigures:
         write = {"USD": numbers.usd, "accounts": numbers.count, "x": numbers.factor}[str(one["units"].values)]
         note = "worst cell of the grid"
         if name == "amplification":
-            note = "largest, " + amplification_words(report)
+            note = amplification_words(report)
         if low != high and not np.isnan(central):
             note = f"{write(low)} to {write(high)}, {note}"
         figures.append(KeyFigure(label, write(central), note, source_of(report, variants, name)))
@@ -201,4 +203,4 @@ def amplification_words(report: ReportInput) -> str:
     if np.isinf(values[row]):
         return "nothing is liquidated"
     first, total = (float(flat[name].values[row]) for name in ("first_round_notional", "liquidated_notional"))
-    return f"from {numbers.usd(first)} in the first round to {numbers.usd(total)}"
+    return f"largest, from {numbers.usd(first)} in the first round to {numbers.usd(total)}"

@@ -168,7 +168,7 @@
         hovertemplate: `%{x}<br>${letters(series.label)} %{text}<extra></extra>`,
       }));
       const top = Math.max(...chart.x.values.map((_, place) => sums.reduce((sum, row) => sum + row[place], 0)), 0);
-      const step = top > 0 ? niceStep(top / 4) : 1;
+      const step = Math.max(top > 0 ? niceStep(top / 4) : 1, kind === "count" ? 1 : 0);
       const ticks = Array.from({ length: Math.floor(top / step) + 2 }, (_, place) => place * step);
       draw(figure, traces, {
         barmode: chart.is_stacked ? "stack" : "group", bargap: 0.35, showlegend: traces.length > 1,

@@ -22,7 +22,7 @@ AXES: Mapping[str, tuple[str, Kind, float]] = {
 }
 UNIT_KINDS: Mapping[str, Kind] = {
     "USD": "usd", "share": "share", "x": "factor", "accounts": "count", "rounds": "count", "hits": "count",
-    "HHI": "count", "rows": "count", "changes": "count", "index": "count", "sigma": "number", "": "text",
+    "HHI": "number", "rows": "count", "changes": "count", "index": "count", "sigma": "number", "": "text",
 }  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def worst_cell_table(report: ReportInput) -> Table:
             column("scenario", "Scenario", "count", rows),
             column("cell", "Cell", "text", where),
             column("variant", "Variant", "text", worst["variant"].values),
-            column("hhi", "HHI", "count", exposure["hhi"].values[rows]),
+            column("hhi", "HHI", "number", exposure["hhi"].values[rows]),
             column("largest_market", "Largest market", "text", market),
             column("largest_share", "Its share", "share", exposure["largest_share"].values[rows]),
             column("entity", "Largest shortfall", "text", names),
@@ -115,7 +115,7 @@ def distances_section(report: ReportInput) -> Section:
         return Section("distances", "Distance to liquidation", (Paragraph("The book holds no accounts."), table))
     chart = bars(
         "distances",
-        "Distance to liquidation",
+        "Accounts by distance",
         "Accounts by the index move, down or up, that alone would make them liquidatable. Accounts that no move of the "
         "axis reaches stand in the last bar.",
         table,

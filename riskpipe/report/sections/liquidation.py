@@ -244,7 +244,7 @@ def cells_table(report: ReportInput) -> Table:
             *(column(name, label, kind, values)  # type: ignore[arg-type]
               for name, (label, kind, values) in scenario_numbers(report).items()),
             column("first_round_notional", "First round", "usd", flat["first_round_notional"].values),
-            column("hhi", "HHI", "count", concentration["hhi"].values),
+            column("hhi", "HHI", "number", concentration["hhi"].values),
             column("price_limits_hit", "Price limits hit", "count", flat["price_limits_hit"].values),
             column("max_rounds_hit", "Cut off", "flag", flat["max_rounds_hit"].values > 0.0),
         ),

@@ -28,7 +28,7 @@ def variants_section(report: ReportInput) -> Section:
         note = (
             "The run has one variant only, so that low, central and high are equal: the width of the uncertain rules "
         )
-        note += "is not measured. List values under `variants` in the run's file to measure it."
+        note += "is not measured. List values under the key variants of the run's file to measure it."
     else:
         note = (
             f"{n_variants} readings of the uncertain rules, the first of them central. With gap_share 1 prices jump "
@@ -83,6 +83,8 @@ def range_blocks(report: ReportInput) -> list[Block]:
         table.source,
         n_shown=0,
     )
+    if variants.sizes["variant"] == 1:
+        return [table, stored]
     money = [n for n, unit in enumerate(units) if unit == "USD" and scope.values[n] == scope.values[0]]
     chart = Chart(
         "ranges",

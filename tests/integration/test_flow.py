@@ -1,0 +1,53 @@
+"""The nightly flow on a real Prefect server: stages as task runs, artifacts, and failures that are failures."""
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from support.nights import settings, write_config, write_inputs
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A Prefect home of its own, so that runs of other tests and of the user are not seen."""
+    folder = tmp_path_factory.mktemp("prefect")
+    return os.environ | {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+
+
+def test_a_flow_publishes_and_shows_its_stages_and_a_broken_one_fails(home, tmp_path):
+    inputs = write_inputs(tmp_path / "inputs", n_accounts=60)
+    config = write_config(tmp_path / "c.yaml", settings(inputs, tmp_path / "store", executor="local", n_workers=1))
+    command = [sys.executable, "-m", "flows", "nightly", "--config", str(config)]
+    done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "is done and published" in done.stdout
+    assert list((tmp_path / "store").glob("published/*.json"))
+    (inputs / "snapshot/quotes.parquet").unlink()
+    broken = subprocess.run(command, env=home, capture_output=True, text=True, timeout=300, check=False)
+    assert broken.returncode == 1
+    assert "quotes" in broken.stderr
+    with contextlib.closing(sqlite3.connect(f"file:{home['PREFECT_HOME']}/prefect.db?mode=ro", uri=True)) as server:
+        flows = [name for (name,) in server.execute("select state_name from flow_run")]
+        tasks = [name.rsplit("-", 1)[0] for (name,) in server.execute("select name from task_run")]
+        artifacts = [key for (key,) in server.execute("select key from artifact where key is not null")]
+    assert sorted(flows) == ["Completed", "Failed"]
+    stages = ["accounts", "calibrate", "compute", "ingest", "open", "publish", "report", "scenarios", "seal"]
+    assert sorted(tasks) == sorted([*stages, "open"])
+    assert sorted(artifacts) == ["riskpipe-headlines", "riskpipe-summary"]
+
+
+def test_a_submitter_cannot_choose_where_things_are_or_who_computes_them():
+    from flows.nightly import _refuse_placement
+    from riskpipe.errors import ConfigError
+
+    _refuse_placement(["scenarios.grid.vol_shock=[0.0]"])
+    for override in ("executor={class: os.system}", " store=/tmp/x", "snapshot=s3://x", "history=h"):
+        with pytest.raises(ConfigError, match="cannot set"):
+            _refuse_placement([override])

@@ -1,0 +1,40 @@
+"""The report's page in a real browser (Debian's chromium)."""
+
+import shutil
+import subprocess
+
+import pytest
+from support.nights import settings, write_inputs
+
+from riskpipe.config import resolve
+from riskpipe.run.nightly import run_night
+
+pytestmark = pytest.mark.system
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+    "--v=0",
+    "--virtual-time-budget=8000",
+)
+
+
+@pytest.mark.parametrize("size", ["1400,2000", "390,2000"])
+def test_the_page_opens_without_a_console_error_and_draws_its_charts(tmp_path, size):
+    chromium = shutil.which("chromium")
+    assert chromium, "chromium is not installed: apt-get install chromium"
+    inputs = write_inputs(tmp_path / "inputs", n_accounts=100)
+    result = run_night(resolve(settings(inputs, tmp_path / "store"), subject="test"))
+    command = [chromium, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={size}", "--dump-dom"]
+    shown = subprocess.run(
+        [*command, f"file://{result.report}"], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "CONSOLE" not in shown.stderr
+    assert shown.stdout.count("js-plotly-plot") >= 2
+    assert result.run_id in shown.stdout
