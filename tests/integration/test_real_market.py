@@ -1,11 +1,14 @@
 """A night's inputs on recorded market data: basis figures equal a direct computation from the files."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from support.nights import riskpipe_command, write_config
 
 from riskpipe.calibrate.history import read_history
 from riskpipe.calibrate.market import calibrate
@@ -127,3 +130,24 @@ def test_measured_depth_is_used_when_asked_for_and_labelled_later_than_as_of():
     assert {level.instrument_id for level in market.depth} == {"BTCUSDT", "ETHUSDT"}
     assert "measured on 2024-08-08, LATER THAN as_of" in market.source
     assert all(price.depth_usd_1pct for price in market.prices if price.asset != "USDT")
+
+
+def test_a_night_on_the_recorded_market_reports_the_basis_of_the_files(tmp_path):
+    """The documented command, at a smaller number of accounts, and the report's own table against the files."""
+    inputs = tmp_path / "inputs"
+    riskpipe_command("synth", inputs, "--accounts", 2000, "--as-of", "2024-08-05T00:00Z", "--market", DATA, check=True)
+    data = yaml.safe_load((ROOT / "configs" / "real-2024-08-05.yaml").read_text(encoding="utf-8"))
+    places = {"snapshot": str(inputs / "snapshot"), "history": str(inputs / "history.parquet")}
+    config = write_config(tmp_path / "c.yaml", data | places | {"store": str(tmp_path / "store"), "executor": "serial"})
+    result = json.loads(riskpipe_command("run", config, "--json", check=True).stdout)
+    assert result["is_published"]
+    assert result["run_id"].startswith("2024-08-05T000000Z-")
+    table = pd.read_parquet(Path(result["report"]).parent / "basis.parquet").set_index("instrument")
+    assert len(table) == 7
+    for symbol, row in table.iterrows():
+        basis, changes = direct_basis(symbol, days=90)
+        assert row["observations"] == len(changes)
+        assert row["basis"] == pytest.approx(basis.iloc[-1], abs=1e-15)
+        assert row["mean_basis"] == pytest.approx(basis.mean(), rel=1e-9)
+        assert row["basis_vol_realised_1h"] == pytest.approx(changes.std(), rel=1e-9)
+        assert row["basis_vol_realised_1d"] == pytest.approx(changes.std() * 24**0.5, rel=1e-9)

@@ -41,7 +41,7 @@ def compare(case, tally):
 
 def tell(tally, capsys, what):
     with capsys.disabled():
-        print(
+        print(  # noqa: T201 - the share of discarded examples is part of the result
             f"\n{what}: {tally['scenarios']} scenarios, {tally['knife edges']} discarded within {KNIFE_EDGE:g} of a"
             f" trigger ({tally['knife edges'] / tally['scenarios']:.2%}), {tally['five rounds']} of five rounds or more"
             f" (most {tally['most rounds']})"
@@ -52,7 +52,7 @@ def tell(tally, capsys, what):
 def test_every_variable_equals_the_reference_on_random_books(capsys):
     tally = Counter()
 
-    @settings(max_examples=250)
+    @settings(max_examples=400)
     @given(cases())
     def compare_one(case):
         compare(case, tally)
@@ -66,16 +66,16 @@ def test_every_variable_equals_the_reference_on_random_books(capsys):
 def test_every_variable_equals_the_reference_in_deep_cascades(capsys):
     tally = Counter()
 
-    @settings(max_examples=120)
+    @settings(max_examples=150)
     @given(deep_cases())
     def compare_one(case):
         compare(case, tally)
 
     compare_one()
     tell(tally, capsys, "deep cascades")
-    assert tally["five rounds"] >= 0.2 * tally["scenarios"]
+    assert tally["five rounds"] >= 20
     for key in ("funds/adl_loss", "funds/residual", "system/price_limits_hit", "system/max_rounds_hit"):
-        assert tally[key] > 0.05 * tally["scenarios"], key
+        assert tally[key] >= 15, key
     never = tally["keys"] - {key for key in tally["keys"] if tally[key]}
     assert never == ALWAYS_NIL
 

@@ -99,5 +99,7 @@ def test_half_the_depth_of_own_book_and_index_each_is_too_much_for_the_linear_la
     )
     values = run_both(case)
     fetched = [100.0 * s * (1.0 - s / 2.0) ** 2 for s in (0.98, 0.7)]
-    assert values["funds/shortfall"][:, 0].tolist() == pytest.approx([2000.0 - 110.0 - 20.0 * price for price in fetched])
+    assert values["funds/shortfall"][:, 0].tolist() == pytest.approx(
+        [2000.0 - 110.0 - 20.0 * price for price in fetched]
+    )
     assert values["funds/shortfall"][1, 0] < values["funds/shortfall"][0, 0]

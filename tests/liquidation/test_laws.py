@@ -106,7 +106,9 @@ def test_permuting_accounts_permutes_their_parts():
     other = Kernel(case.book, case.market, case.rules).run(case.scenarios).part
     hits = dict(zip(other.account_ix, zip(other.liquidated_scenarios, other.shortfall_max, strict=True), strict=True))
     assert len(hits) > 10
-    permuted = dict(zip(order[mine.account_ix], zip(mine.liquidated_scenarios, mine.shortfall_max, strict=True)))
+    permuted = dict(
+        zip(order[mine.account_ix], zip(mine.liquidated_scenarios, mine.shortfall_max, strict=True), strict=True)
+    )
     assert permuted.keys() == hits.keys()
     for account, (count, worst) in hits.items():
         assert permuted[account] == (count, pytest.approx(worst, rel=1e-12))

@@ -7,12 +7,12 @@ bottomless, so that exits are at the scenario's mark unless a depth is given.
 import math
 
 import pytest
-from pytest import approx
 from support.equality import run_both
 from support.worlds import Account, Contract, rules_of, shocks, world
 
 from riskpipe.domain.scenarios import Variant
 
+approx = pytest.approx
 PERP = Contract("BTCUSDT")
 INVERSE = Contract("BTCUSD", is_inverse=True, multiplier=100.0)
 LONG = Account("long", balances={"USDT": 105.0}, positions=(("BTCUSDT", 10.0, 100.0),))
@@ -58,6 +58,29 @@ def test_the_gap_share_moves_the_exit_from_the_place_of_failure_to_the_far_end()
     assert funds(values, 1)["shortfall"] == approx(1000.0 - 105.0 - 10.0 * 0.5 * (at_failure + 80.0))
     assert funds(values, 1)["shortfall"] == approx(23.9474, abs=5e-5)
     assert funds(values, 2)["shortfall"] == approx(95.0)
+
+
+def test_every_shock_grows_along_the_way_to_the_scenario():
+    at_once = (Variant(gap_share=0.0),)
+    # a basis shock of -20% alone takes the mark along the same way: the long is out at 94.2105 with 47 left
+    values = run_both(world([PERP], [LONG], scenarios=shocks(0.0, basis=-0.2, variants=at_once)))
+    assert values["system/liquidated_accounts"][0] == 1.0
+    assert funds(values)["shortfall"] == 0.0
+    # 20 coins less 1500 USDT borrowed; at a share s of the way to -30% and a haircut of 50% more the excess is
+    # 2000 (1 - 0.3 s)(1 - 0.5 s) - 1500 - 300 s - 50 (1 - 0.3 s) = 450 - 1885 s + 300 s s; the loss is then 300 s,
+    # but the coins are worth 1400 at the end
+    holder = Account("holder", balances={"BTC": 20.0, "USDT": -1500.0}, positions=(("BTCUSDT", 10.0, 100.0),))
+    values = run_both(world([PERP], [holder], scenarios=shocks(-0.3, haircut=0.5, variants=at_once)))
+    share = (1885.0 - math.sqrt(1885.0**2 - 4.0 * 300.0 * 450.0)) / 600.0
+    assert funds(values)["shortfall"] == approx(100.0 + 300.0 * share)
+
+
+def test_fees_are_charged_at_the_exit_price():
+    # one pool is bankrupt from the start: 150 less 200; the long on its way out at 94.2105 pays 1% of 942.105
+    bankrupt = Account("bankrupt", balances={"USDT": 150.0}, positions=(("BTCUSDT", 10.0, 120.0),))
+    case = world([PERP], [LONG, bankrupt], rules=rules_of({"fee_rate": 0.01, "gap_share": 0.0}), scenarios=shocks(-0.2))
+    row = funds(run_both(case))
+    assert (row["shortfall"], row["fee_offset"]) == (approx(50.0), approx(8950.0 / 9.5 * 0.01))
 
 
 def test_fees_of_the_solvent_pay_for_the_insolvent_before_the_fund():
@@ -243,6 +266,17 @@ def test_margin_calls_lie_between_initial_and_maintenance_margin():
     values = run_both(world([PERP], called, scenarios=shocks(-0.1)))
     assert values["system/margin_call_accounts"][0] == 8.0
     assert values["system/liquidated_accounts"][0] == 7.0
+
+
+def test_what_is_borrowed_needs_as_much_initial_as_maintenance_margin():
+    # 930 less a debt of 8 coins is 130 and more: maintenance 50 + 80, initial 100 + 80
+    borrowers = [
+        Account(f"b{free}", balances={"USDT": 800.0 + free, "BTC": -8.0}, positions=(("BTCUSDT", 10.0, 100.0),))
+        for free in (125.0, 135.0, 175.0, 185.0)
+    ]
+    values = run_both(world([PERP], borrowers, borrow={"BTC": 0.1}))
+    assert values["system/liquidated_accounts"][0] == 1.0
+    assert values["system/margin_call_accounts"][0] == 2.0
 
 
 def test_the_exempt_are_never_closed():

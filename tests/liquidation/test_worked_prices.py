@@ -3,10 +3,10 @@
 import math
 
 import pytest
-from pytest import approx
 from support.equality import run_both
 from support.worlds import Account, Contract, rules_of, shocks, world
 
+approx = pytest.approx
 HALVED = 800.0 / math.log(2.0)  # depth that a sale of 800 USD exhausts to half the price
 LONG = Account("long", balances={"USDT": 105.0}, positions=(("BTCUSDT", 10.0, 100.0),))  # fails at 94.2
 PERP = Contract("BTCUSDT", depth=HALVED)

@@ -19,6 +19,7 @@ ASSETS = ("BTC", "ETH", "USDT", "USD")
 VENUES = ("alpha", "bravo")
 BOTTOMLESS = 1e30  # USD: no flow moves it by one ulp
 TIERS = ((0.0, 0.10, 0.05),)
+AS_CONFIGURED = (Variant(),)
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def world(
     return Case(book, market_of(book), rules or rules_of(), scenarios if scenarios is not None else shocks(0.0))
 
 
-def shocks(*index_shock, basis=0.0, depth=1.0, haircut=0.0, variants=(Variant(),)):
+def shocks(*index_shock, basis=0.0, depth=1.0, haircut=0.0, variants=AS_CONFIGURED):
     """Return one scenario for each index shock and variant, variants slowest; the other shocks are common to all."""
     x = np.tile(np.array(index_shock, float), len(variants))
     n = len(x)
