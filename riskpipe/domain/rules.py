@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ImpactLaw = Literal["exponential", "linear"]
-Stage = Literal["fee_offset", "fund", "adl", "residual"]
+Stage = Literal["fee_offset", "fund", "adl"]
 CloseOutAlpha = float | Literal["vwap"]
 
 
@@ -30,7 +30,7 @@ class VenueRules:
     mark_band: float | None = None
     depth_coefficient: float = 0.4
     arbitrage_capacity_usd: float | None = None
-    waterfall: tuple[str, ...] = ("fee_offset", "fund", "adl")
+    waterfall: tuple[Stage, ...] = ("fee_offset", "fund", "adl")
     adl_policy: Literal["pro_rata"] = "pro_rata"
     fund_haircut: float = 0.0
 
