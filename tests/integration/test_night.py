@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 
 import numpy as np
 import pytest
@@ -141,10 +142,11 @@ def test_verify_is_content_with_a_night_and_names_a_changed_chunk(inputs, tmp_pa
 
 
 def test_a_memory_store_runs_serially_and_is_refused_with_workers_before_anything_happens(inputs):
-    result = run_night(resolve(settings(inputs, "memory://night"), subject="test"))
-    assert riskpipe.open_cube("memory://night").attrs["run_id"] == result.run_id
+    uri = f"memory://{uuid.uuid4().hex}"  # stores in memory live as long as the process
+    result = run_night(resolve(settings(inputs, uri), subject="test"))
+    assert riskpipe.open_cube(uri).attrs["run_id"] == result.run_id
     with pytest.raises(ConfigError, match="this process only"):
-        run_night(resolve(settings(inputs, "memory://other", executor="local"), subject="test"))
+        run_night(resolve(settings(inputs, uri, executor="local"), subject="test"))
 
 
 def test_a_scheduler_by_address_computes_the_same_bits(inputs, night, tmp_path):
