@@ -20,7 +20,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from riskpipe.config import load, parse_as_of
+from riskpipe.config import load, read_as_of
 from riskpipe.errors import ConfigError
 from riskpipe.run.night import open_night, run_stage
 from riskpipe.run.nightly import finish, stages
@@ -58,7 +58,7 @@ def nightly(
     """Run one night: ingest, calibrate, scenarios, compute, accounts, seal, report, publish."""
     logger = get_run_logger()
     _refuse_placement(overrides or [])
-    instant = None if as_of is None else parse_as_of(as_of)
+    instant = None if as_of is None else read_as_of(as_of)
     shown: dict[str, int] = {}
 
     def progress(stage: str, done: int, total: int) -> None:

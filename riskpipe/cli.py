@@ -52,12 +52,12 @@ def run(
     is_json: JsonOption = False,
 ) -> None:
     """Run one night. Publishes; with any --set only when --publish is given."""
-    from riskpipe.config import load, parse_as_of
+    from riskpipe.config import load, read_as_of
     from riskpipe.run.nightly import run_night
 
     places = {"snapshot": snapshot, "store": store, "executor": executor}
     replaced = [f"{key}={json.dumps(value)}" for key, value in places.items() if value is not None]
-    instant = None if as_of is None else parse_as_of(as_of)
+    instant = None if as_of is None else read_as_of(as_of)
     settings = load(config, [*(overrides or []), *replaced], instant)
     is_published = publish if publish is not None else not overrides
     with _progress(is_quiet=is_json) as progress:

@@ -3,7 +3,6 @@
 Reading never stops at the first mistake: every unknown key (with the nearest known one) and every bad value is listed.
 """
 
-import contextlib
 import difflib
 import re
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from riskpipe.domain.instant import format_as_of, parse_as_of
 from riskpipe.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")]
@@ -351,15 +351,9 @@ def _fill_date(uri: str, as_of: datetime | None) -> str:
     return uri.replace("{as_of}", format_as_of(as_of)).replace("{date}", as_of.astimezone(UTC).strftime("%Y-%m-%d"))
 
 
-def format_as_of(as_of: datetime) -> str:
-    """Return an instant as the store writes it, such as 2024-08-05T000000Z."""
-    return as_of.astimezone(UTC).strftime("%Y-%m-%dT%H%M%SZ")
-
-
-def parse_as_of(text: str) -> datetime:
-    """Read an instant: ISO 8601 (2024-08-05, 2024-08-05T00:00Z) or the store's form; without a zone it is UTC."""
-    iso = re.sub(r"T(\d\d)(\d\d)(\d\d)Z$", r"T\1:\2:\3Z", text)
-    with contextlib.suppress(ValueError):
-        instant = datetime.fromisoformat(iso)
-        return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    raise ConfigError(f"{text!r} is not an instant: write it as 2024-08-05T00:00Z")
+def read_as_of(text: str) -> datetime:
+    """Read the instant of an option, such as --as-of; ConfigError when it is none."""
+    try:
+        return parse_as_of(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is not an instant: write it as 2024-08-05T00:00Z") from error

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Literal
 
 from riskpipe.cube.digest import canonical_json, sha256
-from riskpipe.cube.layout import format_as_of, manifest_key, parse_as_of, pointer_key, pointer_prefix
+from riskpipe.cube.layout import manifest_key, pointer_key, pointer_prefix
 from riskpipe.cube.protocol import Store
+from riskpipe.domain.instant import format_as_of, parse_as_of
 from riskpipe.errors import StoreError
 
 

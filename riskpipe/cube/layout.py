@@ -1,12 +1,12 @@
 """Where things lie in a store."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 
+from riskpipe.domain.instant import format_as_of
 from riskpipe.errors import StoreError
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_AS_OF = "%Y-%m-%dT%H%M%SZ"
 
 
 def run_prefix(run_id: str) -> str:
@@ -63,21 +63,3 @@ def pointer_prefix(book: str) -> str:
 def pointer_key(book: str, as_of: datetime) -> str:
     """Key of the pointer to a published night."""
     return f"{pointer_prefix(book)}/{format_as_of(as_of)}.json"
-
-
-def format_as_of(as_of: datetime) -> str:
-    """Write an instant as in names: 2024-08-05T000000Z; ValueError without a zone or with fractions of a second."""
-    if as_of.tzinfo is None:
-        raise ValueError(f"as_of {as_of} has no time zone")
-    if as_of.microsecond:
-        raise ValueError(f"as_of {as_of} is not a whole second")
-    return as_of.astimezone(UTC).strftime(_AS_OF)
-
-
-def parse_as_of(text: str) -> datetime:
-    """Read what `format_as_of` writes, or ISO-8601 (UTC where it names no zone); ValueError otherwise."""
-    try:
-        return datetime.strptime(text, _AS_OF).replace(tzinfo=UTC)
-    except ValueError:
-        parsed = datetime.fromisoformat(text)
-        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

@@ -10,11 +10,12 @@ from typing import Any
 from riskpipe.cube.blocks import open_arrays, read_block
 from riskpipe.cube.catalogue import published
 from riskpipe.cube.digest import canonical_json, digest_arrays, sha256
-from riskpipe.cube.layout import cube_prefix, format_as_of, manifest_key, mark_key, part_key, plan_key, run_prefix
+from riskpipe.cube.layout import cube_prefix, manifest_key, mark_key, part_key, plan_key, run_prefix
 from riskpipe.cube.marks import Mark, read_marks
 from riskpipe.cube.parts import part_digest
 from riskpipe.cube.protocol import Store
 from riskpipe.cube.template import read_template_digest
+from riskpipe.domain.instant import format_as_of
 from riskpipe.domain.schema import CUBE_FORMAT_VERSION
 from riskpipe.errors import StoreError, VerifyError
 

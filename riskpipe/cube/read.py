@@ -6,10 +6,11 @@ import xarray as xr
 
 from riskpipe.cube.catalogue import pointer_of
 from riskpipe.cube.grid import as_grid
-from riskpipe.cube.layout import cube_prefix, format_as_of, parse_as_of
+from riskpipe.cube.layout import cube_prefix
 from riskpipe.cube.manifest import read_manifest
 from riskpipe.cube.protocol import Store
 from riskpipe.cube.store import open_store
+from riskpipe.domain.instant import format_as_of, parse_as_of
 from riskpipe.errors import StoreError
 
 __all__ = ["as_grid", "open_cube"]

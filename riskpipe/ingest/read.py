@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import fsspec
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from riskpipe.domain.findings import Findings, Reason, Severity
+from riskpipe.domain.instant import parse_as_of
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.domain.tables import SNAPSHOT_FORMAT, SNAPSHOT_VERSION, TABLES, Table
 from riskpipe.errors import InputRefused
@@ -50,17 +51,6 @@ def _list_names(filesystem: Any, path: str) -> dict[str, str]:  # noqa: ANN401  
     filesystem.invalidate_cache(path)
     entries = filesystem.ls(path, detail=True)
     return {entry["name"].rstrip("/").rsplit("/", 1)[-1]: entry["type"] for entry in entries}
-
-
-def parse_instant(text: str) -> datetime:
-    """Return an ISO-8601 instant in UTC; without a zone it is UTC.
-
-    Raises
-    ------
-    ValueError: when the text is not ISO-8601.
-    """
-    instant = datetime.fromisoformat(text)
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -99,7 +89,7 @@ def _parse_header(data: bytes, problems: list[str], findings: Findings) -> tuple
         problems.append(f"{HEADER}: version is {version!r}; this riskpipe reads version {SNAPSHOT_VERSION}")
     as_of, given = None, header.get("as_of")
     try:
-        as_of = parse_instant(given if isinstance(given, str) else "")
+        as_of = parse_as_of(given if isinstance(given, str) else "")
     except (ValueError, OverflowError):
         problems.append(f"{HEADER}: as_of is {given!r}; expected an ISO-8601 instant such as '2024-08-05T00:00:00Z'")
     problems += [

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from riskpipe.calibrate.history import HistoryRows, read_history
-from riskpipe.config import RunConfig, format_as_of
+from riskpipe.config import RunConfig
 from riskpipe.cube.digest import canonical_json
 from riskpipe.cube.layout import manifest_key, run_prefix
 from riskpipe.cube.store import Store, open_store
 from riskpipe.domain.findings import Finding, Findings
+from riskpipe.domain.instant import format_as_of
 from riskpipe.domain.schema import VARIABLES
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.errors import ConfigError, InputRefused, StoreError

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from riskpipe.config import parse_as_of
+from riskpipe.config import read_as_of
 from riskpipe.errors import ConfigError
 from riskpipe.ingest.candles import recorded_market
 from riskpipe.ingest.synthetic.write import write_snapshot
@@ -29,7 +29,7 @@ def synthesise(
     `market` is a folder of recorded candles (see `riskpipe.ingest.candles`); without it the market is invented. Raises
     ConfigError for arguments that do not go together or are out of range, InputRefused for an unusable recording.
     """
-    instant = parse_as_of(as_of) if as_of else DEFAULT_AS_OF
+    instant = read_as_of(as_of) if as_of else DEFAULT_AS_OF
     if market is None and (use_measured_depth or index_depth_coefficient is not None):
         raise ConfigError("recorded depth needs a recorded market: pass --market FOLDER as well")
     if market is not None and as_of is None:

@@ -7,7 +7,8 @@ import pytest
 from support.cube_runs import AS_OF, RUN_ID, finished_run
 
 from riskpipe.cube.catalogue import Pointer, pointer_of, publish, published, runs
-from riskpipe.cube.layout import format_as_of, manifest_key, parse_as_of, pointer_key
+from riskpipe.cube.layout import manifest_key, pointer_key
+from riskpipe.domain.instant import format_as_of, parse_as_of
 from riskpipe.errors import StoreError
 
 OTHER = "2024-08-05T000000Z-ffffffffffffffff"

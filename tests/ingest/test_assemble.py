@@ -8,17 +8,18 @@ from hypothesis import strategies as st
 from support.snapshot_builder import HEADER, arrow_table, instrument, rows, write_snapshot
 
 from riskpipe.domain.findings import Findings, Reason
+from riskpipe.domain.instant import parse_as_of
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.domain.tables import TABLES
 from riskpipe.ingest.assemble import assemble
-from riskpipe.ingest.read import parse_instant, read_snapshot
+from riskpipe.ingest.read import read_snapshot
 from riskpipe.ingest.reference_arrays import recompute_deductions
 
 
 def in_memory(tables):
     return Snapshot(
         "memory",
-        parse_instant(HEADER["as_of"]),
+        parse_as_of(HEADER["as_of"]),
         HEADER["numeraire"],
         "tests",
         {name: arrow_table(name, tables[name]) for name in TABLES},
