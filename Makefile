@@ -31,7 +31,7 @@ nightly: $(STAMP) $(DEMO)/snapshot/snapshot.json ## run tonight's night as a Pre
 	@$(BIN)/python -m flows nightly --config configs/nightly.yaml
 
 real-night: $(STAMP) ## a night on recorded market data of 2024-08-05 (folder MARKET, default ../shared/data)
-	@$(BIN)/riskpipe synth data/2024-08-05 --accounts 100000 --seed 1 --as-of 2024-08-05T00:00Z --market $(or $(MARKET),../shared/data)
+	@$(BIN)/riskpipe synth data/2024-08-05 --accounts 100000 --seed 1 --as-of 2024-08-05T00:00Z --market $(or $(MARKET),../shared/data) --index-depth 0.4
 	@$(BIN)/riskpipe run configs/real-2024-08-05.yaml
 
 test: $(STAMP) ## check and test all that needs only pip packages

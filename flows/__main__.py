@@ -22,9 +22,9 @@ def main() -> int:
     from riskpipe.errors import RiskpipeError
 
     try:
-        result = nightly(arguments.config, arguments.as_of, publish=not arguments.no_publish)
+        result = nightly(arguments.config, arguments.as_of, publish=False if arguments.no_publish else None)
     except RiskpipeError as error:
-        sys.stderr.write(f"riskpipe: {error}\n")
+        sys.stderr.writelines(f"{line}\n" for line in (f"riskpipe: {error}", *getattr(error, "__notes__", ())))
         return error.exit_code
     state = "was done already" if result["was_complete"] else "is done"
     published = " and published" if result["is_published"] else ", not published"

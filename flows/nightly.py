@@ -53,12 +53,16 @@ def _as_task(name: str, step: Callable[[], Result]) -> Callable[[], Result]:
 
 @flow(name="nightly", persist_result=False, validate_parameters=True)
 def nightly(
-    config: str, as_of: str | None = None, overrides: list[str] | None = None, publish: bool = True
+    config: str, as_of: str | None = None, overrides: list[str] | None = None, publish: bool | None = None
 ) -> dict[str, Any]:
-    """Run one night: ingest, calibrate, scenarios, compute, accounts, seal, report, publish."""
+    """Run one night: ingest, calibrate, scenarios, compute, accounts, seal, report, publish.
+
+    Publishes; with overrides only when `publish` is true.
+    """
     logger = get_run_logger()
     _refuse_placement(overrides or [])
     instant = None if as_of is None else read_as_of(as_of)
+    is_published = publish if publish is not None else not overrides
     shown: dict[str, int] = {}
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -75,7 +79,7 @@ def nightly(
     for stage in stages():
         reported = _as_task(stage.name, partial(run_stage, night, stage))()
     result = _as_task(
-        "publish", lambda: finish(night, was_complete=was_complete, is_published=publish, reported=reported)
+        "publish", lambda: finish(night, was_complete=was_complete, is_published=is_published, reported=reported)
     )()
     create_markdown_artifact(key="riskpipe-summary", markdown=summary_markdown(night), description=night.run_id)
     create_table_artifact(key="riskpipe-headlines", table=headline_table(night), description=night.run_id)

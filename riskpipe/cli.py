@@ -69,22 +69,26 @@ def run(
 def demo(
     directory: Annotated[Path, typer.Argument(help="Where the demo lives.")] = Path("demo"),
     *,
-    accounts: Annotated[int, typer.Option(help="Accounts of the generated snapshot.")] = 20000,
+    accounts: Annotated[int | None, typer.Option(min=20, help="Accounts of the snapshot (20000).")] = None,
+    executor: Annotated[str, typer.Option(help="serial, local or tcp://host:port.")] = "local",
     is_json: JsonOption = False,
 ) -> None:
     """Run a night on a generated snapshot: inputs, store and report all under DIRECTORY."""
     from riskpipe.config import load, shipped
+    from riskpipe.errors import ConfigError
     from riskpipe.run.nightly import run_night
     from riskpipe.run.synthesis import synthesise
 
     if not (directory / "snapshot" / "snapshot.json").exists():
-        synthesise(directory, n_accounts=accounts, seed=1)
+        synthesise(directory, n_accounts=accounts or 20_000, seed=1)
+    elif accounts is not None:
+        raise ConfigError(f"{directory} has its snapshot already: choose another folder, or leave --accounts out")
     places = {
         "snapshot": directory / "snapshot",
         "history": directory / "history.parquet",
         "store": directory / "store",
     }
-    overrides = [f"{key}={json.dumps(str(path))}" for key, path in places.items()]
+    overrides = [f"{key}={json.dumps(str(path))}" for key, path in places.items()] + [f"executor={executor}"]
     settings = load(shipped("nightly.yaml"), overrides)
     with _progress(is_quiet=is_json) as progress:
         result = run_night(settings, progress=progress)
@@ -152,7 +156,7 @@ def runs(
     from riskpipe.cube.catalogue import runs as list_runs
     from riskpipe.cube.store import open_store
 
-    opened = open_store(store)
+    opened = open_store(store, must_exist=True)
     nights = [{"book": night.book, **night.pointer.__dict__} for night in published(opened)]
     others = [
         {"run_id": entry.run_id, "is_complete": entry.is_complete}
@@ -197,8 +201,10 @@ def verify(
     from riskpipe.cube.manifest import verify as compare
     from riskpipe.cube.store import open_store
 
-    opened = open_store(store)
+    opened = open_store(store, must_exist=True)
     names = [run_id] if run_id else sorted({night.pointer.run_id for night in published(opened)})
+    if not names:
+        typer.echo("nothing is published: name a run with --run-id", err=True)
     problems = {name: list(compare(opened, name)) for name in names}
     if is_json:
         _print(problems)

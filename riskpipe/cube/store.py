@@ -11,16 +11,17 @@ from riskpipe.errors import StoreError
 __all__ = ["LocalStore", "MemoryStore", "Store", "open_store"]
 
 
-def open_store(uri: str) -> Store:
+def open_store(uri: str, *, must_exist: bool = False) -> Store:
     """Open a store; nothing is created before the first write.
 
     Parameters
     ----------
+    must_exist: refuse a folder that is not there; for readers.
     uri: a folder's path, `file://` and its absolute path, or `memory://` and a name (one per process and name).
 
     Raises
     ------
-    StoreError: for any other scheme, and where the path is not a folder.
+    StoreError: for any other scheme, where the path is not a folder, and where it must exist and does not.
     """
     scheme, separator, rest = uri.partition("://")
     if separator and scheme == "memory":
@@ -38,4 +39,6 @@ def open_store(uri: str) -> Store:
         path = Path(uri)
     if not uri or (path.exists() and not path.is_dir()):
         raise StoreError(f"store {uri!r} is not a folder")
+    if must_exist and not path.exists():
+        raise StoreError(f"there is no store at {path.absolute()}: check the path, or run a night to make one")
     return LocalStore(Path(path.absolute()))

@@ -48,7 +48,6 @@ class Reason(StrEnum):
     # history and calibration
     STALE_PRICE = "stale_price_dropped"
     MISSING_PRICE = "missing_price"
-    LISTING_PERIOD = "listing_period_dropped"
     SHORT_HISTORY = "history_too_short"
     NO_HISTORY = "no_history"
     LATER_THAN_AS_OF = "later_than_as_of"

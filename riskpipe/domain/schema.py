@@ -185,6 +185,7 @@ VARIABLES: dict[str, Variable] = {
         ),
         _once("accounts", ("account",), "weight", "1", "identical accounts this row stands for"),
         _once("accounts", ("account",), "entity", "1", "beneficial owner", "label", "string"),
+        _once("accounts", ("account",), "entity_index", "1", "index of the owner, as /entities names it", "label"),
         _once("accounts", ("account",), "venue", "1", "venue", "label", "string"),
         _once("accounts", ("account",), "segment", "1", "segment", "label", "string"),
     )

@@ -16,8 +16,8 @@ from riskpipe.numerics import compile_cache
 from riskpipe.pricing import impact as laws
 
 compile_cache()  # before the first decorator
-# without numba's reference counts, whose atomic increments on every array access cost 30 times the arithmetic: such a
-# function must not allocate
+# without numba's reference counts, whose atomic increments on every array access cost ten times the arithmetic and
+# more: such a function must not allocate
 compiled = njit(nogil=True, cache=True, fastmath=False, error_model="numpy", _nrt=False)
 # a call passes every array of its tuples by value, some kilobytes: what runs once per pool or position is inlined
 inlined = njit(nogil=True, cache=True, fastmath=False, error_model="numpy", _nrt=False, forceinline=True)

@@ -30,9 +30,10 @@ from riskpipe.liquidation.lowering import (
 
 
 class Shocks(NamedTuple):
-    """The scenarios of one variant of a slab: their shocks and their rows in the slab's results."""
+    """The distinct scenarios of one variant of a slab: shocks, rows in the slab's results, how many are alike."""
 
     row: OffsetArray
+    n_alike: OffsetArray
     set_index: IntArray
     index_shock: FloatArray
     basis_shock: FloatArray
@@ -148,7 +149,9 @@ def _run(
         out.broken_hedge_notional[r] = broken_hedges(pools, terms, work, has_removed) if rounds > 0 else 0.0
         out.price_limits_hit[r] = limits_hit
         out.max_rounds_hit[r] = 1.0 if is_cut_off else 0.0
-        _count_accounts(pools, work, shocks.set_index[n], account_shortfall, hits, shortfall_max, is_central)
+        _count_accounts(
+            pools, work, shocks.set_index[n], shocks.n_alike[n], account_shortfall, hits, shortfall_max, is_central
+        )
 
 
 @compiled
@@ -156,6 +159,7 @@ def _count_accounts(
     pools: Pools,
     work: Work,
     set_ix: int,
+    n_alike: int,
     account_shortfall: FloatArray,
     hits: OffsetArray,
     shortfall_max: FloatArray,
@@ -169,7 +173,7 @@ def _count_accounts(
             continue
         last = a
         if is_central:
-            hits[set_ix, a] += 1
+            hits[set_ix, a] += n_alike
             shortfall_max[set_ix, a] = max(shortfall_max[set_ix, a], account_shortfall[a])
         account_shortfall[a] = 0.0
 
@@ -198,10 +202,11 @@ class Kernel:
         hits = np.zeros((n_sets, book.n_accounts), dtype=np.int64)
         shortfall_max = np.zeros((n_sets, book.n_accounts))
         for v, variant in enumerate(scenarios.variants):
-            rows = np.flatnonzero(scenarios.variant == v)
+            rows, first, n_alike = _distinct(scenarios, v)
             rules = lower_rules(book, self.rules, variant)
             shocks = Shocks(
-                row=rows.astype(np.int64),
+                row=rows,
+                n_alike=n_alike,
                 set_index=scenarios.set_index[rows].astype(np.int32),
                 index_shock=scenarios.index_shock[rows],
                 basis_shock=scenarios.basis_shock[rows],
@@ -209,6 +214,9 @@ class Kernel:
                 haircut_shock=scenarios.haircut_shock[rows],
             )
             _run(self.pools, self.terms, rules, shocks, self.work, out, account_shortfall, hits, shortfall_max, v == 0)
+            copied = np.flatnonzero(scenarios.variant == v)
+            for array in out:
+                array[copied] = array[first]
         values = {f"{group}/{name}": getattr(out, name) for group, names in _GROUPS.items() for name in names}
         account, set_ix = np.nonzero(hits.T)  # in ascending order of account, then set
         part = AccountPart(
@@ -218,6 +226,18 @@ class Kernel:
             shortfall_max=shortfall_max[set_ix, account],
         )
         return BlockResult(values, part)
+
+
+def _distinct(scenarios: ScenarioSet, variant: int) -> tuple[OffsetArray, OffsetArray, OffsetArray]:
+    """Return a variant's distinct rows, the row each of its scenarios is alike to, and how many are alike to each.
+
+    Nothing that is computed here depends on the volatility axis: scenarios that differ in it alone have one result.
+    """
+    rows = np.flatnonzero(scenarios.variant == variant).astype(np.int64)
+    shocks = (scenarios.index_shock, scenarios.basis_shock, scenarios.depth_factor, scenarios.haircut_shock)
+    key = np.stack([scenarios.set_index[rows], *(shock[rows] for shock in shocks)], axis=1)
+    _, first, inverse, n_alike = np.unique(key, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    return rows[np.sort(first)], rows[first[inverse]], n_alike[np.argsort(first)].astype(np.int64)
 
 
 def run_block(book: Book, market: Market, rules: Rules, scenarios: ScenarioSet) -> BlockResult:

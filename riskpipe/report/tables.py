@@ -20,7 +20,7 @@ def file_name(table: Table) -> str:
 
 
 def parquet_bytes(table: Table) -> bytes:
-    """Write a table as Parquet; numbers are float64, NaN stays NaN and None is null."""
+    """Write a table as Parquet; numbers are float64; NaN and None are null, as SQL expects."""
     arrays = [_array(column) for column in table.columns]
     schema = pa.schema(
         [
@@ -41,4 +41,4 @@ def _array(column: Column) -> pa.Array:
         return pa.array([None if value is None else str(value) for value in column.values], kind)
     if pa.types.is_boolean(kind):
         return pa.array([None if value is None else bool(value) for value in column.values], kind)
-    return pa.array([None if value is None else float(value) for value in column.values], kind, from_pandas=False)
+    return pa.array([None if value is None else float(value) for value in column.values], kind, from_pandas=True)

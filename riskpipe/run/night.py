@@ -66,6 +66,8 @@ class Stage:
 
     name: str
     run: Callable[[Night], dict[str, Any]]
+    options: Callable[[Night], dict[str, Any]] = lambda _night: {}
+    """What its result depends on besides the run's identity: when it changes, the stage runs again."""
 
 
 def open_night(config: RunConfig, as_of: datetime | None = None, progress: Progress = silent) -> Night:
@@ -113,12 +115,13 @@ def run_stage(night: Night, stage: Stage) -> dict[str, Any]:
     """Run a stage, or return what it left when it ran before."""
     key = stage_key(night.run_id, stage.name)
     mark = night.store.get(key)
-    if mark is not None:
+    options = stage.options(night)
+    if mark is not None and (left := _parsed(night.store, key, mark)).get("options", {}) == options:
         night.progress(stage.name, 1, 1)
-        return _parsed(night.store, key, mark)
+        return left
     night.progress(stage.name, 0, 1)
     started, clock = datetime.now(UTC), time.perf_counter()
-    result = stage.run(night)
+    result = stage.run(night) | ({"options": options} if options else {})
     attempt = {
         "stage": stage.name,
         "started": started.isoformat(),

@@ -62,10 +62,15 @@ def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
     )
 
 
+def report_options(night: Night) -> dict[str, Any]:
+    """Return what the report shows, which is no part of the run's identity."""
+    return {"n_worst": night.config.report.worst_cells}
+
+
 def report(night: Night) -> dict[str, Any]:
     """Measure, render and keep the report; returns what to know."""
     store, run_id = night.store, night.run_id
-    shown = report_input(store, run_id, Options(n_worst=night.config.report.worst_cells))
+    shown = report_input(store, run_id, Options(**report_options(night)))
     for name, content in render(shown).items():
         store.write(f"{run_prefix(run_id)}/report/{name}", content)
     return {"headline": _headline(store, run_id)}
@@ -86,15 +91,16 @@ def headline_table(night: Night) -> list[dict[str, str]]:
     return [{"what to know": line} for line in _headline(night.store, night.run_id)]
 
 
-def render_again(store_uri: str, *, as_of: str | None, book: str, out: Path, n_worst: int = 20) -> list[Path]:
+def render_again(store_uri: str, *, as_of: str | None, book: str, out: Path) -> list[Path]:
     """Render a published night's report into a folder and return the files written."""
-    store = open_store(store_uri)
+    store = open_store(store_uri, must_exist=True)
     pointer = pointer_of(store, as_of, book)
     if out.exists() and not out.is_dir():
         raise StoreError(f"cannot write the report to {out}: it is not a folder")
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, content in render(report_input(store, pointer.run_id, Options(n_worst=n_worst))).items():
+    options = Options(**stage_result(store, pointer.run_id, "report")["options"])
+    for name, content in render(report_input(store, pointer.run_id, options)).items():
         (out / name).write_bytes(content)
         written.append(out / name)
     return written

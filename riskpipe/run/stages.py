@@ -29,7 +29,7 @@ from riskpipe.run.identity import versions
 from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json, write_market, write_scenarios
 from riskpipe.run.night import Night, Stage, stage_findings, stage_result
 from riskpipe.run.plan import choose_block_size, create_plan, find_plan, make_plan, read_plan, template_of
-from riskpipe.run.publish import report
+from riskpipe.run.publish import report, report_options
 from riskpipe.run.wiring import index_axis, rules_of, scenarios_of
 
 
@@ -172,6 +172,7 @@ def write_accounts(night: Night) -> dict[str, Any]:
             "accounts/shortfall_max": shortfall_max,
             "accounts/weight": np.asarray(book.account_weight),
             "accounts/entity": np.array(book.names("entity"), dtype=object)[book.account_entity],
+            "accounts/entity_index": book.account_entity.astype(np.float64),
             "accounts/venue": np.array(book.names("venue"), dtype=object)[book.account_venue],
             "accounts/segment": segments[book.account_segment],
             **_basis_arrays(market),
@@ -243,5 +244,5 @@ STAGES = (
     Stage("compute", compute),
     Stage("accounts", write_accounts),
     Stage("seal", seal),
-    Stage("report", report),
+    Stage("report", report, report_options),
 )

@@ -12,7 +12,12 @@ import yaml
 import riskpipe
 from riskpipe.run.synthesis import synthesise
 
-GRID = {"index_shock": [-0.4, -0.15, 0.0, 0.2], "basis_shock": [-0.02, 0.0], "depth_factor": [1.0, 0.2]}
+GRID = {
+    "index_shock": [-0.4, -0.15, 0.0, 0.2],
+    "basis_shock": [-0.02, 0.0],
+    "vol_shock": [0.0, 0.5],
+    "depth_factor": [1.0, 0.2],
+}
 
 
 def write_inputs(directory: Path, *, n_accounts: int = 150, seed: int = 7) -> Path:
