@@ -204,7 +204,7 @@ def market_of(book):
         depth_bid=depth,
         depth_ask=depth * 1.5,
         basis_vol_1h=nan,
-        basis_realised_vol_1h=nan,
+        basis_realised_vol=np.full((book.n_instruments, 4), np.nan),
         basis_innovation_max=nan,
         basis_observations=np.zeros(book.n_instruments),
         basis_mean=nan,

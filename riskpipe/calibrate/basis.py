@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from riskpipe.calibrate.history import HistoryRows
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.findings import Findings, Reason, Severity
-from riskpipe.domain.market import Market
+from riskpipe.domain.market import HORIZONS_HOURS, Market
 
 MINIMUM_OBSERVATIONS = 48
 SEED_OBSERVATIONS = 24
@@ -39,7 +39,7 @@ class BasisStatistics:
     """Basis statistics by instrument [i]; NaN = not measured."""
 
     vol_1h: FloatArray  # EWMA standard deviation of hourly changes after the last one
-    realised_vol_1h: FloatArray  # plain standard deviation (ddof 1)
+    realised_vol: FloatArray  # [i, h] plain standard deviation (ddof 1) of overlapping changes over each horizon
     innovation_max: FloatArray  # largest |change_t| / sigma_{t-1}
     observations: FloatArray  # hourly changes used
     mean: FloatArray  # mean basis
@@ -86,7 +86,7 @@ def basis_series(history: HistoryRows, instruments: Sequence[str]) -> tuple[Basi
     ts_us, at = np.unique(columns.ts_us, return_inverse=True)
     basis = np.full((len(ts_us), len(instruments)), np.nan)
     basis[at, columns.instrument] = columns.mark / columns.index - 1.0
-    return BasisSeries(ts_us, basis, _hourly_changes(ts_us, basis)), findings
+    return BasisSeries(ts_us, basis, _changes(ts_us, basis)), findings
 
 
 @dataclass(frozen=True)
@@ -176,12 +176,13 @@ def _duplicates(columns: _Columns) -> tuple[BoolArray, BoolArray]:
     return is_copy, np.isin(group, group[differs])
 
 
-def _hourly_changes(ts_us: OffsetArray, basis: FloatArray) -> FloatArray:
-    """Return the change of each basis since exactly one hour before; NaN where there is no such row."""
+def _changes(ts_us: OffsetArray, basis: FloatArray, hours: float = 1.0) -> FloatArray:
+    """Return the change of each basis since exactly so many hours before; NaN where there is no such row."""
     if len(ts_us) == 0:
         return basis.copy()
-    before = np.searchsorted(ts_us, ts_us - _HOUR_US)
-    has_before = ts_us[before] == ts_us - _HOUR_US
+    start = ts_us - round(hours * _HOUR_US)
+    before = np.searchsorted(ts_us, start)
+    has_before = ts_us[before] == start
     return np.where(has_before[:, None], basis - basis[before], np.nan)
 
 
@@ -256,7 +257,7 @@ def basis_statistics(
     return (
         BasisStatistics(
             vol_1h=np.where(is_long, vol, np.nan),
-            realised_vol_1h=np.where(is_long, _standard_deviation(series.changes, n_changes), np.nan),
+            realised_vol=_realised_volatility(series, minimum_observations),
             innovation_max=np.where(is_long, innovation_max, np.nan),
             observations=n_changes.astype(np.float64),
             mean=mean,
@@ -264,6 +265,17 @@ def basis_statistics(
         ),
         findings,
     )
+
+
+def _realised_volatility(series: BasisSeries, minimum_observations: int) -> FloatArray:
+    """Return the standard deviation of overlapping basis changes over each horizon [i, h]; NaN where too few."""
+    columns = []
+    for hours in HORIZONS_HOURS:
+        changes = _changes(series.ts_us, series.basis, hours)
+        n_changes = (~np.isnan(changes)).sum(axis=0)
+        spread = _standard_deviation(changes, n_changes)
+        columns.append(np.where(n_changes >= minimum_observations, spread, np.nan))
+    return np.stack(columns, axis=1)
 
 
 def _standard_deviation(changes: FloatArray, n_changes: OffsetArray) -> FloatArray:

@@ -8,7 +8,7 @@ from riskpipe.calibrate.basis import MINIMUM_OBSERVATIONS, BasisStatistics, basi
 from riskpipe.calibrate.history import HistoryRows
 from riskpipe.domain.book import Book, BoolArray, FloatArray, InstrumentKind
 from riskpipe.domain.findings import Findings, Reason, Severity
-from riskpipe.domain.market import Market
+from riskpipe.domain.market import HORIZONS_HOURS, Market
 from riskpipe.domain.rules import Rules
 from riskpipe.errors import InputRefused
 
@@ -63,7 +63,7 @@ def calibrate(
             depth_bid=depth_bid,
             depth_ask=depth_ask,
             basis_vol_1h=statistics.vol_1h,
-            basis_realised_vol_1h=statistics.realised_vol_1h,
+            basis_realised_vol=statistics.realised_vol,
             basis_innovation_max=statistics.innovation_max,
             basis_observations=statistics.observations,
             basis_mean=statistics.mean,
@@ -173,7 +173,8 @@ def _basis_statistics(
             count=n_instruments,
         )
         nothing = np.full(n_instruments, np.nan)
-        return BasisStatistics(nothing, nothing, nothing, np.zeros(n_instruments), nothing, nothing)
+        by_horizon = np.full((n_instruments, len(HORIZONS_HOURS)), np.nan)
+        return BasisStatistics(nothing, by_horizon, nothing, np.zeros(n_instruments), nothing, nothing)
     findings.extend(history.findings)
     has_basis = np.flatnonzero(book.instrument_kind != InstrumentKind.OPTION)
     names = book.names("instrument")
@@ -184,13 +185,13 @@ def _basis_statistics(
     findings.extend(short)
 
     def spread(values: FloatArray, missing: float) -> FloatArray:
-        result = np.full(n_instruments, missing)
+        result = np.full((n_instruments, *values.shape[1:]), missing)
         result[has_basis] = values
         return result
 
     return BasisStatistics(
         vol_1h=spread(measured.vol_1h, np.nan),
-        realised_vol_1h=spread(measured.realised_vol_1h, np.nan),
+        realised_vol=spread(measured.realised_vol, np.nan),
         innovation_max=spread(measured.innovation_max, np.nan),
         observations=spread(measured.observations, 0.0),
         mean=spread(measured.mean, np.nan),

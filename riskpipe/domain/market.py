@@ -24,7 +24,7 @@ class Market:
     depth_bid: FloatArray  # [i] USD, for sales; NaN only where nothing is held
     depth_ask: FloatArray  # [i] USD, for purchases
     basis_vol_1h: FloatArray  # [i] EWMA standard deviation of hourly basis changes; NaN = not measured
-    basis_realised_vol_1h: FloatArray  # [i] plain standard deviation over the look-back; NaN = not measured
+    basis_realised_vol: FloatArray  # [i, h] standard deviation of overlapping changes over each horizon; NaN = unknown
     basis_innovation_max: FloatArray  # [i] largest |change| / sigma seen in the look-back; NaN = not measured
     basis_observations: FloatArray  # [i] hourly changes used
     basis_mean: FloatArray  # [i] mean basis over the look-back; NaN = not measured

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.compiled import Work, compiled, first_failure, pool_health, set_shocked
+from riskpipe.liquidation.compiled import Work, compiled, first_failure, make_work, pool_health, set_shocked
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.lowering import Pools, Terms
 
@@ -58,13 +58,14 @@ def account_health(kernel: Kernel, lowest_shock: float, highest_shock: float) ->
     highest_shock >= 0) before it is liquidatable; no cascade, every other axis neutral.
     """  # noqa: D205
     n = kernel.book.n_accounts
+    work = make_work(kernel.pools, kernel.terms)
     excess, equity, maintenance = np.full(n, np.inf), np.zeros(n), np.zeros(n)
-    _health(kernel.pools, kernel.terms, kernel.work, excess, equity, maintenance)
+    _health(kernel.pools, kernel.terms, work, excess, equity, maintenance)
     excess[np.isinf(excess)] = 0.0  # accounts that hold nothing at all
     distances = []
     for furthest in (min(lowest_shock, 0.0), max(highest_shock, 0.0)):
         distance = np.full(n, np.nan)
         if furthest != 0.0:
-            _distances(kernel.pools, kernel.terms, kernel.work, furthest, distance)
+            _distances(kernel.pools, kernel.terms, work, furthest, distance)
         distances.append(distance)
     return AccountHealth(excess, equity, maintenance, distances[0], distances[1])

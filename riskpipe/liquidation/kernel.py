@@ -179,14 +179,13 @@ def _count_accounts(
 
 
 class Kernel:
-    """A lowered book, market and rules, ready to run slabs of scenarios; one at a time, for it owns the scratch."""
+    """A lowered book, market and rules, ready to run slabs of scenarios, in several threads at once if need be."""
 
     def __init__(self, book: Book, market: Market, rules: Rules) -> None:
         self.book = book
         self.rules = rules
         self.pools = lower_pools(book)
         self.terms = lower_terms(book, market, rules)
-        self.work = make_work(self.pools, self.terms)
 
     def run(self, scenarios: ScenarioSet) -> BlockResult:
         """Run a slab of scenarios; every array of the result has the slab's scenarios first.
@@ -197,6 +196,7 @@ class Kernel:
         out = _allocate(
             n, book.n_venues, int(self.terms.underlying_cell.max(initial=-1)) + 1, book.n_instruments, book.n_funds
         )
+        work = make_work(self.pools, self.terms)  # of this call alone: compiled code runs without Python's lock
         n_sets = len(scenarios.sets)
         account_shortfall = np.zeros(book.n_accounts)
         hits = np.zeros((n_sets, book.n_accounts), dtype=np.int64)
@@ -213,7 +213,7 @@ class Kernel:
                 depth_factor=scenarios.depth_factor[rows],
                 haircut_shock=scenarios.haircut_shock[rows],
             )
-            _run(self.pools, self.terms, rules, shocks, self.work, out, account_shortfall, hits, shortfall_max, v == 0)
+            _run(self.pools, self.terms, rules, shocks, work, out, account_shortfall, hits, shortfall_max, v == 0)
             copied = np.flatnonzero(scenarios.variant == v)
             for array in out:
                 array[copied] = array[first]

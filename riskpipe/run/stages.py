@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from riskpipe.calibrate.basis import horizon_volatility
 from riskpipe.calibrate.market import calibrate
 from riskpipe.compute import make_executor
 from riskpipe.cube.blocks import write_once
@@ -183,10 +184,9 @@ def write_accounts(night: Night) -> dict[str, Any]:
 
 
 def _basis_arrays(market: Market) -> dict[str, np.ndarray]:
-    root_time = np.sqrt(np.array(HORIZONS_HOURS))
-    by_estimator = np.stack([market.basis_vol_1h, market.basis_realised_vol_1h], axis=1)
+    fitted = horizon_volatility(market.basis_vol_1h, HORIZONS_HOURS)
     return {
-        "basis/basis_vol": by_estimator[:, :, None] * root_time,
+        "basis/basis_vol": np.stack([fitted, market.basis_realised_vol], axis=1),
         "basis/basis": market.basis,
         "basis/mean_basis": market.basis_mean,
         "basis/last_history_basis": market.basis_last,

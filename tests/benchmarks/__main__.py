@@ -25,7 +25,7 @@ from riskpipe.config import DEFAULT_STABLE_ASSETS
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.read import read_snapshot
 from riskpipe.ingest.synthetic.write import write_snapshot
-from riskpipe.liquidation.compiled import pool_health, set_shocked
+from riskpipe.liquidation.compiled import make_work, pool_health, set_shocked
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.run.wiring import default_rules
 from riskpipe.scenarios.grid import scenario_set
@@ -78,8 +78,9 @@ def measure_kernel(kernel: Kernel, repeats: int) -> dict[str, float]:
     health = np.zeros(lanes)
     size, offset = kernel.pools.size, kernel.pools.offset
     bare = lanes * n * n_passes / best(lambda: bare_loop(health, size, price, offset, n_passes), repeats)
-    set_shocked(kernel.terms, kernel.work.shocked, -0.2, 0.0)
-    seconds = best(lambda: health_passes(kernel.pools, kernel.terms, kernel.work, n_passes), repeats)
+    work = make_work(kernel.pools, kernel.terms)
+    set_shocked(kernel.terms, work.shocked, -0.2, 0.0)
+    seconds = best(lambda: health_passes(kernel.pools, kernel.terms, work, n_passes), repeats)
     dense = n * n_passes / seconds
     scenarios = scenario_set(GRID)
     block = best(lambda: kernel.run(scenarios), repeats) / len(scenarios)

@@ -107,7 +107,7 @@ def test_a_constant_basis_has_no_volatility_and_a_short_one_none_measured():
     series, _ = basis_series(history(rows), names)
     statistics, findings = basis_statistics(series, names, decay=0.97)
     np.testing.assert_array_equal(statistics.vol_1h, [0.0, np.nan, np.nan])
-    np.testing.assert_allclose(statistics.realised_vol_1h, [0.0, np.nan, np.nan])
+    np.testing.assert_allclose(statistics.realised_vol[:, 0], [0.0, np.nan, np.nan])
     np.testing.assert_array_equal(statistics.innovation_max, [0.0, np.nan, np.nan])
     np.testing.assert_array_equal(statistics.observations, [99.0, 47.0, 0.0])
     np.testing.assert_allclose(statistics.mean, [0.01, 0.005, np.nan])

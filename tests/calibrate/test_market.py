@@ -119,7 +119,7 @@ def test_statistics_land_on_their_instruments_and_options_have_none():
     market, findings = run(case, history)
     changes = np.diff(basis, axis=0)
     np.testing.assert_allclose(
-        market.basis_realised_vol_1h, [NAN, changes[:, 1].std(ddof=1), changes[:, 0].std(ddof=1)]
+        market.basis_realised_vol[:, 0], [NAN, changes[:, 1].std(ddof=1), changes[:, 0].std(ddof=1)]
     )
     np.testing.assert_allclose(market.basis_last, [NAN, basis[-1, 1], basis[-1, 0]], rtol=1e-9)
     np.testing.assert_allclose(market.basis_mean, [NAN, basis[:, 1].mean(), basis[:, 0].mean()], rtol=1e-9)

@@ -149,13 +149,15 @@ def test_a_memory_store_runs_serially_and_is_refused_with_workers_before_anythin
         run_night(resolve(settings(inputs, uri, executor="local"), subject="test"))
 
 
-def test_a_scheduler_by_address_computes_the_same_bits(inputs, night, tmp_path):
+def test_a_scheduler_by_address_whose_worker_has_four_threads_computes_the_same_bits(inputs, night, tmp_path):
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+        n_workers=1, threads_per_worker=4, host="127.0.0.1", dashboard_address=None, silence_logs=50
     ) as cluster:
-        run_night(resolve(settings(inputs, tmp_path / "s", executor=cluster.scheduler_address), subject="test"))
+        run_night(
+            resolve(settings(inputs, tmp_path / "s", block_size=2, executor=cluster.scheduler_address), subject="test")
+        )
     assert_same_bits(decoded(night[0]), decoded(tmp_path / "s"))
 
 

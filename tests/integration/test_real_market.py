@@ -100,7 +100,7 @@ def test_basis_figures_equal_a_direct_computation_from_the_files(night):
         assert market.basis[at] == pytest.approx(basis.iloc[-1], abs=1e-15)
         assert market.basis_last[at] == pytest.approx(basis.iloc[-1], abs=1e-15)
         assert market.basis_mean[at] == pytest.approx(basis.mean(), rel=1e-9)
-        assert market.basis_realised_vol_1h[at] == pytest.approx(changes.std(), rel=1e-9)
+        assert market.basis_realised_vol[at, 0] == pytest.approx(changes.std(), rel=1e-9)
         # Weights of an exponential average: the seed's mean square first, then each later square.
         seed = pd.Series([(changes.iloc[:24] ** 2).mean()])
         variance = pd.concat([seed, changes.iloc[24:] ** 2]).ewm(alpha=1.0 - DECAY, adjust=False).mean()
@@ -122,7 +122,7 @@ def test_a_spot_outage_makes_no_false_basis(tmp_path):
     at = book.names("instrument").index("BTCUSDT")
     basis, changes = direct_basis("BTCUSDT", as_of, 20)
     assert basis.abs().max() < 50e-4
-    assert calibrated.basis_realised_vol_1h[at] == pytest.approx(changes.std(), rel=1e-9)
+    assert calibrated.basis_realised_vol[at, 0] == pytest.approx(changes.std(), rel=1e-9)
 
 
 def test_measured_depth_is_used_when_asked_for_and_labelled_later_than_as_of():
@@ -150,4 +150,5 @@ def test_a_night_on_the_recorded_market_reports_the_basis_of_the_files(tmp_path)
         assert row["basis"] == pytest.approx(basis.iloc[-1], abs=1e-15)
         assert row["mean_basis"] == pytest.approx(basis.mean(), rel=1e-9)
         assert row["basis_vol_realised_1h"] == pytest.approx(changes.std(), rel=1e-9)
-        assert row["basis_vol_realised_1d"] == pytest.approx(changes.std() * 24**0.5, rel=1e-9)
+        by_day = basis - basis.reindex(basis.index - pd.Timedelta(days=1)).to_numpy()
+        assert row["basis_vol_realised_1d"] == pytest.approx(by_day.std(), rel=1e-9)

@@ -1,5 +1,6 @@
 """Laws of the kernel's output that need no second implementation."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -233,3 +234,15 @@ def test_no_shock_on_a_healthy_book_leaves_nothing_but_prices(seed):
     assert not_nil <= {"funds/fund_balance", "instruments/mark_price", "instruments/basis", "entities/entity"}
     assert np.all(values["entities/entity"] == -1.0)
     assert values["instruments/mark_price"][0] == pytest.approx(case.market.mark_price, rel=1e-14)
+
+
+def test_slabs_run_in_several_threads_at_once_have_the_bits_of_one():
+    """Compiled code runs without Python's lock, so that one kernel may not share its scratch between calls."""
+    case = random_case(5, n_accounts=400, n_scenarios=64)
+    kernel = Kernel(case.book, case.market, case.rules)
+    bounds = block_bounds(len(case.scenarios), 2)
+    alone = [kernel.run(case.scenarios.slab(*each)).values for each in bounds]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda each: kernel.run(case.scenarios.slab(*each)).values, bounds))
+    for first, second in zip(alone, together, strict=True):
+        assert all(first[key].tobytes() == second[key].tobytes() for key in first)
