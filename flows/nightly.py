@@ -23,8 +23,9 @@ from prefect.cache_policies import NO_CACHE
 from riskpipe.config import load, read_as_of
 from riskpipe.errors import ConfigError
 from riskpipe.run.night import open_night, run_stage
-from riskpipe.run.nightly import finish, stages
+from riskpipe.run.nightly import finish
 from riskpipe.run.publish import headline_table, summary_markdown
+from riskpipe.run.stages import STAGES
 
 Result = TypeVar("Result")
 NOT_FOR_SUBMITTERS = ("executor", "store", "snapshot", "history")
@@ -76,7 +77,7 @@ def nightly(
     logger.info("run %s in %s", night.run_id, night.store.uri)
     was_complete = night.is_complete
     reported: dict[str, Any] = {}
-    for stage in stages():
+    for stage in STAGES:
         reported = _as_task(stage.name, partial(run_stage, night, stage))()
     result = _as_task(
         "publish", lambda: finish(night, was_complete=was_complete, is_published=is_published, reported=reported)

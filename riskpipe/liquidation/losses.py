@@ -7,10 +7,7 @@ import numpy as np
 from riskpipe.domain.book import FloatArray
 from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.compiled import Work, compiled, inlined, known_failure, set_ray
-from riskpipe.liquidation.lowering import N_STAGES, Pools, Terms, VariantRules
-
-SETTLED = 1e-12  # as in the reference: a loss whose parts add up to it but for rounding leaves nothing over
-FEE_OFFSET, FUND, ADL = 0, 1, 2
+from riskpipe.liquidation.lowering import FEE_OFFSET, FUND, N_STAGES, SETTLED, Pools, Terms, VariantRules
 
 
 class FundRow(NamedTuple):

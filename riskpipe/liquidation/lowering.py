@@ -15,9 +15,11 @@ from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import Variant
 from riskpipe.pricing.impact import LARGEST_FALL, LAW_CODES
 
-STAGE_CODES = {"fee_offset": 0, "fund": 1, "adl": 2}
+FEE_OFFSET, FUND, ADL = 0, 1, 2
+STAGE_CODES = {"fee_offset": FEE_OFFSET, "fund": FUND, "adl": ADL}
+SETTLED = 1e-12  # a loss whose parts add up to it but for rounding leaves nothing over
 VWAP = -1.0
-N_STAGES = 4
+N_STAGES = len(STAGE_CODES)
 
 
 class Pools(NamedTuple):
@@ -89,7 +91,7 @@ class VariantRules(NamedTuple):
     alpha: FloatArray  # [v] of the pool's venue; VWAP = the law's average
     gap_share: FloatArray  # [v]
     fee_rate: FloatArray  # [v]
-    stages: IntArray  # [v, 4] stage codes in order, -1 = none
+    stages: IntArray  # [v, 3] stage codes in order, -1 = none
     index_law: int
     index_floor: float
     index_cap: float

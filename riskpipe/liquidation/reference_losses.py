@@ -9,10 +9,10 @@ from riskpipe.domain.book import Book
 from riskpipe.domain.rules import Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.domain.schema import N_RANKS
+from riskpipe.liquidation.lowering import SETTLED
 from riskpipe.liquidation.state import CloseOut, Health, Impact, Outcome, Prices
 
 LONG, SHORT = 1, -1
-SETTLED = 1e-12  # a loss whose parts add up to it but for rounding leaves nothing over
 Stages = dict[str, np.ndarray]
 
 

@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +11,6 @@ from riskpipe.cube.store import Store
 from riskpipe.domain.market import Market
 from riskpipe.domain.rules import IndexImpact, Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
-
-Value = TypeVar("Value")
 
 
 def market_key(run_id: str) -> str:

@@ -1,6 +1,5 @@
 """The river: one night from inputs to a published report, without an orchestrator. Flows wrap the same stages."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from riskpipe.config import RunConfig
 from riskpipe.cube.catalogue import publish
 from riskpipe.cube.layout import cube_prefix, run_prefix
-from riskpipe.run.night import Night, Progress, Stage, open_night, run_stage, silent
+from riskpipe.run.night import Night, Progress, open_night, run_stage, silent
 from riskpipe.run.stages import STAGES
 
 
@@ -28,12 +27,6 @@ class NightResult:
     def as_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {**self.__dict__, "as_of": self.as_of.isoformat(), "headline": list(self.headline)}
-
-
-def stages(names: Iterable[str] | None = None) -> tuple[Stage, ...]:
-    """Return the stages of a night in order, or those named."""
-    wanted = None if names is None else set(names)
-    return tuple(stage for stage in STAGES if wanted is None or stage.name in wanted)
 
 
 def finish(night: Night, *, was_complete: bool, is_published: bool, reported: dict[str, Any]) -> NightResult:
