@@ -152,6 +152,20 @@ def neutral_plane(cells: Cells) -> NeutralPlane:
     return NeutralPlane(inside, values, off)
 
 
+def distinct_rows(cells: Cells, rows: IntArray, *numbers: FloatArray) -> IntArray:
+    """Of rows that differ in the volatility shock only and agree in every number, the first; the order is kept.
+
+    The volatility axis moves no liquidation number (there are no options), so that its cells repeat one another. The
+    numbers, each [n], keep cells apart that do differ.
+    """
+    keys: list[np.ndarray] = [values for name, values in cells.axes.items() if name != "vol_shock"]
+    keys += [cells.variant, cells.set, cells.name, *numbers]
+    found: dict[tuple[object, ...], int] = {}
+    for row, *key in zip(rows.tolist(), *(values[rows].tolist() for values in keys), strict=True):
+        found.setdefault(tuple(key), row)
+    return np.array(list(found.values()), dtype=np.int64)
+
+
 def quantity(
     dims: tuple[str, ...], values: object, units: str, long_name: str, *sources: str
 ) -> tuple[tuple[str, ...], object, dict[str, object]]:

@@ -8,6 +8,7 @@ from riskpipe.measures.cells import (
     BoolArray,
     FloatArray,
     cells_of,
+    distinct_rows,
     divide,
     labels,
     neutral_plane,
@@ -20,9 +21,10 @@ SHORTFALL, FEES, USED, BACKSTOP = (f"funds/{name}" for name in STAGES[:4])
 BALANCE, ADL_NOTIONAL = "funds/fund_balance", "funds/adl_notional"
 UNCOVERED = (SHORTFALL, FEES, USED, BACKSTOP)
 DIRECTIONS = ("down", "up")
+COUNTS = ("n_exhausted", "n_values", "n_cells_exhausted", "n_cells")
 
 BRACKETED = "bracketed"
-NOT_WITHIN = "not within the grid"
+NOT_WITHIN = "not on the index axis with other axes neutral"
 AT_ZERO = "exhausted without a shock"
 AT_FIRST = "exhausted at the grid's smallest shock"
 NO_SHOCK = "the grid has no shock in this direction"
@@ -73,23 +75,27 @@ def exhaustion(tree: xr.DataTree) -> xr.Dataset:
     Returns dims (fund, variant, direction): `last_held`, the grid value before the first that exhausts (the furthest
     value where none does; NaN where there is none); `first_exhausted` (NaN where none does); `heals_at`, the first
     value further out at which the fund holds again (NaN where it does not); `n_exhausted` of `n_values` walked;
-    `status`, one of five sentences. Attribute `plane` says where the other axes are held.
+    `n_cells_exhausted` of `n_cells`, the distinct cells of the grid on that side (index shock 0 included) whatever
+    their other axes; `status`, one of five sentences. Attribute `plane` says where the other axes are held.
     """
     cells = cells_of(tree)
     plane = neutral_plane(cells)
-    is_exhausted = uncovered_loss(tree) > 0.0
+    uncovered = uncovered_loss(tree)
+    is_exhausted = uncovered > 0.0
+    grid = distinct_rows(cells, np.flatnonzero(cells.is_grid), *uncovered.T)
     funds, variants = labels(tree, "funds", "fund"), cells.variants
     shape = (len(funds), len(variants), len(DIRECTIONS))
     numbers = {name: np.full(shape, np.nan) for name in ("last_held", "first_exhausted", "heals_at")}
-    counts = {name: np.zeros(shape, dtype=np.int64) for name in ("n_exhausted", "n_values")}
+    counts = {name: np.zeros(shape, dtype=np.int64) for name in COUNTS}
     status = np.full(shape, NO_SHOCK, dtype=object)
     for v, variant in enumerate(variants):
         for d, direction in enumerate(DIRECTIONS):
             rows = np.flatnonzero(plane.is_inside & (cells.variant == variant))
             shocks = cells.axes[INDEX_AXIS][rows]
-            is_on_side = shocks <= 0.0 if direction == "down" else shocks >= 0.0
+            is_on_side = _is_on_side(shocks, direction)
             order = np.argsort(np.abs(shocks[is_on_side]), kind="stable")
             rows, shocks = rows[is_on_side][order], shocks[is_on_side][order]
+            side = grid[(cells.variant[grid] == variant) & _is_on_side(cells.axes[INDEX_AXIS][grid], direction)]
             for f in range(len(funds)):
                 here = (f, v, d)
                 status[here], found = bracket(shocks, is_exhausted[rows, f])
@@ -97,6 +103,8 @@ def exhaustion(tree: xr.DataTree) -> xr.Dataset:
                     numbers[name][here] = value
                 counts["n_exhausted"][here] = is_exhausted[rows, f].sum()
                 counts["n_values"][here] = len(shocks)
+                counts["n_cells_exhausted"][here] = is_exhausted[side, f].sum()
+                counts["n_cells"][here] = len(side)
     dims = ("fund", "variant", "direction")
     names = {
         "last_held": "last index shock at which the fund holds",
@@ -104,6 +112,8 @@ def exhaustion(tree: xr.DataTree) -> xr.Dataset:
         "heals_at": "first index shock further out at which it holds again",
         "n_exhausted": "index shocks that exhaust it",
         "n_values": "index shocks walked",
+        "n_cells_exhausted": "cells of the grid on that side that exhaust it",
+        "n_cells": "distinct cells of the grid on that side",
     }
     data = {
         name: quantity(dims, values, "1" if name in counts else "share", names[name], *UNCOVERED)
@@ -112,6 +122,11 @@ def exhaustion(tree: xr.DataTree) -> xr.Dataset:
     data["status"] = quantity(dims, status, "", "outcome of the walk", *UNCOVERED)
     coords = {"fund": funds, "variant": variants, "direction": list(DIRECTIONS)}
     return xr.Dataset(data, coords=coords, attrs={"plane": plane.description})
+
+
+def _is_on_side(shocks: FloatArray, direction: str) -> BoolArray:
+    """Whether index shocks lie in a direction; 0 lies in both."""
+    return np.asarray(shocks <= 0.0 if direction == "down" else shocks >= 0.0, dtype=np.bool_)
 
 
 def bracket(shocks: FloatArray, is_exhausted: BoolArray) -> tuple[str, tuple[float, float, float]]:

@@ -73,8 +73,20 @@ MEASURES: Mapping[str, Measure] = {
         Measure(
             "worst_index_move",
             "worst cell along the index axis",
-            (*_WORST, *_EXPOSURE),
+            (*_WORST, *_EXPOSURE, liquidation.PRICE_LIMITS),
             _plain(worst.worst_index_move),
+        ),
+        Measure(
+            "worst_named",
+            "worst named scenario",
+            (*funds.UNCOVERED, liquidation.TOTAL, liquidation.PRICE_LIMITS),
+            _plain(worst.worst_named),
+        ),
+        Measure(
+            "headline_cells",
+            "cells that set the headlines",
+            (*variants.REQUIRES, liquidation.PRICE_LIMITS),
+            _plain(variants.headline_cells),
         ),
         Measure("variants", "headlines of each variant", variants.REQUIRES, _plain(variants.by_variant)),
         Measure("ranges", "headlines as low, central and high", variants.REQUIRES, _plain(variants.ranges)),

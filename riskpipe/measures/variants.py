@@ -6,9 +6,19 @@ from itertools import groupby
 import numpy as np
 import xarray as xr
 
-from riskpipe.measures.cells import FloatArray, cells_of, divide, neutral_plane, quantity, read
+from riskpipe.measures.cells import (
+    BoolArray,
+    Cells,
+    FloatArray,
+    cells_of,
+    distinct_rows,
+    divide,
+    neutral_plane,
+    quantity,
+    read,
+)
 from riskpipe.measures.funds import SHORTFALL, UNCOVERED, USED, uncovered_loss
-from riskpipe.measures.liquidation import ACCOUNTS, FIRST, HEDGES, ROUNDS, TOTAL
+from riskpipe.measures.liquidation import ACCOUNTS, FIRST, HEDGES, PRICE_LIMITS, ROUNDS, TOTAL
 
 ADL = "funds/adl_loss"
 REQUIRES = (*UNCOVERED, ADL, TOTAL, FIRST, HEDGES, ACCOUNTS, ROUNDS)
@@ -24,11 +34,53 @@ def by_variant(tree: xr.DataTree) -> xr.Dataset:
     has every scenario in both scopes.
     """
     cells = cells_of(tree)
-    is_grid = cells.is_grid
-    has_grid = bool(is_grid.any())
+    inside = _scopes(cells)
+    data = {}
+    for name, (values, units, long_name, sources) in _series(tree).items():
+        largest = [
+            [_largest(values[mask & (cells.variant == variant)]) for variant in cells.variants] for mask in inside
+        ]
+        data[name] = quantity(("scope", "variant"), np.array(largest), units, f"largest {long_name}", *sources)
+    return xr.Dataset(data, coords={"scope": list(SCOPES), "variant": cells.variants})
+
+
+def headline_cells(tree: xr.DataTree) -> xr.Dataset:
+    """The cell that sets each headline of the central variant on the grid: every headline has its own.
+
+    Returns dims (headline): `value` as in `by_variant` (NaN where there is none); `price_limits_hit` in that cell; the
+    cell's axes and `scenario` as coordinates, the first of a tie. Attributes: `has_grid`, whether the cells are the
+    grid's (all scenarios else); `n_cells`, `n_distinct` cells of the grid, all variants, the latter counting once what
+    differs in the volatility shock only.
+    """
+    cells = cells_of(tree)
+    series = _series(tree)
+    rows = np.flatnonzero(_scopes(cells)[0] & (cells.variant == cells.variants[0]))
+    at = []
+    for values, *_ in series.values():
+        known = np.where(np.isnan(values[rows]), -np.inf, values[rows])
+        at.append(int(rows[known.argmax()]))
+    grid = np.flatnonzero(cells.is_grid)
+    distinct = distinct_rows(cells, grid, series["uncovered_loss"][0], series["liquidated_notional"][0])
+    dims = ("headline",)
+    values = np.array([one[0][row] for one, row in zip(series.values(), at, strict=True)])
+    data = {
+        "value": quantity(dims, values, "per headline", "central value", *REQUIRES),
+        "price_limits_hit": quantity(dims, read(tree, PRICE_LIMITS)[at], "hits", "price limits hit", PRICE_LIMITS),
+    }
+    coords = {name: (dims, variable.values[at]) for name, variable in cells.coordinates().items()}
+    about = {"has_grid": len(grid) > 0, "n_cells": len(grid), "n_distinct": len(distinct)}
+    return xr.Dataset(data, coords={"headline": list(series), **coords}, attrs=about)
+
+
+def _scopes(cells: Cells) -> tuple[BoolArray, BoolArray]:
+    """The scenarios of each scope; all of them where the cube has no grid."""
     everything = np.ones(len(cells), np.bool_)
-    inside = (is_grid, neutral_plane(cells).is_inside) if has_grid else (everything, everything)
-    series: dict[str, tuple[FloatArray, str, str, tuple[str, ...]]] = {
+    return (cells.is_grid, neutral_plane(cells).is_inside) if cells.is_grid.any() else (everything, everything)
+
+
+def _series(tree: xr.DataTree) -> dict[str, tuple[FloatArray, str, str, tuple[str, ...]]]:
+    """Every headline by scenario: name -> (values [scenario], units, long name, sources)."""
+    return {
         "uncovered_loss": (uncovered_loss(tree).sum(axis=1), "USD", "uncovered loss", UNCOVERED),
         "shortfall": (read(tree, SHORTFALL).sum(axis=1), "USD", "shortfall", (SHORTFALL,)),
         "fund_used": (read(tree, USED).sum(axis=1), "USD", "paid by the funds", (USED,)),
@@ -39,13 +91,6 @@ def by_variant(tree: xr.DataTree) -> xr.Dataset:
         "rounds": (read(tree, ROUNDS), "rounds", "cascade rounds", (ROUNDS,)),
         "amplification": (divide(read(tree, TOTAL), read(tree, FIRST)), "x", "amplification", (TOTAL, FIRST)),
     }
-    data = {}
-    for name, (values, units, long_name, sources) in series.items():
-        largest = [
-            [_largest(values[mask & (cells.variant == variant)]) for variant in cells.variants] for mask in inside
-        ]
-        data[name] = quantity(("scope", "variant"), np.array(largest), units, f"largest {long_name}", *sources)
-    return xr.Dataset(data, coords={"scope": list(SCOPES), "variant": cells.variants})
 
 
 def ranges(tree: xr.DataTree) -> xr.Dataset:

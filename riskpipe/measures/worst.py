@@ -3,7 +3,17 @@
 import numpy as np
 import xarray as xr
 
-from riskpipe.measures.cells import BoolArray, FloatArray, IntArray, cells_of, labels, neutral_plane, quantity, read
+from riskpipe.measures.cells import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    cells_of,
+    distinct_rows,
+    labels,
+    neutral_plane,
+    quantity,
+    read,
+)
 from riskpipe.measures.funds import SHORTFALL, UNCOVERED, uncovered_loss
 from riskpipe.measures.liquidation import ACCOUNTS, FIRST, LONG, MAX_ROUNDS, PRICE_LIMITS, ROUNDS, SHORT, TOTAL
 
@@ -21,14 +31,16 @@ def rank_cells(uncovered: FloatArray, notional: FloatArray, candidates: BoolArra
 def worst_cells(tree: xr.DataTree, n_worst: int) -> xr.Dataset:
     """The scenarios with the largest uncovered loss of all funds, of every variant and set.
 
-    Returns dims (rank), 1 = worst, at most n_worst and only cells in which something happens: every axis, `variant`,
+    Returns dims (rank), 1 = worst, at most n_worst and only cells in which something happens, of cells
+    that differ in the volatility shock only the first: every axis, `variant`,
     `set` and `name` as coordinates with the cell's own `scenario`; `uncovered_loss`, `shortfall`,
     `liquidated_notional` USD; `liquidated_accounts`, `rounds`; flags `max_rounds_hit`, `price_limits_hit`.
     """
     cells = cells_of(tree)
     uncovered = uncovered_loss(tree).sum(axis=1)
     notional = read(tree, TOTAL)
-    rows = rank_cells(uncovered, notional, np.ones(len(cells), np.bool_))[:n_worst]
+    ranked = rank_cells(uncovered, notional, np.ones(len(cells), np.bool_))
+    rows = distinct_rows(cells, ranked, uncovered, notional)[:n_worst]
     flat = ("rank",)
     data = {
         "uncovered_loss": quantity(flat, uncovered[rows], "USD", "uncovered loss", *UNCOVERED),
@@ -50,7 +62,8 @@ def worst_index_move(tree: xr.DataTree) -> xr.Dataset:
     """The worst cell of the central variant along the index axis, the other axes neutral, and who is closed in it.
 
     Returns dims (venue, underlying): `long`, `short` USD >= 0; and of the whole cell `uncovered_loss`, `shortfall`,
-    `liquidated_notional` USD, `liquidated_accounts`, `rounds`; by fund (fund): `fund_uncovered_loss`. The cell's axes,
+    `liquidated_notional` USD, `liquidated_accounts`, `rounds`,
+    `price_limits_hit`; by fund (fund): `fund_uncovered_loss`. The cell's axes,
     `variant` and `scenario` are scalar coordinates; `plane` says where the other axes are held. When nothing is closed
     in any of these cells, it is the one with the largest fall, and every number is 0. A cube without a grid gives the
     worst scenario of the central variant.
@@ -74,10 +87,36 @@ def worst_index_move(tree: xr.DataTree) -> xr.Dataset:
         "liquidated_notional": quantity(no_dims, notional[row], "USD", "notional closed", TOTAL),
         "first_round_notional": quantity(no_dims, read(tree, FIRST)[row], "USD", "closed in the first round", FIRST),
         "liquidated_accounts": quantity(no_dims, read(tree, ACCOUNTS)[row], "accounts", "accounts closed", ACCOUNTS),
-        "rounds": quantity(no_dims, read(tree, ROUNDS)[row], "rounds", "cascade rounds", ROUNDS),
+        "rounds": quantity(no_dims, read(tree, ROUNDS)[row], "rounds", "rounds", ROUNDS),
+        "price_limits_hit": quantity(no_dims, read(tree, PRICE_LIMITS)[row], "hits", "price limits hit", PRICE_LIMITS),
     }
     coords = {name: variable.values[row] for name, variable in cells.coordinates().items()}
     coords |= {"venue": labels(tree, "exposure", "venue"), "underlying": labels(tree, "exposure", "underlying")}
     coords["fund"] = labels(tree, "funds", "fund")
     attributes = {"plane": plane.description if has_grid else "worst scenario of any kind: the cube holds no grid"}
     return xr.Dataset(data, coords=coords, attrs=attributes)
+
+
+def worst_named(tree: xr.DataTree) -> xr.Dataset:
+    """The named scenario (such as a day of the past) with the largest uncovered loss, central and of any variant.
+
+    Returns dims (reading), "central" and "high", none where the cube has no named scenario: `uncovered_loss`,
+    `liquidated_notional` USD >= 0; `price_limits_hit`; the scenario's axes, `name`, `variant` and `scenario` as
+    coordinates. Ties go to the larger notional closed, then to the first.
+    """
+    cells = cells_of(tree)
+    uncovered, notional = uncovered_loss(tree).sum(axis=1), read(tree, TOTAL)
+    named = np.flatnonzero(~cells.is_grid & (cells.name != ""))
+    rows = np.array([], dtype=np.int64)
+    if len(named):
+        order = named[np.lexsort((named, -notional[named], -uncovered[named]))]
+        central = order[cells.variant[order] == cells.variants[0]]
+        rows = np.array([central[0] if len(central) else order[0], order[0]], dtype=np.int64)
+    flat = ("reading",)
+    data = {
+        "uncovered_loss": quantity(flat, uncovered[rows], "USD", "uncovered loss", *UNCOVERED),
+        "liquidated_notional": quantity(flat, notional[rows], "USD", "notional closed", TOTAL),
+        "price_limits_hit": quantity(flat, read(tree, PRICE_LIMITS)[rows], "hits", "price limits hit", PRICE_LIMITS),
+    }
+    coords = {name: (flat, variable.values[rows]) for name, variable in cells.coordinates().items()}
+    return xr.Dataset(data, coords={"reading": ["central", "high"][: len(rows)], **coords})

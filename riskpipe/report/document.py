@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "code", "usd", "share", "signed_share", "factor", "count", "number", "seconds", "flag"]
+Kind = Literal["text", "code", "usd", "share", "signed_share", "factor", "count", "number", "seconds", "flag", "id"]
 Tone = Literal["plain", "good", "warn", "bad", "unknown"]
 
 
@@ -122,10 +122,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A report: what it is about, what to know, and the sections."""
+    """A report: what it is about, where its data come from, what to know, and the sections."""
 
     title: str
     subtitle: str
+    source: str
     points: tuple[Point, ...]
     figures: KeyFigures
     sections: tuple[Section, ...]

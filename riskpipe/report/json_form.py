@@ -24,6 +24,8 @@ def json_bytes(report: ReportInput, document: Document) -> bytes:
         "n_blocks": report.n_blocks,
         "title": document.title,
         "subtitle": document.subtitle,
+        "sources": list(report.sources),
+        "book_summary": None if report.summary is None else dict(report.summary),
         "points": [_point(point) for point in document.points],
         "key_figures": _block(document.figures),
         "sections": [

@@ -10,7 +10,9 @@ _LEADING = re.compile(r"^(\s*)(?:([-+=])(?=[\s\-=]|$)|(\d+)([.)])(?=\s|$))")
 _TABLES = ("ranges", "exhaustion", "funds", "worst_cells", "controls", "findings")
 _MARKS = {"good": "OK", "warn": "NOTE", "bad": "ALERT", "unknown": "UNKNOWN"}
 MAX_ROWS = 10
-MAX_COLUMNS = 9
+MAX_COLUMNS = 13
+# what a reader of chat can do without, so that who is left unpaid still stands in the row
+_LEFT_OUT = {"funds": {"drawdown"}, "worst_cells": {"set", "shortfall"}}
 
 
 def escape(text: str) -> str:
@@ -23,7 +25,7 @@ def escape(text: str) -> str:
 
 def markdown_bytes(document: Document) -> bytes:
     """Write the summary: what to know, then the few tables that a reader of chat may want."""
-    lines = [f"# {escape(document.title)}", escape(document.subtitle), ""]
+    lines = [f"# {escape(document.title)}", f"{escape(document.subtitle)}. {escape(document.source)}", ""]
     lines += [f"- {_MARKS.get(point.tone, 'INFO')}: {escape(point.text)}" for point in document.points]
     tables = document.tables()
     titles = {
@@ -45,12 +47,17 @@ def markdown_bytes(document: Document) -> bytes:
 
 
 def _table(table: Table, title: str) -> list[str]:
-    columns = table.columns[:MAX_COLUMNS]
+    left_out = _LEFT_OUT.get(table.name, set())
+    kept = [ix for ix, one in enumerate(table.columns) if one.name not in left_out][:MAX_COLUMNS]
+    columns = [table.columns[ix] for ix in kept]
     head = "| " + " | ".join(escape(one.label) for one in columns) + " |"
     rule = "|" + "|".join(" --- " if one.kind in {"text", "code", "flag"} else " ---: " for one in columns) + "|"
     rows = [
         "| "
-        + " | ".join(escape(numbers.written(one.kind, value)) for one, value in zip(columns, row, strict=False))
+        + " | ".join(
+            escape(numbers.written(one.kind, value))
+            for one, value in zip(columns, (row[ix] for ix in kept), strict=True)
+        )
         + " |"
         for row in table.rows(MAX_ROWS)
     ]

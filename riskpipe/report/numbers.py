@@ -83,6 +83,8 @@ def written(kind: str, value: Any) -> str:  # noqa: ANN401  a cell of any column
         return NOT_AVAILABLE
     if kind == "flag":
         return "yes" if value else "no"
+    if kind == "id":
+        return "none" if value < 0 else str(int(value))
     return _WRITERS[kind](float(value)) if kind in _WRITERS else str(value)
 
 

@@ -27,6 +27,8 @@ class ReportInput:
     cube: the cube, for its sizes.
     measures: every measure by name, as the registry of measures takes them.
     entity_labels: labels of the entities by index; those absent are shown by their number.
+    sources: where the snapshots say their data come from, as "synthetic accounts"; empty where none says so.
+    summary: the book in a few numbers, as the room of ingest counts them; None where it is not at hand.
     """
 
     run_id: str
@@ -42,3 +44,5 @@ class ReportInput:
     cube: xr.DataTree
     measures: Mapping[str, xr.Dataset]
     entity_labels: Sequence[str] = ()
+    sources: Sequence[str] = ()
+    summary: Mapping[str, Any] | None = None

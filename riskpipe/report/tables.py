@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from riskpipe.report.document import Column, Table
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
-_TYPES = {"text": pa.string(), "code": pa.string(), "flag": pa.bool_()}
+_TYPES = {"text": pa.string(), "code": pa.string(), "flag": pa.bool_(), "id": pa.int64()}
 
 
 def file_name(table: Table) -> str:
@@ -20,7 +20,7 @@ def file_name(table: Table) -> str:
 
 
 def parquet_bytes(table: Table) -> bytes:
-    """Write a table as Parquet; numbers are float64; NaN and None are null, as SQL expects."""
+    """Write a table as Parquet; numbers are float64, ids int64; NaN and None are null, as SQL expects."""
     arrays = [_array(column) for column in table.columns]
     schema = pa.schema(
         [
@@ -39,6 +39,8 @@ def _array(column: Column) -> pa.Array:
     kind = _TYPES.get(column.kind, pa.float64())
     if pa.types.is_string(kind):
         return pa.array([None if value is None else str(value) for value in column.values], kind)
+    if pa.types.is_integer(kind):
+        return pa.array([None if value is None else int(value) for value in column.values], kind)
     if pa.types.is_boolean(kind):
         return pa.array([None if value is None else bool(value) for value in column.values], kind)
     return pa.array([None if value is None else float(value) for value in column.values], kind, from_pandas=True)

@@ -36,6 +36,20 @@ def cell_words(axes: Mapping[str, float]) -> str:
     return ", ".join(moved) or "no shock"
 
 
+def variant_words(label: str) -> str:
+    """A variant's label with what its gap_share means beside it, where that is 1 or 0."""
+    said = {"gap_share=1": "gap_share=1 gap (prices jump)", "gap_share=0": "gap_share=0 path (closed on the way)"}
+    return ", ".join(said.get(part, part) for part in label.split(", "))
+
+
+def limit_words(n_hits: float) -> str:
+    """What price limits do to a figure, as a clause after it; nothing where none was hit."""
+    if not n_hits > 0.0:
+        return ""
+    laws = "1 impact law stands at its" if n_hits == 1 else f"{numbers.count(n_hits)} impact laws stand at their"
+    return f"; {laws} floor or cap there: the figure is set by price_floor/price_cap"
+
+
 def axes_of(dataset: xr.Dataset) -> list[str]:
     """Axes that label a dataset, in their order."""
     return [name for name in AXES if name in dataset.coords]

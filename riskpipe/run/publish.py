@@ -59,6 +59,8 @@ def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
         cube=cube,
         measures=take_measures(cube, options),
         entity_labels=open_book(store, plan["book_sha256"]).names("entity"),
+        sources=attributes["sources"],
+        summary=plan["ingest"]["summary"],
     )
 
 

@@ -20,9 +20,21 @@ def test_bins_are_closed_on_the_far_side():
         "accounts/distance_to_liquidation_down": np.array([0.0, 0.01, 0.010001, np.nan, 1.5]),
         "accounts/venue": np.array(["alpha"] * 5, object),
     }
-    binned = distances(hand_made({"index_shock": [0.0]}, values, account=names)).sel(direction="down", venue="alpha")
-    one = binned["accounts"].to_series()
-    assert [one[NOW], one["0% to 1%"], one["1% to 2%"], one[NEVER], one["over 100%"]] == [1, 1, 1, 1, 1]
+    binned = distances(hand_made({"index_shock": [-1.5, 0.2]}, values, account=names))
+    one = binned["accounts"].sel(direction="down", venue="alpha").to_series()
+    assert [one[NOW], one["0% to 1%"], one["1% to 2%"], one[NEVER], one["100% to 150%"]] == [1, 1, 1, 1, 1]
+
+
+def test_bins_end_at_the_furthest_move_searched_in_each_direction():
+    binned = distances(hand_made({"index_shock": [-0.35, 0.0, 0.12]}))
+    bins = binned["bin"].values.tolist()
+    assert bins[-2:] == ["30% to 35%", NEVER]
+    up = [
+        name
+        for name, is_searched in zip(bins, binned["is_searched"].sel(direction="up").values, strict=True)
+        if is_searched
+    ]
+    assert up[-2:] == ["10% to 12%", NEVER]
 
 
 def test_pseudo_accounts_stay_out_of_the_list_and_in_the_total():

@@ -44,7 +44,7 @@ def test_the_order_of_the_axis_in_the_file_does_not_matter():
     [
         ([0.0, 0.1], [0, 0], "the grid has no shock in this direction"),
         ([-0.1, 0.1], [9, 0], "exhausted at the grid's smallest shock"),
-        ([-0.1, 0.0], [0, 0], "not within the grid"),
+        ([-0.1, 0.0], [0, 0], "not on the index axis with other axes neutral"),
         ([-0.1, 0.0], [0, 9], "exhausted without a shock"),
     ],
 )
@@ -86,3 +86,12 @@ def test_uncovered_loss_is_what_the_later_stages_bear(measures):
 def test_the_drawdown_of_an_empty_fund_is_not_a_number():
     tree = hand_made({"index_shock": [0.0]})
     assert np.isnan(fund_losses(tree)["drawdown"].values).all()
+
+
+def test_cells_off_the_axis_that_exhaust_are_counted_and_volatility_does_not_multiply_them():
+    axes = {"index_shock": [0.0, 0.1], "vol_shock": [0.0, 1.0], "depth_factor": [1.0, 0.1]}
+    shape = hand_made(axes)["system"].to_dataset()
+    loss = 9.0 * ((shape["index_shock"].values > 0) & (shape["depth_factor"].values < 1))
+    one = exhaustion(hand_made(axes, {"funds/shortfall": loss[:, None]})).isel(fund=0, variant=0).sel(direction="up")
+    assert np.isnan(float(one["first_exhausted"]))
+    assert (int(one["n_cells_exhausted"]), int(one["n_cells"])) == (1, 4)

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import duckdb
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from riskpipe.report import numbers
 from riskpipe.report.build import build
 from riskpipe.report.html import drawing_code, embedded_json
 from riskpipe.report.markdown import escape
@@ -105,8 +107,8 @@ def test_the_json_is_the_tree_and_holds_no_nan(night, files):
     assert content["points"][0]["source"]["command"].startswith('riskpipe.open_cube(store, run_id="2024-08-05T')
 
 
-def test_the_first_ten_lines_say_what_to_know(files):
-    text = "\n".join(files["summary.md"].decode().splitlines()[:10])
+def test_the_first_lines_say_what_to_know(files):
+    text = "\n".join(files["summary.md"].decode().splitlines()[:12])
     for word in ("liquidated", "exhausted", "low USD", "finding", "not checked"):
         assert word in text
 
@@ -193,3 +195,43 @@ def test_embedded_json_cannot_end_its_element_and_survives_the_way_there():
 def test_parquet_keeps_full_precision(night, files):
     stored = pq.read_table(io.BytesIO(files["fund_losses.parquet"]))["shortfall"].to_numpy()
     np.testing.assert_array_equal(stored, night.measures["fund_losses"]["shortfall"].values.reshape(-1))
+
+
+def test_where_the_data_come_from_stands_at_the_head_of_every_form(night):
+    files = render(replace(night, sources=("synthetic accounts",), summary={"gross_notional_usd": 2.5e9}))
+    assert "Source: synthetic accounts" in files["summary.md"].decode().split("\n\n")[0]
+    assert "USD 2.5B gross notional" in files["summary.md"].decode().split("\n\n")[0]
+    assert files["index.html"].decode().count("Source: synthetic accounts") == 2
+    assert json.loads(files["report.json"])["sources"] == ["synthetic accounts"]
+
+
+def test_the_worst_named_scenario_is_a_point_of_its_own(night):
+    texts = [point.text for point in build(night).points]
+    named = next(text for text in texts if text.startswith("Worst named scenario"))
+    assert "a bad day (index -50%)" in named
+    is_named = night.measures["liquidation"]["name"] == "a bad day"
+    losses = night.measures["fund_losses"]["uncovered_loss"].sum("fund").values[is_named.values]
+    assert numbers.usd(float(losses[0])) in named
+
+
+def test_every_key_figure_names_its_own_cell_and_the_limits_that_set_it(night):
+    cells = night.measures["headline_cells"]
+    hit = cells.assign(price_limits_hit=cells["price_limits_hit"] * 0 + 2)
+    report = replace(night, measures={**night.measures, "headline_cells": hit})
+    for figure in build(report).figures.figures:
+        assert " at index" in f" {figure.note}"
+        assert "2 impact laws stand at their floor or cap there" in figure.note
+
+
+def test_the_controls_point_names_what_was_not_checked(night):
+    assert "not checked: coverage (alpha)" in build(night).points[-1].text
+    assert build(night).tables()["controls"].columns[0].values == ("not checked", "ok")
+
+
+def test_unpaid_losses_stay_in_the_summary(files):
+    assert "| Unpaid |" in files["summary.md"].decode()
+
+
+def test_a_fund_without_balance_or_loss_is_a_placeholder_and_shows_no_scenario(quiet):
+    assert any("placeholder" in point.text for point in build(quiet).points)
+    assert build(quiet).tables()["funds"].columns[1].values == (None,)

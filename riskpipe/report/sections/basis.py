@@ -45,7 +45,7 @@ def dislocation_block(report: ReportInput) -> Block:
         columns += [
             column(f"{extreme}_dislocation", extreme.capitalize(), "signed_share", values[order, k]),
             column(f"{extreme}_basis", "Basis there", "signed_share", np.asarray(moved["basis"].values)[order, k]),
-            column(f"{extreme}_scenario", "Scenario", "count", np.asarray(moved["scenario"].values)[order, k]),
+            column(f"{extreme}_scenario", "Scenario", "id", np.asarray(moved["scenario"].values)[order, k]),
             column(f"{extreme}_cell", "Cell", "text", where),
         ]
     return Table(
@@ -79,8 +79,9 @@ def basis_table(report: ReportInput) -> Table:
     columns.append(column("extrapolated_share", "Scenarios beyond the sample", "share", beyond))
     return Table(
         "basis",
-        "Basis (mark over index, less 1; not annualised) and the standard deviation of its changes over each horizon; "
-        "n/a = not measured",
+        "Basis (mark over index, less 1; not annualised) and its volatility. EWMA: 1h figure times the square root "
+        "of the horizon (no mean reversion, an upper figure); realised: standard deviation of overlapping changes over "
+        "each horizon; n/a = not measured",
         tuple(columns),
         source_of(report, table, "basis"),
         n_shown=25,

@@ -1,5 +1,7 @@
 """Concentration and distance: how few make the numbers, and how far accounts are from liquidation."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from riskpipe.report import numbers
@@ -49,7 +51,7 @@ def worst_cell_table(report: ReportInput) -> Table:
         "fund's ten largest",
         (
             column("rank", "Rank", "count", worst["rank"].values),
-            column("scenario", "Scenario", "count", rows),
+            column("scenario", "Scenario", "id", rows),
             column("cell", "Cell", "text", where),
             column("variant", "Variant", "text", worst["variant"].values),
             column("hhi", "HHI", "number", exposure["hhi"].values[rows]),
@@ -99,15 +101,23 @@ def distances_section(report: ReportInput) -> Section:
     """Accounts by their distance to liquidation."""
     distances = report.measures["distances"]
     dims = ("direction", "venue", "bin")
+    found = distances.attrs["searched"]
+    searched = f"searched to {numbers.share(-found['down'], is_signed=True)} and "
+    searched += f"{numbers.share(found['up'], is_signed=True)}, the furthest index moves of all scenarios"
+    # bins beyond a direction's own search would say "nobody" where nobody looked
+    is_searched = distances["is_searched"].broadcast_like(distances["accounts"]).transpose(*dims)
+    keep = np.flatnonzero(np.asarray(is_searched.values).reshape(-1))
+    columns = (
+        *label_columns(distances, dims, ("Index", "Venue", "Distance"), ("text", "text", "text")),
+        column("accounts", "Accounts", "count", flattened(distances, "accounts")),
+        column("equity", "Equity", "usd", flattened(distances, "equity")),
+        column("maintenance_margin", "Maintenance margin", "usd", flattened(distances, "maintenance_margin")),
+    )
     table = Table(
         "distances",
-        "Accounts by the smallest index move that makes them liquidatable: no cascade, other axes neutral, weighted",
-        (
-            *label_columns(distances, dims, ("Index", "Venue", "Distance"), ("text", "text", "text")),
-            column("accounts", "Accounts", "count", flattened(distances, "accounts")),
-            column("equity", "Equity", "usd", flattened(distances, "equity")),
-            column("maintenance_margin", "Maintenance margin", "usd", flattened(distances, "maintenance_margin")),
-        ),
+        "Accounts by the smallest index move that makes them liquidatable: no cascade, other axes neutral, weighted; "
+        f"{searched}",
+        tuple(replace(one, values=tuple(one.values[ix] for ix in keep)) for one in columns),
         source_of(report, distances, "accounts"),
         n_shown=100,
     )
@@ -116,8 +126,8 @@ def distances_section(report: ReportInput) -> Section:
     chart = bars(
         "distances",
         "Accounts by distance",
-        "Accounts by the index move, down or up, that alone would make them liquidatable. Accounts that no move of the "
-        "axis reaches stand in the last bar.",
+        "Accounts by the index move, down or up, that alone would make them liquidatable; "
+        f"{searched}. Accounts that no move reaches stand in the last bar.",
         table,
         x="bin",
         filters=(("direction", False), ("venue", True)),

@@ -1,12 +1,17 @@
 """Funds: what each one pays, the moves that exhaust it, and who pays along the index."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from riskpipe.report.document import Block, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.liquidation import bars
-from riskpipe.report.wording import bracket_words, column, flattened, label_columns, source_of
+from riskpipe.report.wording import axis_columns, bracket_words, column, flattened, label_columns, source_of
 
+COUNTS = ("n_exhausted", "n_values", "n_cells_exhausted", "n_cells")
 _PAYERS = {
     "fee_offset": "Fees",
     "fund_used": "Fund",
@@ -43,20 +48,24 @@ def worst_by_fund(report: ReportInput) -> Table:
     is_central = losses["variant"].values == losses["variant"].values[0]
     rows = np.flatnonzero(is_central)
     uncovered, shortfall = losses["uncovered_loss"].values[rows], losses["shortfall"].values[rows]
-    worst = rows[[np.lexsort((shortfall[:, f], uncovered[:, f]))[-1] for f in range(losses.sizes["fund"])]]
+    # of a tie the first row, as among the worst cells
+    worst = rows[[np.lexsort((-shortfall[:, f], -uncovered[:, f]))[0] for f in range(losses.sizes["fund"])]]
+    has_loss = np.asarray(shortfall.any(axis=0))
     each = np.arange(losses.sizes["fund"])
 
     def at(name: str) -> np.ndarray:
         return np.asarray(losses[name].values)[worst, each]
 
+    shown = axis_columns(losses, worst, are_all_shown=True)
+    axes = [replace(one, values=_where(has_loss, one.values, np.nan)) for one in shown]
     n_exhausting = losses["is_exhausted"].values[rows].sum(axis=0)
     return Table(
         "funds",
-        "Each fund in its own worst scenario, central variant",
+        "Each fund in its own worst scenario, central variant; a fund without a loss has none",
         (
             column("fund", "Fund", "text", losses["fund"].values),
-            column("scenario", "Scenario", "count", worst),
-            column("index_shock", "Index", "signed_share", losses["index_shock"].values[worst]),
+            column("scenario", "Scenario", "id", _where(has_loss, worst.tolist(), None)),
+            *axes,
             column("fund_balance", "Balance", "usd", at("fund_balance")),
             column("shortfall", "Shortfall", "usd", at("shortfall")),
             column("fund_used", "Fund used", "usd", at("fund_used")),
@@ -70,17 +79,23 @@ def worst_by_fund(report: ReportInput) -> Table:
     )
 
 
+def _where(is_kept: np.ndarray, values: Sequence[Any], instead: float | None) -> tuple[Any, ...]:
+    """Values where kept, another elsewhere."""
+    return tuple(value if kept else instead for kept, value in zip(is_kept.tolist(), values, strict=True))
+
+
 def exhaustion_table(report: ReportInput) -> Table:
     """Brackets of the smallest index move that exhausts each fund, by variant and direction."""
     walked = report.measures["exhaustion"]
     dims = ("fund", "variant", "direction")
     names = ("last_held", "first_exhausted", "heals_at")
-    found = {name: flattened(walked, name) for name in (*names, "n_exhausted", "n_values", "status")}
+    found = {name: flattened(walked, name) for name in (*names, *COUNTS, "status")}
     words = [bracket_words(*row) for row in zip(*(found[name].tolist() for name in (*names, "status")), strict=True)]
     return Table(
         "exhaustion",
         "Smallest index move that exhausts each fund: the last grid value at which it holds and the first at which it "
-        f"does not; {walked.attrs['plane']}; nothing is interpolated",
+        f"does not; {walked.attrs['plane']}; nothing is interpolated. "
+        "Grid cells: the distinct ones on that side, index 0 included, whatever their other axes",
         (
             *label_columns(walked, dims, ("Fund", "Variant", "Index"), ("text", "text", "text")),
             column("bracket", "Bracket", "text", words),
@@ -89,6 +104,8 @@ def exhaustion_table(report: ReportInput) -> Table:
             column("heals_at", "Holds again at", "signed_share", found["heals_at"]),
             column("n_exhausted", "Values exhausting", "count", found["n_exhausted"]),
             column("n_values", "Values walked", "count", found["n_values"]),
+            column("n_cells_exhausted", "Grid cells exhausting", "count", found["n_cells_exhausted"]),
+            column("n_cells", "Grid cells on that side", "count", found["n_cells"]),
         ),
         source_of(report, walked, "status"),
     )
@@ -148,7 +165,7 @@ def losses_table(report: ReportInput) -> Table:
         "fund_losses",
         "Every fund in every scenario",
         (
-            *label_columns(losses, ("scenario", "fund"), ("Scenario", "Fund"), ("count", "text")),
+            *label_columns(losses, ("scenario", "fund"), ("Scenario", "Fund"), ("id", "text")),
             *(
                 column(name, str(losses[name].attrs["long_name"]).capitalize(), kinds.get(name, "usd"),  # type: ignore[arg-type]
                        flattened(losses, name))

@@ -95,10 +95,20 @@ def heatmap(report: ReportInput) -> Block:
         "grid",
         "The grid",
         "Each cell is one scenario: the index shock across, another axis upward. Choose the measure, the variant and "
-        "where the remaining axes are held. Darker is more. The table below the chart holds the numbers drawn.",
+        "where the remaining axes are held. Darker is more. The table below the chart holds the numbers drawn. "
+        f"{distinct_words(report)}",
         "heatmap",
         data,
         source=source_of(report, report.measures["fund_losses"], "uncovered_loss"),
+    )
+
+
+def distinct_words(report: ReportInput) -> str:
+    """How many cells of the grid say something of their own."""
+    about = report.measures["headline_cells"].attrs
+    return (
+        f"{numbers.count(about['n_distinct'])} of the grid's {numbers.plural(about['n_cells'], 'cell')} (all variants) "
+        "are distinct: the volatility axis moves no liquidation number in this version (no options)."
     )
 
 
@@ -126,15 +136,16 @@ def ladder_blocks(report: ReportInput) -> list[Block]:
     long, short = flattened(ladder, "long"), flattened(ladder, "short")
     table = Table(
         "ladder",
-        f"Notional liquidated at each index shock by venue and underlying; {ladder.attrs['plane']}",
+        f"Notional liquidated at each index shock by venue and underlying, valued at the shocked mark; "
+        f"{ladder.attrs['plane']}",
         (*columns, column("long", "Longs closed", "usd", long), column("short", "Shorts closed", "usd", short)),
         source_of(report, ladder, "long"),
     )
     chart = bars(
         "ladder",
         "Liquidation ladder",
-        f"Notional closed by force at each index shock, longs and shorts; {ladder.attrs['plane']}. One bar is one "
-        "scenario, not a sum up to it.",
+        f"Notional closed by force at each index shock, longs and shorts, valued at the shocked mark; "
+        f"{ladder.attrs['plane']}. One bar is one scenario, not a sum up to it.",
         table,
         x="index_shock",
         filters=(("variant", False), ("venue", True), ("underlying", True)),
@@ -188,16 +199,17 @@ def worst_blocks(report: ReportInput) -> list[Block]:
     labels = {"liquidated_notional": "Notional", "liquidated_accounts": "Accounts"}
     table = Table(
         "worst_cells",
-        "Scenarios with the largest uncovered loss, of every variant; ties by notional liquidated",
+        "Scenarios with the largest uncovered loss, of every variant; ties by notional liquidated; "
+        "cells that differ in the volatility shock only stand once",
         (
             column("rank", "Rank", "count", worst["rank"].values),
-            column("scenario", "Scenario", "count", worst["scenario"].values),
+            column("scenario", "Scenario", "id", worst["scenario"].values),
             *axis_columns(worst),
+            column("price_limits_hit", "Price limits hit", "count", worst["price_limits_hit"].values),
+            column("max_rounds_hit", "Cut off", "flag", worst["max_rounds_hit"].values > 0.0),
             column("variant", "Variant", "text", worst["variant"].values),
             column("set", "Set", "text", worst["set"].values),
             *measure_columns(worst, names, labels),
-            column("price_limits_hit", "Price limits hit", "count", worst["price_limits_hit"].values),
-            column("max_rounds_hit", "Cut off", "flag", worst["max_rounds_hit"].values > 0.0),
         ),
         source_of(report, worst, "uncovered_loss"),
     )
@@ -223,6 +235,8 @@ def named_blocks(report: ReportInput) -> list[Block]:
             column("liquidated_notional", "Notional", "usd", flat["liquidated_notional"].values[rows]),
             column("liquidated_accounts", "Accounts", "count", flat["liquidated_accounts"].values[rows]),
             column("rounds", "Rounds", "count", flat["rounds"].values[rows]),
+            column("price_limits_hit", "Price limits hit", "count", flat["price_limits_hit"].values[rows]),
+            column("max_rounds_hit", "Cut off", "flag", flat["max_rounds_hit"].values[rows] > 0.0),
         ),
         source_of(report, flat, "liquidated_notional"),
     )
@@ -236,7 +250,7 @@ def cells_table(report: ReportInput) -> Table:
         "cells",
         "Every scenario with its axes and headline numbers",
         (
-            column("scenario", "Scenario", "count", flat["scenario"].values),
+            column("scenario", "Scenario", "id", flat["scenario"].values),
             column("set", "Set", "text", flat["set"].values),
             column("name", "Name", "text", flat["name"].values),
             column("variant", "Variant", "text", flat["variant"].values),

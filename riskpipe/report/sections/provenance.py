@@ -9,6 +9,8 @@ from riskpipe.report.document import Block, Code, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.wording import column
 
+_CONTROL_ORDER = {"differs": 0, "not checked": 1, "ok": 2}
+MAX_NAMED = 5
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
@@ -36,7 +38,7 @@ def findings_section(report: ReportInput) -> Section:
 
 def controls_section(report: ReportInput) -> Section:
     """Control totals; what was not measured says so."""
-    controls = list(report.controls)
+    controls = sorted(report.controls, key=lambda one: _CONTROL_ORDER.get(one.status, 0))
     if not controls:
         return Section("controls", "Controls", (Paragraph("Not checked: the night ran no control.", "unknown"),))
     table = Table(
@@ -62,6 +64,23 @@ def control_words(report: ReportInput) -> str:
     return ", ".join(f"{counted[status]} {status}" for status in ("ok", "differs", "not checked") if counted[status])
 
 
+def unproven_words(report: ReportInput) -> str:
+    """The controls that differ or were not checked, by name."""
+    parts = []
+    for status in ("differs", "not checked"):
+        names = [f"{one.name} ({one.subject})" for one in report.controls if one.status == status]
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        if names:
+            parts.append(f"{status}: {', '.join(names[:MAX_NAMED])}{more}")
+    return "; ".join(parts)
+
+
+def source_words(report: ReportInput) -> str:
+    """Where the data come from."""
+    said = list(dict.fromkeys(one for one in report.sources if one))
+    return f"Source: {'; '.join(said)}" if said else "Source: the snapshot names none"
+
+
 def finding_words(report: ReportInput) -> str:
     """Findings by severity in words: `5 findings (1 error, 4 warnings)`."""
     counted = Counter(one.severity for one in report.findings)
@@ -76,9 +95,11 @@ def method_section(report: ReportInput) -> Section:
         Paragraph(
             "Every scenario is computed alone over the whole book: the shocked market, the cascade of forced closings "
             "and the price moves they cause, close-out, and each fund's waterfall. Notional is valued at the shocked "
-            "mark. Grids have no probabilities, so that no quantile is taken over them. The definitions are in "
+            "mark. The volatility axis moves no liquidation number in this version (no "
+            "options). Grids have no probabilities, so that no quantile is taken over them. The definitions are in "
             "ARCHITECTURE.md, section Model."
         ),
+        Paragraph(f"{source_words(report)}."),
         Table(
             "timings",
             "Time by stage",
