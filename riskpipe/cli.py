@@ -6,6 +6,7 @@ or usage; 3 store; 4 compute; 70 a defect.
 
 import json
 import sys
+import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,7 +57,7 @@ def run(
     from riskpipe.run.nightly import run_night
 
     places = {"snapshot": snapshot, "store": store, "executor": executor}
-    replaced = [f"{key}={json.dumps(value)}" for key, value in places.items() if value is not None]
+    replaced = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in places.items() if value is not None]
     instant = None if as_of is None else read_as_of(as_of)
     settings = load(config, [*(overrides or []), *replaced], instant)
     is_published = publish if publish is not None else not overrides
@@ -88,7 +89,9 @@ def demo(
         "history": directory / "history.parquet",
         "store": directory / "store",
     }
-    overrides = [f"{key}={json.dumps(str(path))}" for key, path in places.items()] + [f"executor={executor}"]
+    overrides = [f"{key}={json.dumps(str(path), ensure_ascii=False)}" for key, path in places.items()] + [
+        f"executor={executor}"
+    ]
     settings = load(shipped("nightly.yaml"), overrides)
     with _progress(is_quiet=is_json) as progress:
         result = run_night(settings, progress=progress)
@@ -200,11 +203,12 @@ def verify(
     from riskpipe.cube.catalogue import published
     from riskpipe.cube.manifest import verify as compare
     from riskpipe.cube.store import open_store
+    from riskpipe.errors import StoreError
 
     opened = open_store(store, must_exist=True)
     names = [run_id] if run_id else sorted({night.pointer.run_id for night in published(opened)})
     if not names:
-        typer.echo("nothing is published: name a run with --run-id", err=True)
+        raise StoreError(f"nothing is published in {store}: name a run with --run-id")
     problems = {name: list(compare(opened, name)) for name in names}
     if is_json:
         _print(problems)
@@ -246,6 +250,10 @@ def main() -> None:
         for note in getattr(error, "__notes__", ()):
             typer.echo(f"  {note}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("riskpipe: interrupted; run the same command again to finish the night", err=True)
-        sys.exit(130)
+    except OSError as error:
+        typer.echo(f"riskpipe: {error}", err=True)
+        sys.exit(3)
+    except Exception:  # noqa: BLE001  the last line of defence
+        traceback.print_exc()
+        typer.echo("riskpipe: this is a defect; please report it with the lines above", err=True)
+        sys.exit(70)

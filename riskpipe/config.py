@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from riskpipe.domain.instant import format_as_of, parse_as_of
 from riskpipe.errors import ConfigError
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")]
+Name = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*)?$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Law = Literal["exponential", "linear"]
 STAGES = Literal["fee_offset", "fund", "adl"]
@@ -145,11 +145,18 @@ class VariantsConfig(_Strict):
     kappa: tuple[Share, ...] = ()
     adl_policy: tuple[Literal["pro_rata"], ...] = ()
 
+    @field_validator("gap_share", "law", "kappa", "adl_policy")
+    @classmethod
+    def _each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) != len(values):
+            raise ValueError("each reading may stand once only")
+        return values
+
 
 class CalibrationConfig(_Strict):
     """How the price history is read."""
 
-    lookback_days: Annotated[int, Field(ge=1)] = 90
+    lookback_days: Annotated[int, Field(ge=1, le=36_500)] = 90
     ewma_decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.97
     minimum_observations: Annotated[int, Field(ge=2)] = 48
 
@@ -171,7 +178,7 @@ class RunConfig(_Strict):
     """A run: what is read, computed and published."""
 
     book: Name = ""
-    snapshot: str | tuple[str, ...]
+    snapshot: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)]
     history: str | None = None
     store: str
     executor: str | ExecutorClass = "local"
@@ -219,6 +226,8 @@ def load(path: str | Path, overrides: Sequence[str] = (), as_of: datetime | None
     file = Path(path)
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 text") from error
     except OSError as error:
         raise ConfigError(f"cannot read configuration {file}: {error.strerror or error}") from error
     except yaml.YAMLError as error:
@@ -354,6 +363,8 @@ def _fill_date(uri: str, as_of: datetime | None) -> str:
 def read_as_of(text: str) -> datetime:
     """Read the instant of an option, such as --as-of; ConfigError when it is none."""
     try:
-        return parse_as_of(text)
-    except ValueError as error:
-        raise ConfigError(f"{text!r} is not an instant: write it as 2024-08-05T00:00Z") from error
+        instant = parse_as_of(text)
+        format_as_of(instant)  # a whole second
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"{text!r} is not an instant of whole seconds: write it as 2024-08-05T00:00Z") from error
+    return instant

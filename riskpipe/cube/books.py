@@ -51,7 +51,7 @@ def put_book(store: Store, book: Book) -> str:
     wanted = [
         file
         for file, entry in listing.items()
-        if not (store.exists(f"{prefix}/{file}") and store.size(f"{prefix}/{file}") == entry["size"])
+        if (data := store.get(f"{prefix}/{file}")) is None or sha256(data) != entry["sha256"]
     ]
     if wanted:
         for file, data in _files(book):

@@ -46,8 +46,14 @@ def write_manifest(
     held = set(store.list(cube)) | set(store.list(f"{prefix}/parts"))
     problems += [f"{key} is missing" for key in sorted(wanted - held)]
     problems += [f"{key} does not belong" for key in sorted(held - wanted)]
+    if not problems:
+        # what was changed after its mark was written must not be sealed
+        problems = [problem for block in range(len(bounds)) for problem in _block_problems(store, run_id, marks[block])]
     if problems or plan is None:
-        raise StoreError(f"run {run_id} is not complete: {_listed(problems)}")
+        raise StoreError(
+            f"run {run_id} is not as its marks say: {_listed(problems)}. Delete {prefix} in the store and run the night "
+            "again"
+        )
     content = canonical_json(
         {
             "format": "riskpipe-manifest",

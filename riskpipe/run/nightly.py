@@ -7,6 +7,7 @@ from typing import Any
 from riskpipe.config import RunConfig
 from riskpipe.cube.catalogue import publish
 from riskpipe.cube.layout import cube_prefix, run_prefix
+from riskpipe.cube.manifest import require_verified
 from riskpipe.run.night import Night, Progress, open_night, run_stage, silent
 from riskpipe.run.stages import STAGES
 
@@ -32,6 +33,8 @@ class NightResult:
 def finish(night: Night, *, was_complete: bool, is_published: bool, reported: dict[str, Any]) -> NightResult:
     """Publish a complete night if asked, and say where it is."""
     if is_published:
+        if was_complete:  # a run that has just been sealed was compared block by block
+            require_verified(night.store, night.run_id)
         publish(night.store, night.run_id, night.as_of, book=night.config.book)
     return NightResult(
         run_id=night.run_id,

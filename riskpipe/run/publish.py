@@ -5,9 +5,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from riskpipe.config import read_as_of
 from riskpipe.cube.books import open_book
 from riskpipe.cube.catalogue import pointer_of
 from riskpipe.cube.layout import run_prefix
+from riskpipe.cube.manifest import read_manifest
 from riskpipe.cube.marks import read_attempts
 from riskpipe.cube.read import open_cube
 from riskpipe.cube.store import Store, open_store
@@ -96,12 +98,13 @@ def headline_table(night: Night) -> list[dict[str, str]]:
 def render_again(store_uri: str, *, as_of: str | None, book: str, out: Path) -> list[Path]:
     """Render a published night's report into a folder and return the files written."""
     store = open_store(store_uri, must_exist=True)
-    pointer = pointer_of(store, as_of, book)
+    pointer = pointer_of(store, None if as_of is None else read_as_of(as_of), book)
+    read_manifest(store, pointer.run_id, pointer.manifest_sha256)
     if out.exists() and not out.is_dir():
         raise StoreError(f"cannot write the report to {out}: it is not a folder")
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    options = Options(**stage_result(store, pointer.run_id, "report")["options"])
+    options = Options(**stage_result(store, pointer.run_id, "report").get("options", {}))
     for name, content in render(report_input(store, pointer.run_id, options)).items():
         (out / name).write_bytes(content)
         written.append(out / name)

@@ -126,6 +126,7 @@ def compute(night: Night) -> dict[str, Any]:
         night.progress("compute", n_done, len(bounds))
 
     if jobs:
+        open_book(store, read_plan(store, run_id)["book_sha256"], is_verified=True)  # a damaged book stops here
         spec = night.config.executor
         if spec == "local":
             _compile_once(night)

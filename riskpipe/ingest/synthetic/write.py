@@ -71,14 +71,15 @@ def write_snapshot(
     tables = _tables(market, held)
     target = Path(directory)
     target.mkdir(parents=True, exist_ok=True)
+    # before the snapshot, whose snapshot.json comes last and says that all is there
+    pq.write_table(
+        market.history, target / "history.parquet", compression="zstd", row_group_size=_HISTORY_ROW_GROUP_ROWS
+    )
     if split:
         for venue in market.venues:
             _write_tables(target / f"snapshot-{venue}", _of_venue(tables, venue), as_of, f"{source}; venue {venue}")
     else:
         _write_tables(target / "snapshot", tables, as_of, source)
-    pq.write_table(
-        market.history, target / "history.parquet", compression="zstd", row_group_size=_HISTORY_ROW_GROUP_ROWS
-    )
 
 
 def _write_tables(directory: Path, tables: dict[str, pa.Table], as_of: datetime, source: str) -> None:
