@@ -48,11 +48,12 @@ def write_manifest(
     problems += [f"{key} does not belong" for key in sorted(held - wanted)]
     if not problems:
         # what was changed after its mark was written must not be sealed
-        problems = [problem for block in range(len(bounds)) for problem in _block_problems(store, run_id, marks[block])]
+        for block in range(len(bounds)):
+            problems += _block_problems(store, run_id, marks[block])
     if problems or plan is None:
         raise StoreError(
-            f"run {run_id} is not as its marks say: {_listed(problems)}. Delete {prefix} in the store and run the night "
-            "again"
+            f"run {run_id} is not as its marks say: {_listed(problems)}. Delete {prefix} in the store and run the "
+            "night again"
         )
     content = canonical_json(
         {

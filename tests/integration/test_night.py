@@ -24,7 +24,7 @@ from support.nights import (
 
 import riskpipe
 from riskpipe.config import resolve
-from riskpipe.errors import ConfigError
+from riskpipe.errors import ConfigError, StoreError, VerifyError
 from riskpipe.run.nightly import run_night
 
 
@@ -139,6 +139,34 @@ def test_verify_is_content_with_a_night_and_names_a_changed_chunk(inputs, tmp_pa
     found = riskpipe_command("verify", store)
     assert found.returncode == 1
     assert "funds/shortfall" in found.stderr
+
+
+def test_a_night_damaged_after_its_blocks_were_marked_is_not_published(inputs, tmp_path):
+    store = tmp_path / "store"
+    config = resolve(settings(inputs, store), subject="test")
+    night = run_night(config)
+    chunk = next(path for path in sorted(store.glob("runs/*/cube.zarr/funds/shortfall/c/**/*")) if path.is_file())
+    data = bytearray(chunk.read_bytes())
+    data[-1] ^= 1
+    chunk.write_bytes(bytes(data))
+    with pytest.raises(VerifyError, match="funds/shortfall"):
+        run_night(config)
+    run = store / "runs" / night.run_id
+    for name in ("manifest.json", "marks/stage-seal.json"):
+        (run / name).unlink()
+    with pytest.raises(StoreError, match="block 0"):
+        run_night(config)
+
+
+def test_a_damaged_book_is_written_again_before_another_run_reads_it(inputs, tmp_path):
+    store = tmp_path / "store"
+    first = run_night(resolve(settings(inputs, store), subject="test"))
+    book = next(store.glob("books/*/position_quantity.npy"))
+    whole = book.read_bytes()
+    book.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    other = run_night(resolve(settings(inputs, store, max_quarantined_share=0.02), subject="test"))
+    assert other.run_id != first.run_id
+    assert book.read_bytes() == whole
 
 
 def test_a_memory_store_runs_serially_and_is_refused_with_workers_before_anything_happens(inputs):
