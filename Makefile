@@ -36,7 +36,7 @@ real-night: $(STAMP) ## a night on recorded market data of 2024-08-05 (folder MA
 
 test: $(STAMP) ## check and test all that needs only pip packages
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest --durations=10 -m "not system"
+	@$(BIN)/python -m pytest --durations=10 -m "not system and not bench"
 
 test-system: $(STAMP) ## tests that need Debian packages: chromium
 	@$(BIN)/python -m pytest --durations=10 -m system
@@ -47,8 +47,8 @@ check: $(STAMP) ## lint, format, strict types, layers
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_layers.py
 
-bench: $(STAMP) ## measure: ratios in one run, with machine, versions and sizes
-	@$(BIN)/python -m tests.benchmarks
+bench: $(STAMP) ## measure: ratios beside their goals, written to bench.json (AGAINST=FILE compares with an earlier one)
+	@$(BIN)/python -m tests.benchmarks $(if $(AGAINST),--against $(AGAINST))
 
 lock: $(STAMP) ## resolve the lock file again (with hashes, for every platform and Python, naming no registry)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -28,11 +28,11 @@ from riskpipe.run.publish import headline_table, summary_markdown
 from riskpipe.run.stages import STAGES
 
 Result = TypeVar("Result")
-NOT_FOR_SUBMITTERS = ("executor", "store", "snapshot", "history")
+NOT_FOR_SUBMITTERS = ("executor", "store", "snapshot", "history", "limits")
 
 
 def _refuse_placement(overrides: list[str]) -> None:
-    """Refuse overrides that would choose what is read, where results go, or which class computes them."""
+    """Refuse overrides that would choose what is read, where results go, what computes them, or their limits."""
     keys = [override.partition("=")[0].strip() for override in overrides]
     refused = [key for key in keys if key.split(".")[0] in NOT_FOR_SUBMITTERS]
     if refused:
@@ -73,7 +73,7 @@ def nightly(
             logger.info("%s: %d of %d", stage, done, total)
 
     settings = load(config, overrides or [], instant)
-    night = _as_task("open", lambda: open_night(settings, instant, progress))()
+    night = _as_task("open", lambda: open_night(settings, instant, progress, logger.info))()
     logger.info("run %s in %s", night.run_id, night.store.uri)
     was_complete = night.is_complete
     reported: dict[str, Any] = {}
@@ -82,6 +82,7 @@ def nightly(
     result = _as_task(
         "publish", lambda: finish(night, was_complete=was_complete, is_published=is_published, reported=reported)
     )()
+    logger.info("%s", result.took)
     create_markdown_artifact(key="riskpipe-summary", markdown=summary_markdown(night), description=night.run_id)
     create_table_artifact(key="riskpipe-headlines", table=headline_table(night), description=night.run_id)
     return result.as_json()

@@ -1,7 +1,7 @@
 """The command line. Heavy libraries load inside commands, so that `riskpipe --help` answers at once.
 
 Exit codes: 0 complete (and published, if it was to be); 1 input refused, or `verify` found differences; 2 configuration
-or usage; 3 store; 4 compute; 70 a defect.
+or usage; 3 store; 4 compute; 70 a defect; 130 interrupted.
 """
 
 import json
@@ -61,8 +61,8 @@ def run(
     instant = None if as_of is None else read_as_of(as_of)
     settings = load(config, [*(overrides or []), *replaced], instant)
     is_published = publish if publish is not None else not overrides
-    with _progress(is_quiet=is_json) as progress:
-        result = run_night(settings, as_of=instant, is_published=is_published, progress=progress)
+    with _shown(is_quiet=is_json) as (progress, say):
+        result = run_night(settings, as_of=instant, is_published=is_published, progress=progress, say=say)
     _show(result.as_json(), is_json=is_json)
 
 
@@ -93,8 +93,8 @@ def demo(
         f"executor={executor}"
     ]
     settings = load(shipped("nightly.yaml"), overrides)
-    with _progress(is_quiet=is_json) as progress:
-        result = run_night(settings, progress=progress)
+    with _shown(is_quiet=is_json) as (progress, say):
+        result = run_night(settings, progress=progress, say=say)
     _show(result.as_json(), is_json=is_json)
 
 
@@ -229,11 +229,12 @@ def _show(result: dict[str, Any], *, is_json: bool) -> None:
     typer.echo(f"night {result['run_id']} {state}{' and published' if result['is_published'] else ', not published'}")
     for line in result["headline"]:
         typer.echo(f"  {line}")
+    typer.echo(f"took:   {result['took']}")
     typer.echo(f"cube:   {result['cube']}")
     typer.echo(f"report: {result['report']}")
 
 
-def _progress(*, is_quiet: bool) -> Any:  # noqa: ANN401  a context manager giving a Progress
+def _shown(*, is_quiet: bool) -> Any:  # noqa: ANN401  a context manager giving a Progress and a Say
     from riskpipe.run.progress import show_progress
 
     return show_progress(is_quiet=is_quiet)
@@ -241,19 +242,23 @@ def _progress(*, is_quiet: bool) -> Any:  # noqa: ANN401  a context manager givi
 
 def main() -> None:
     """Run the command line; every known error becomes one clear message on stderr and its exit code."""
-    from riskpipe.errors import RiskpipeError
+    from riskpipe.errors import INTERRUPTED, RiskpipeError, masked
 
     try:
         app()
     except RiskpipeError as error:
         typer.echo(f"riskpipe: {error}", err=True)
         for note in getattr(error, "__notes__", ()):
-            typer.echo(f"  {note}", err=True)
+            typer.echo(f"  {masked(note)}", err=True)
         sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer has turned Ctrl-C into this
+            typer.echo("riskpipe: interrupted; the same command goes on where this one stopped", err=True)
+        raise
     except OSError as error:
-        typer.echo(f"riskpipe: {error}", err=True)
+        typer.echo(f"riskpipe: {masked(str(error))}", err=True)
         sys.exit(3)
     except Exception:  # noqa: BLE001  the last line of defence
-        traceback.print_exc()
+        typer.echo(masked(traceback.format_exc()), err=True, nl=False)
         typer.echo("riskpipe: this is a defect; please report it with the lines above", err=True)
         sys.exit(70)

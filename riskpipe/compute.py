@@ -33,7 +33,19 @@ Target = Any  # an address or a cluster
 _POLL_S = 0.5
 _CLIENT_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 15.0
+_WORKERS_LOOK_S = 2.0
 _SPECS = 'serial, local, "tcp://host:port", or {class: dotted.Name, kwargs: {...}} naming a distributed.deploy.Cluster'
+
+_LOCAL_SETTINGS = {
+    # a limit stops a worker that goes beyond it, and nothing else: mapped pages stay resident when a block is done, so
+    # a worker that pauses at a share of its limit might never go on
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 1.0,
+    # a terminal sends Ctrl-C to workers, too; they are ended by the process that started them, without a traceback each
+    "distributed.worker.preload": ["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],
+}
 
 
 class Executor(Protocol):
@@ -77,15 +89,23 @@ class DaskExecutor:
     """Runs blocks on the workers of a connected `distributed.Client`.
 
     `block_timeout_s` is the longest silence allowed: when no block finishes for so long, the map fails and names what
-    it was waiting for. Raises ComputeError at once when a worker's sources or numerics fingerprint differ from this
-    process's.
+    it was waiting for. `deserted_timeout_s` is the longest time without any worker: dead ones may be starting again.
+    Raises ComputeError at once when a worker's sources or numerics fingerprint differ from this process's.
     """
 
     is_serial = False
 
-    def __init__(self, client: Client, *, block_timeout_s: float = 600.0, start_timeout_s: float = 120.0) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        block_timeout_s: float = 600.0,
+        start_timeout_s: float = 120.0,
+        deserted_timeout_s: float = 60.0,
+    ) -> None:
         self._client = client
         self._block_timeout_s = block_timeout_s
+        self._deserted_timeout_s = deserted_timeout_s
         self._identity = _identity()
         self._check_workers(start_timeout_s)
 
@@ -123,19 +143,39 @@ class DaskExecutor:
                     self._client.cancel([future for future in futures if future.key in pending], force=True)
 
     def _next(self, finished: "queue.SimpleQueue[Any]", pending: Mapping[str, object]) -> Future:
-        """Wait for the next future, no longer than the block timeout and no longer than the scheduler lives."""
-        deadline = time.monotonic() + self._block_timeout_s
+        """Wait for the next future, no longer than the block timeout and no longer than scheduler and workers live."""
+        now = time.monotonic()
+        deadline, last_staffed, next_look = now + self._block_timeout_s, now, now + _WORKERS_LOOK_S
         while True:
             try:
                 return finished.get(timeout=_POLL_S)
             except queue.Empty:
-                if self._client.status != "running":
-                    raise ComputeError(f"the scheduler is gone; unfinished: {_listed(pending)}") from None
-                if time.monotonic() > deadline:
-                    raise ComputeError(
-                        f"no block finished for {self._block_timeout_s:g} s; unfinished: {_listed(pending)}. Look at "
-                        "the workers (are any left?), or raise the block timeout if blocks are really that slow"
-                    ) from None
+                now = time.monotonic()
+            if self._client.status != "running":
+                raise ComputeError(f"the scheduler is gone; unfinished: {_listed(pending)}")
+            if now > deadline:
+                raise ComputeError(
+                    f"no block finished for {self._block_timeout_s:g} s; unfinished: {_listed(pending)}. Look at the "
+                    "workers, or raise the block timeout if blocks are really that slow"
+                )
+            if now < next_look:
+                continue
+            next_look = now + _WORKERS_LOOK_S
+            if self._is_staffed():
+                last_staffed = now
+            elif now - last_staffed > self._deserted_timeout_s:
+                raise ComputeError(
+                    f"no worker has been left for {self._deserted_timeout_s:g} s; unfinished: {_listed(pending)}. Look "
+                    "at why the workers ended, and start them again: what is done stays done"
+                )
+
+    def _is_staffed(self) -> bool:
+        """Tell whether the scheduler has a worker; a scheduler that does not answer is another matter."""
+        try:
+            found = self._client.sync(self._client.scheduler.identity, n_workers=1, callback_timeout=_WORKERS_LOOK_S)
+        except Exception:  # noqa: BLE001  a lost connection has many types, and is looked for apart
+            return True
+        return bool(found["workers"])
 
     def _receipt(self, future: Future, item: object) -> Receipt:
         """Fetch a receipt; the block is computed again where the worker that held it has died meanwhile."""
@@ -205,8 +245,8 @@ def make_executor(
     n_workers: workers to start (local: as many as cores; a cluster class: what it does by itself; address: ignored).
     block_timeout_s: the longest time in which no block finishes before the map fails.
     start_timeout_s: the longest wait for a first worker.
-    memory_limit_bytes: per local worker, anonymous and mapped together, beyond which Dask restarts it; None = no limit
-        (Dask counts memory-mapped book pages, which the kernel can drop at any time).
+    memory_limit_bytes: per local worker, anonymous and mapped together, beyond which it is stopped and another started;
+        None = no limit (Dask counts memory-mapped book pages, which the system can drop at any time).
 
     Raises
     ------
@@ -232,8 +272,10 @@ def _target(
             return spec
         if spec != "local":
             raise ConfigError(f"executor: got {spec!r}, expected {_SPECS}")
+        import dask.config
         from distributed import LocalCluster
 
+        stack.enter_context(dask.config.set(_LOCAL_SETTINGS))
         start: Callable[[], Any] = partial(
             LocalCluster,
             n_workers=n_workers or os.cpu_count() or 1,

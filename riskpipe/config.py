@@ -3,28 +3,56 @@
 Reading never stops at the first mistake: every unknown key (with the nearest known one) and every bad value is listed.
 """
 
-import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from riskpipe.domain.instant import format_as_of, parse_as_of
 from riskpipe.errors import ConfigError
+from riskpipe.strict_yaml import explained, nearest, read_yaml, unknown_keys
 
+
+def _not_boolean(value: Any) -> Any:  # noqa: ANN401  what a YAML file may hold
+    if isinstance(value, bool):
+        raise ValueError(  # noqa: TRY004  pydantic lists ValueErrors only
+            "expected a number (YAML reads yes, no, on and off as true and false)"
+        )
+    return value
+
+
+Float = Annotated[float, BeforeValidator(_not_boolean)]
+Int = Annotated[int, BeforeValidator(_not_boolean)]
 Name = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*)?$")]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Share = Annotated[Float, Field(ge=0.0, le=1.0)]
 Law = Literal["exponential", "linear"]
 STAGES = Literal["fee_offset", "fund", "adl"]
 
 DEFAULT_STABLE_ASSETS = ("USD", "USDT", "USDC", "DAI", "FDUSD", "PYUSD")
 
 # what a run's identity leaves out: where things are, how they are computed, and what is done with the results
-NOT_KEYED = {"snapshot", "history", "store", "executor", "n_workers", "block_size", "block_timeout_seconds", "report"}
+NOT_KEYED = {
+    "snapshot",
+    "history",
+    "store",
+    "executor",
+    "n_workers",
+    "block_size",
+    "block_timeout_seconds",
+    "limits",
+    "report",
+}
 
 
 class _Strict(BaseModel):
@@ -41,18 +69,18 @@ class LiquidationConfig(_Strict):
     """How a venue closes pools."""
 
     policy: Literal["full"] = "full"
-    fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    fee_rate: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
     close_out_alpha: Share | Literal["vwap"] = 1.0
     gap_share: Share = 1.0
-    max_rounds: Annotated[int, Field(ge=1)] = 100
+    max_rounds: Annotated[Int, Field(ge=1)] = 100
 
 
 class IndexImpactConfig(_Strict):
     """How net spot flow moves an index."""
 
     law: Law = "exponential"
-    price_floor: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    price_cap: Annotated[float, Field(gt=0.0)] = 3.0
+    price_floor: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
+    price_cap: Annotated[Float, Field(gt=0.0)] = 3.0
 
 
 class ImpactConfig(IndexImpactConfig):
@@ -60,9 +88,9 @@ class ImpactConfig(IndexImpactConfig):
 
     kappa: Share = 0.0
     mark_response: Share = 1.0
-    mark_band: Annotated[float, Field(gt=0.0)] | None = None
-    depth_coefficient: Annotated[float, Field(gt=0.0)] = 0.4
-    arbitrage_capacity_usd: Annotated[float, Field(ge=0.0)] | None = None
+    mark_band: Annotated[Float, Field(gt=0.0)] | None = None
+    depth_coefficient: Annotated[Float, Field(gt=0.0)] = 0.4
+    arbitrage_capacity_usd: Annotated[Float, Field(ge=0.0)] | None = None
 
 
 class AdlConfig(_Strict):
@@ -98,7 +126,7 @@ def _axis(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(values)
 
 
-Shock = Annotated[float, Field(ge=-1.0, le=10.0)]
+Shock = Annotated[Float, Field(ge=-1.0, le=10.0)]
 
 
 class GridConfig(_Strict):
@@ -107,7 +135,7 @@ class GridConfig(_Strict):
     index_shock: tuple[Shock, ...] = (0.0,)
     basis_shock: tuple[Shock, ...] = (0.0,)
     vol_shock: tuple[Shock, ...] = (0.0,)
-    depth_factor: tuple[Annotated[float, Field(gt=0.0, le=100.0)], ...] = (1.0,)
+    depth_factor: tuple[Annotated[Float, Field(gt=0.0, le=100.0)], ...] = (1.0,)
 
     _check = field_validator("index_shock", "basis_shock", "vol_shock", "depth_factor")(_axis)
 
@@ -120,7 +148,7 @@ class PresetScenario(_Strict):
     index_shock: Shock = 0.0
     basis_shock: Shock = 0.0
     vol_shock: Shock = 0.0
-    depth_factor: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
+    depth_factor: Annotated[Float, Field(gt=0.0, le=100.0)] = 1.0
 
 
 class Preset(_Strict):
@@ -156,15 +184,29 @@ class VariantsConfig(_Strict):
 class CalibrationConfig(_Strict):
     """How the price history is read."""
 
-    lookback_days: Annotated[int, Field(ge=1, le=36_500)] = 90
-    ewma_decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.97
-    minimum_observations: Annotated[int, Field(ge=2)] = 48
+    lookback_days: Annotated[Int, Field(ge=1, le=36_500)] = 90
+    ewma_decay: Annotated[Float, Field(gt=0.0, lt=1.0)] = 0.97
+    minimum_observations: Annotated[Int, Field(ge=2)] = 48
+
+
+class LimitsConfig(_Strict):
+    """What a run may take at most, by its forecast; a key left out sets no limit."""
+
+    blocks: Annotated[Int, Field(ge=1)] | None = None
+    core_hours: Annotated[Float, Field(gt=0.0)] | None = None
+    """Of computing blocks, over all workers."""
+    wall_seconds: Annotated[Float, Field(gt=0.0)] | None = None
+    """Of computing blocks, with the workers of the configuration or, where it names none, one for each core."""
+    worker_memory_bytes: Annotated[Int, Field(ge=1)] | None = None
+    """Anonymous memory of one worker: a mapped book does not count."""
+    store_bytes: Annotated[Int, Field(ge=1)] | None = None
+    """Of the run's cube and parts as stored, compressed; the book is kept once for all runs on it."""
 
 
 class ReportConfig(_Strict):
     """What the report shows."""
 
-    worst_cells: Annotated[int, Field(ge=1, le=1000)] = 20
+    worst_cells: Annotated[Int, Field(ge=1, le=1000)] = 20
 
 
 class ExecutorClass(_Strict):
@@ -182,9 +224,9 @@ class RunConfig(_Strict):
     history: str | None = None
     store: str
     executor: str | ExecutorClass = "local"
-    n_workers: Annotated[int, Field(ge=1)] | None = None
-    block_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    block_timeout_seconds: Annotated[float, Field(gt=0.0)] = 900.0
+    n_workers: Annotated[Int, Field(ge=1)] | None = None
+    block_size: Annotated[Int, Field(ge=1)] | Literal["auto"] = "auto"
+    block_timeout_seconds: Annotated[Float, Field(gt=0.0)] = 900.0
     max_quarantined_share: Share = 0.01
     stable_assets: tuple[str, ...] = DEFAULT_STABLE_ASSETS
     index_impact: IndexImpactConfig = IndexImpactConfig()
@@ -192,6 +234,7 @@ class RunConfig(_Strict):
     scenarios: ScenariosConfig = ScenariosConfig()
     variants: VariantsConfig = VariantsConfig()
     venues: dict[str, VenueConfig] = {}
+    limits: LimitsConfig = LimitsConfig()
     report: ReportConfig = ReportConfig()
 
     @model_validator(mode="after")
@@ -225,14 +268,12 @@ def load(path: str | Path, overrides: Sequence[str] = (), as_of: datetime | None
     """
     file = Path(path)
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not UTF-8 text") from error
     except OSError as error:
         raise ConfigError(f"cannot read configuration {file}: {error.strerror or error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file} is not valid YAML: {error}") from error
-    return resolve(data, subject=str(file), overrides=overrides, as_of=as_of)
+    return resolve(read_yaml(text, str(file)), subject=str(file), overrides=overrides, as_of=as_of)
 
 
 def resolve(
@@ -248,17 +289,21 @@ def resolve(
     for override in overrides:
         _override(data, override)
     problems = _inline_files(data)
-    problems += _unknown_keys(RunConfig, data, ())
+    problems += unknown_keys(RunConfig, data)
     if not problems:
         try:
             config = RunConfig.model_validate(data)
         except ValidationError as error:
-            problems = [_explain(item) for item in error.errors()]
+            problems = [explained(item) for item in error.errors()]
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         raise ConfigError(f"{subject}: {len(problems)} problem{'s' if len(problems) > 1 else ''}{listed}")
-    filled = tuple(_fill_date(uri, as_of) for uri in config.snapshots)
-    return config.model_copy(update={"snapshot": filled})
+    places = {
+        "snapshot": tuple(_at_home(_fill_date(uri, as_of)) for uri in config.snapshots),
+        "history": None if config.history is None else _at_home(config.history),
+        "store": _at_home(config.store),
+    }
+    return config.model_copy(update=places)
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -268,10 +313,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise ConfigError(
             f"--set {override!r}: expected KEY=VALUE with dots between keys, such as scenarios.grid.vol_shock=[0]"
         )
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: the value is not valid YAML") from error
+    value = read_yaml(text, f"the value of --set {override!r}")
     node = data
     for key in keys[:-1]:
         below = node.setdefault(key, {})
@@ -303,53 +345,10 @@ def _inline_files(data: dict[str, Any]) -> list[str]:
 def _named_file(kind: str, name: str, where: str, problems: list[str]) -> Any:  # noqa: ANN401
     known = sorted(file.stem for file in shipped(kind).glob("*.yaml"))
     if name not in known:
-        problems.append(f"{where}: no file {name!r} under configs/{kind}{_nearest(name, known)}")
+        problems.append(f"{where}: no file {name!r} under configs/{kind}{nearest(name, known)}")
         return {}
-    return yaml.safe_load((shipped(kind) / f"{name}.yaml").read_text(encoding="utf-8"))
-
-
-def _unknown_keys(model: type[BaseModel], data: Any, path: tuple[str, ...]) -> list[str]:  # noqa: ANN401
-    if not isinstance(data, Mapping):
-        return []
-    fields = {spec.alias or name: spec for name, spec in model.model_fields.items()}
-    problems = []
-    for key, value in data.items():
-        where = ".".join((*path, str(key)))
-        if key not in fields:
-            problems.append(f"unknown key {where}{_nearest(str(key), list(fields))}")
-            continue
-        below = next((m for m in _models(fields[key].annotation)), None)
-        if below is None:
-            continue
-        if key == "venues" and isinstance(value, Mapping):
-            for venue, rules in value.items():
-                problems += _unknown_keys(below, rules, (*path, key, str(venue)))
-        elif isinstance(value, list):
-            for n, item in enumerate(value):
-                problems += _unknown_keys(below, item, (*path, f"{key}[{n}]"))
-        else:
-            problems += _unknown_keys(below, value, (*path, str(key)))
-    return problems
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
-
-
-def _nearest(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    if close:
-        return f": did you mean {close[0]!r}?"
-    return f" (known: {', '.join(known)})" if known else ""
-
-
-def _explain(item: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
-    where = ".".join(str(part) for part in item["loc"]) or "configuration"
-    if item["type"] == "missing":
-        return f"{where}: required and missing"
-    return f"{where}: {item['msg']} (got {item['input']!r})"
+    file = shipped(kind) / f"{name}.yaml"
+    return read_yaml(file.read_text(encoding="utf-8"), str(file))
 
 
 def _fill_date(uri: str, as_of: datetime | None) -> str:
@@ -358,6 +357,16 @@ def _fill_date(uri: str, as_of: datetime | None) -> str:
     if as_of is None:
         raise ConfigError(f"snapshot {uri!r} has a date to fill in: pass --as-of, such as --as-of 2024-08-05T00:00Z")
     return uri.replace("{as_of}", format_as_of(as_of)).replace("{date}", as_of.astimezone(UTC).strftime("%Y-%m-%d"))
+
+
+def _at_home(location: str) -> str:
+    """Replace a leading `~` by the home it stands for, as a shell does; a file is never named so by accident."""
+    if not location.startswith("~"):
+        return location
+    try:
+        return str(Path(location).expanduser())
+    except RuntimeError as error:
+        raise ConfigError(f"{location!r}: there is no such home: write the path in full") from error
 
 
 def read_as_of(text: str) -> datetime:

@@ -1,26 +1,43 @@
 """What can go wrong, as one tree.
 
 RiskpipeError
-├── ConfigError        a run's configuration cannot be understood            exit 2
+├── ConfigError        a configuration cannot be understood, or is over its
+│                      own limits                                            exit 2
 ├── InputRefused       a snapshot or price history cannot be used as it is   exit 1
 ├── StoreError         the store is missing, torn, or does not keep promises exit 3
 │   └── VerifyError    stored bytes differ from what the manifest promises   exit 3
 └── ComputeError       blocks could not be computed                          exit 4
 
-Exit 0 means complete (and published, if it was to be). Any other error is a defect and exits with 70.
+Exit 0 means complete (and published, if it was to be). Any other error is a defect and exits with 70. Interrupted is
+130, as for every program.
 """
 
+import re
 from collections.abc import Iterable
+
+INTERRUPTED = 130
+_USER_INFO = re.compile(
+    r"(?<=://)(?:[^\s/]*@"  # all before the last @ of the authority
+    r"|[^\s/:]*:(?!\d+/)[^\s@'\"]*@)"  # a secret with a slash in it, but no port
+)
+
+
+def masked(text: str) -> str:
+    """Replace the user and secret of every URI in a text: `s3://key:secret@host` becomes `s3://***@host`."""
+    return _USER_INFO.sub("***@", text)
 
 
 class RiskpipeError(Exception):
-    """An error with a message made for the person who must act on it."""
+    """An error with a message made for the person who must act on it; it never holds the secret of a URI."""
 
     exit_code = 70
 
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(masked(part) if isinstance(part, str) else part for part in args))
+
 
 class ConfigError(RiskpipeError):
-    """A configuration key or value is wrong."""
+    """A configuration key or value is wrong, or what it asks for would exceed its own limits."""
 
     exit_code = 2
 
@@ -31,11 +48,11 @@ class InputRefused(RiskpipeError):
     exit_code = 1
 
     def __init__(self, subject: str, problems: Iterable[str]) -> None:
-        self.subject = subject
-        self.problems = tuple(problems)
+        self.subject = masked(subject)
+        self.problems = tuple(masked(problem) for problem in problems)
         count = len(self.problems)
         lines = "".join(f"\n  - {problem}" for problem in self.problems)
-        super().__init__(f"{subject} is refused: {count} problem{'s' if count != 1 else ''}{lines}")
+        super().__init__(f"{self.subject} is refused: {count} problem{'s' if count != 1 else ''}{lines}")
 
     def __reduce__(self) -> tuple[type, tuple[str, tuple[str, ...]]]:
         """Travel between processes with both arguments."""

@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import mmap
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -52,6 +54,29 @@ def kills_its_worker(_item):
 
 def sleeps(seconds):
     time.sleep(seconds)
+
+
+KEPT = []
+
+
+def keeps_a_file_mapped(path, _item):
+    """Touch every page of a file that stays mapped when the block is done, as a book does."""
+    if not KEPT:
+        with Path(path).open("rb") as file:
+            KEPT.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    assert sum(KEPT[0][::4096]) == 0
+    time.sleep(0.5)  # long enough to be seen by whoever watches
+    return os.getpid()
+
+
+def holds_too_much_once(marker, _item):
+    is_first = not Path(marker).exists()
+    Path(marker).touch()
+    if is_first:
+        held = bytearray(800_000_000)
+        held[::4096] = b"1" * len(held[::4096])
+        time.sleep(5)
+    return os.getpid()
 
 
 def collect(executor, unit, items):
@@ -140,6 +165,61 @@ def test_a_block_that_hangs_is_named_in_bounded_time():
     ):
         collect(executor, sleeps, [30])
     assert time.monotonic() - started < 25
+
+
+def test_when_the_last_worker_is_gone_for_good_the_map_ends_long_before_the_block_timeout():
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+        ) as cluster,
+        Client(cluster.scheduler_address, set_as_default=False) as client,
+    ):
+        executor = compute.DaskExecutor(client, block_timeout_s=300, deserted_timeout_s=3)
+        started = None
+
+        def close_workers(_item, _receipt):
+            nonlocal started
+            if started is None:
+                started = time.monotonic()
+                cluster.scale(0)
+
+        with pytest.raises(ComputeError, match=r"no worker has been left for 3 s; unfinished: .*what is done stays"):
+            executor.map_blocks(sleeps, [0.1] + [0.5] * 40, on_done=close_workers)
+        assert 3 <= time.monotonic() - started < 30
+
+
+def test_a_map_waits_for_workers_that_start_again():
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+        ) as cluster,
+        Client(cluster.scheduler_address, set_as_default=False) as client,
+    ):
+        executor = compute.DaskExecutor(client, block_timeout_s=300, deserted_timeout_s=20)
+        done = []
+
+        def replace_worker(item, receipt):
+            done.append((item, receipt))
+            if len(done) == 1:
+                cluster.scale(0)
+                threading.Timer(4.0, cluster.scale, [1]).start()
+
+        executor.map_blocks(square, list(range(6)), on_done=replace_worker)
+        assert sorted(item for item, _ in done) == list(range(6))
+
+
+def test_a_worker_beyond_its_memory_limit_is_replaced_and_one_within_it_is_let_alone(tmp_path):
+    with (tmp_path / "book").open("wb") as file:
+        file.truncate(500_000_000)
+    with make_executor("local", n_workers=1, block_timeout_s=15, memory_limit_bytes=700_000_000) as executor:
+        within = {pid for _, pid in collect(executor, partial(keeps_a_file_mapped, str(tmp_path / "book")), [1, 2, 3])}
+        assert len(within) == 1, "nearly nine tenths of the limit, most of it mapped: it neither dies nor pauses"
+        [(_, other)] = collect(executor, partial(holds_too_much_once, str(tmp_path / "tried")), [4])
+        assert other not in within
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     DEDUCTION_DIFFERS = "tier_deduction_differs"
     DEFAULT_VENUE = "venue_defaults_used"
     UNUSED_VENUE = "configured_venue_absent"
+    NO_STRESS = "no_stressed_scenario"
     # control totals
     LONG_SHORT = "long_short_imbalance"
     EQUITY_DIFFERS = "reported_equity_differs"

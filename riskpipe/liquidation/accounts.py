@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.compiled import Work, compiled, first_failure, make_work, pool_health, set_shocked
+from riskpipe.liquidation.compiled import compiled
+from riskpipe.liquidation.health import Lines, make_lines, pool_health
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.lowering import Pools, Terms
+from riskpipe.liquidation.prices import n_rows, set_shocked_lane
+from riskpipe.liquidation.rays import SCAN_STEPS, Rays, make_rays, set_first_failures
 
 
 @dataclass(frozen=True)
@@ -26,31 +29,33 @@ class AccountHealth:
 
 
 @compiled
-def _health(
-    pools: Pools, terms: Terms, work: Work, excess: FloatArray, equity: FloatArray, maintenance: FloatArray
-) -> None:
-    set_shocked(terms, work.shocked, 0.0, 0.0)
+def _set_health(
+    pools: Pools, terms: Terms, lines: Lines, price: FloatArray, excess: FloatArray, equity: FloatArray,
+    maintenance: FloatArray,
+) -> None:  # fmt: skip
     for p in range(len(pools.account)):
         if pools.slot_start[p] == pools.slot_start[p + 1]:
             continue  # an empty cross pool says nothing of its account
         a = pools.account[p]
-        pool_equity, pool_maintenance, _ = pool_health(pools, terms, work.amounts, p, work.shocked, 0.0)
+        pool_equity, pool_maintenance, _ = pool_health(pools, terms, lines.base, p, price, 0, 0.0)
         excess[a] = min(excess[a], pool_equity - pool_maintenance)
         equity[a] += pool_equity
         maintenance[a] += pool_maintenance
 
 
 @compiled
-def _distances(pools: Pools, terms: Terms, work: Work, furthest: float, distance: FloatArray) -> None:
+def _set_distances(
+    pools: Pools, terms: Terms, lines: Lines, rays: Rays, every: np.ndarray, group_lanes: np.ndarray,
+    distance: FloatArray,
+) -> None:  # fmt: skip
     for p in range(len(pools.account)):
         if not pools.can_close[p]:
             continue
         a = pools.account[p]
-        point = first_failure(pools, terms, work, p, furthest, 0.0, 0.0)
-        if not np.isnan(point):
-            move = point * abs(furthest)
-            if np.isnan(distance[a]) or move < distance[a]:
-                distance[a] = move
+        set_first_failures(pools, terms, lines, rays, p, every, group_lanes)
+        move = rays.point[0] * abs(rays.index_shock[0])
+        if not np.isnan(move) and not move >= distance[a]:
+            distance[a] = move
 
 
 def account_health(kernel: Kernel, lowest_shock: float, highest_shock: float) -> AccountHealth:
@@ -58,14 +63,19 @@ def account_health(kernel: Kernel, lowest_shock: float, highest_shock: float) ->
     highest_shock >= 0) before it is liquidatable; no cascade, every other axis neutral.
     """  # noqa: D205
     n = kernel.book.n_accounts
-    work = make_work(kernel.pools, kernel.terms)
+    pools, terms = kernel.pools, kernel.terms
+    lines = make_lines(pools, SCAN_STEPS + 1)
+    price = np.zeros((n_rows(terms), 1))
+    set_shocked_lane(terms, price, 0, 0.0, 0.0)
     excess, equity, maintenance = np.full(n, np.inf), np.zeros(n), np.zeros(n)
-    _health(kernel.pools, kernel.terms, work, excess, equity, maintenance)
+    _set_health(pools, terms, lines, price, excess, equity, maintenance)
     excess[np.isinf(excess)] = 0.0  # accounts that hold nothing at all
+    every, group_lanes = np.ones(1, dtype=np.uint64), np.ones((1, 1), dtype=np.uint64)
     distances = []
     for furthest in (min(lowest_shock, 0.0), max(highest_shock, 0.0)):
         distance = np.full(n, np.nan)
         if furthest != 0.0:
-            _distances(kernel.pools, kernel.terms, work, furthest, distance)
+            rays = make_rays(terms, np.array([furthest]), np.zeros(1), 0.0)
+            _set_distances(pools, terms, lines, rays, every, group_lanes, distance)
         distances.append(distance)
     return AccountHealth(excess, equity, maintenance, distances[0], distances[1])

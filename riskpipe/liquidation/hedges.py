@@ -1,99 +1,115 @@
-"""Exposure closed by force and hedges broken by it, one scenario at a time."""
+"""Hedges broken by the closings, all lanes at once."""
+
+from typing import NamedTuple
+
+import numpy as np
 
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.compiled import Work, compiled, inlined
+from riskpipe.liquidation.bits import set_mask
+from riskpipe.liquidation.compiled import inlined, internal
+from riskpipe.liquidation.health import Lines, position_offset, position_size
+from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import Pools, Terms
+from riskpipe.liquidation.prices import notional_row, payoff_row
+from riskpipe.liquidation.waterfall import Winners
 
 
-@compiled
-def write_exposure(
-    pools: Pools, terms: Terms, work: Work, longs: FloatArray, shorts: FloatArray, positions: FloatArray
-) -> tuple[float, float]:
-    """Add closed positions to /exposure (rows [v, u], zero on entry); returns notional in USD and weighted accounts."""
-    total, accounts = 0.0, 0.0
-    last = -1
-    for p in range(len(pools.account)):
-        if not work.is_closed[p]:
-            continue
-        weight = pools.weight[p]
-        if pools.account[p] != last:
-            last = pools.account[p]
-            accounts += weight
-        for q in range(pools.position_start[p], pools.position_start[p + 1]):
-            i = pools.instrument[q]
-            if pools.size[q] == 0.0:
-                continue
-            venue, u = terms.venue[i], terms.underlying_cell[terms.underlying[i]]
-            notional = weight * (abs(pools.size[q]) * work.shocked.notional[i])
-            if pools.size[q] > 0.0:
-                longs[venue, u] += notional
-            else:
-                shorts[venue, u] += notional
-            positions[venue, u] += weight
-            total += notional
-    return total, accounts
+class Deltas(NamedTuple):
+    """One entity's USD delta by asset over lanes."""
+
+    before: FloatArray  # [c, lane]
+    after: FloatArray  # [c, lane]
+    has_leg: np.ndarray  # [c] bool
+    broken: FloatArray  # [lane] USD over all entities
+    shocked: FloatArray  # [rows, lane] prices
 
 
-@compiled
-def broken_hedges(pools: Pools, terms: Terms, work: Work, has_removed: bool) -> float:
-    """Growth of entities' absolute USD delta by the closings, at shocked marks.
+def make_deltas(terms: Terms, lanes: Lanes, state: State) -> Deltas:
+    """Allocate the scratch of one entity, and spread the shocked prices of groups over their lanes."""
+    n_c, n_lanes = len(terms.index_price), state.trigger.shape[1]
+    shape = (n_c, n_lanes)
+    shocked = np.ones_like(state.trigger)
+    shocked[:, : len(lanes.row)] = state.shocked[:, lanes.group]
+    return Deltas(np.zeros(shape), np.zeros(shape), np.zeros(n_c, dtype=np.bool_), np.zeros(n_lanes), shocked)
+
+
+@internal
+def add_broken_hedges(
+    pools: Pools, terms: Terms, lines: Lines, state: State, winners: Winners, deltas: Deltas, s0: int, s1: int,
+    has_removed: bool,
+) -> None:  # fmt: skip
+    """Add the growth of entities' absolute USD delta by the closings, at shocked marks, in lanes s0 to s1 - 1.
 
     A spot leg is a balance together with the PnL settled in it; a futures leg counts its signed notional.
     """
-    work.is_touched[:] = False
-    for p in range(len(pools.account)):
-        is_touched = work.is_closed[p]
-        if has_removed and not is_touched:
-            for q in range(pools.position_start[p], pools.position_start[p + 1]):
-                if removed_share(pools, work, q) > 0.0:
-                    is_touched = True
-        if is_touched:
-            work.is_touched[pools.account_entity[pools.account[p]]] = True
-    total = 0.0
-    for e in range(len(work.is_touched)):
-        if not work.is_touched[e]:
+    for e in range(len(pools.can_break)):
+        if not pools.can_break[e]:
             continue
-        work.delta_before[:] = 0.0
-        work.delta_after[:] = 0.0
-        for n in range(pools.entity_account_start[e], pools.entity_account_start[e + 1]):
+        start, stop = pools.entity_account_start[e], pools.entity_account_start[e + 1]
+        is_touched = has_removed
+        for n in range(start, stop):
             a = pools.entity_account[n]
             for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
-                add_deltas(pools, terms, work, p, has_removed)
-        for c in range(len(work.delta_before)):
-            if work.delta_before[c] != work.delta_after[c]:
-                total += max(0.0, abs(work.delta_after[c]) - abs(work.delta_before[c]))
-    return total
+                for w in range(len(state.active)):
+                    is_touched = is_touched or state.closed[p, w] != 0
+        if not is_touched:
+            continue
+        for n in range(start, stop):
+            a = pools.entity_account[n]
+            for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
+                add_deltas(
+                    pools, terms, lines, deltas, deltas.shocked, state.trigger, state.closed[p],
+                    state.mask[s0:s1], winners.removed, p, s0, s1,
+                )  # fmt: skip
+        for c in range(len(deltas.has_leg)):
+            if not deltas.has_leg[c]:
+                continue
+            deltas.has_leg[c] = False
+            before, after, broken = deltas.before[c, s0:s1], deltas.after[c, s0:s1], deltas.broken[s0:s1]
+            for s in range(s1 - s0):
+                broken[s] += max(0.0, abs(after[s]) - abs(before[s]))
+                before[s], after[s] = 0.0, 0.0
 
 
 @inlined
-def removed_share(pools: Pools, work: Work, q: int) -> float:
-    """Share of an open position that ADL removes: 0 unless it is in profit at the final mark."""
-    i = pools.instrument[q]
-    share = work.removed[i, 0 if pools.size[q] > 0.0 else 1]
-    if share > 0.0 and pools.size[q] * work.trigger.payoff[i] - pools.offset[q] > 0.0:
-        return share
-    return 0.0
-
-
-@inlined
-def add_deltas(pools: Pools, terms: Terms, work: Work, p: int, has_removed: bool) -> None:
+def add_deltas(
+    pools: Pools, terms: Terms, lines: Lines, deltas: Deltas, shocked: FloatArray, final: FloatArray,
+    closed: np.ndarray, mask: FloatArray, removed: FloatArray, p: int, s0: int, s1: int,
+) -> None:  # fmt: skip
     """Add a pool's USD delta by asset, before and after the closings."""
-    weight = pools.weight[p]
+    weight, lanes = pools.account_weight[pools.account[p]], s1 - s0
     first = pools.slot_start[p]
-    for j in range(pools.slot_start[p + 1] - first):
-        work.amounts[j] = pools.quantity[first + j]
+    n_slots = pools.slot_start[p + 1] - first
+    set_mask(closed, s0, mask)
+    for j in range(n_slots):
+        amount, quantity = lines.amount[j, s0:s1], pools.slot_quantity[first + j]
+        for s in range(lanes):
+            amount[s] = quantity
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
         i = pools.instrument[q]
-        work.amounts[pools.position_slot[q]] += pools.size[q] * work.shocked.payoff[i] - pools.offset[q]
-        delta = weight * (pools.size[q] * work.shocked.notional[i])
-        u = terms.underlying[i]
-        work.delta_before[u] += delta
-        if not work.is_closed[p]:
-            share = removed_share(pools, work, q) if has_removed else 0.0
-            work.delta_after[u] += delta * (1.0 - share)
-    for j in range(pools.slot_start[p + 1] - first):
+        u, paid = terms.underlying[i], payoff_row(terms, i)
+        size, offset = position_size(pools, terms, q), position_offset(pools, terms, q)
+        amount, payoff = lines.amount[pools.position_slot[q], s0:s1], shocked[paid, s0:s1]
+        counted, final_payoff = shocked[notional_row(terms, i), s0:s1], final[paid, s0:s1]
+        taken = removed[i, 0 if size > 0.0 else 1, s0:s1]
+        before, after = deltas.before[u, s0:s1], deltas.after[u, s0:s1]
+        deltas.has_leg[u] = True
+        for s in range(lanes):
+            amount[s] += size * payoff[s] - offset
+            delta = weight * (size * counted[s])
+            before[s] += delta
+            # only what is open and in profit at the final mark is removed
+            left = 1.0 - taken[s]
+            left = left if size * final_payoff[s] - offset > 0.0 else 1.0
+            after[s] += delta * (left * (1.0 - mask[s]))
+    for j in range(n_slots):
         c = pools.asset[first + j]
-        if terms.underlying_cell[c] >= 0:
-            spot = weight * (work.amounts[j] * work.shocked.asset[c])
-            work.delta_before[c] += spot
-            work.delta_after[c] += spot
+        if terms.underlying_cell[c] < 0:
+            continue
+        amount, price = lines.amount[j, s0:s1], shocked[c, s0:s1]
+        before, after = deltas.before[c, s0:s1], deltas.after[c, s0:s1]
+        deltas.has_leg[c] = True
+        for s in range(lanes):
+            spot = weight * (amount[s] * price[s])
+            before[s] += spot
+            after[s] += spot

@@ -1,87 +1,31 @@
 """The compiled kernel: a slab of scenarios over the whole book, as one pure function.
 
-`run_block` equals the reference to 1e-9 and gives the same bits however scenarios are cut into blocks: every scenario
-is computed alone, in canonical order, from scratch that it resets itself.
+`run_block` equals the reference to 1e-9 and gives the same bits however scenarios are cut into blocks: scenarios are
+lanes that never meet, each computed in canonical order, from scratch that is new or reset.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from riskpipe.domain.book import Book, FloatArray, IntArray, OffsetArray
+from riskpipe.domain.book import Book, FloatArray, OffsetArray
 from riskpipe.domain.market import Market
 from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet
-from riskpipe.domain.schema import N_RANKS
-from riskpipe.liquidation.cascade import run_cascade, set_exit_factors, write_instruments
-from riskpipe.liquidation.compiled import Work, compiled, make_work
-from riskpipe.liquidation.hedges import broken_hedges, write_exposure
-from riskpipe.liquidation.losses import FundRow, close_all, run_waterfalls
-from riskpipe.liquidation.lowering import (
-    Pools,
-    Terms,
-    VariantRules,
-    lower_pools,
-    lower_rules,
-    lower_terms,
-)
-
-
-class Shocks(NamedTuple):
-    """The distinct scenarios of one variant of a slab: shocks, rows in the slab's results, how many are alike."""
-
-    row: OffsetArray
-    n_alike: OffsetArray
-    set_index: IntArray
-    index_shock: FloatArray
-    basis_shock: FloatArray
-    depth_factor: FloatArray
-    haircut_shock: FloatArray
-
-
-class Results(NamedTuple):
-    """What a slab writes, scenario first; names follow the cube's schema."""
-
-    liquidated_notional_long: FloatArray  # [n, v, u]
-    liquidated_notional_short: FloatArray
-    liquidated_positions: FloatArray
-    shortfall: FloatArray  # [n, f]
-    fee_offset: FloatArray
-    fund_used: FloatArray
-    backstop_loss: FloatArray
-    adl_loss: FloatArray
-    adl_notional: FloatArray
-    socialised_loss: FloatArray
-    residual: FloatArray
-    fund_balance: FloatArray
-    forced_flow: FloatArray  # [n, i]
-    impact: FloatArray
-    mark_price: FloatArray
-    dislocation: FloatArray
-    basis: FloatArray
-    liquidated_accounts: FloatArray  # [n]
-    margin_call_accounts: FloatArray
-    liquidated_notional: FloatArray
-    first_round_notional: FloatArray
-    rounds: FloatArray
-    underwater_debt: FloatArray
-    broken_hedge_notional: FloatArray
-    price_limits_hit: FloatArray
-    max_rounds_hit: FloatArray
-    entity_shortfall: FloatArray  # [n, f, 10]
-    entity_uncovered_loss: FloatArray
-    entity: FloatArray
-
-
-_GROUPS = {
-    "exposure": Results._fields[:3],
-    "funds": Results._fields[3:12],
-    "instruments": Results._fields[12:17],
-    "system": Results._fields[17:26],
-    "entities": Results._fields[26:],
-}
+from riskpipe.liquidation.cascade import run_cascades, set_exit_factors
+from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_exits, make_losses, set_far_exits
+from riskpipe.liquidation.compiled import compiled
+from riskpipe.liquidation.flags import set_flags
+from riskpipe.liquidation.footprint import most_lanes, padded
+from riskpipe.liquidation.health import BATCH, MAINTENANCE, Batch, Lines, evaluate, make_batch, make_lines
+from riskpipe.liquidation.hedges import Deltas, add_broken_hedges, make_deltas
+from riskpipe.liquidation.lanes import Lanes, State, cut_lanes, distinct_lanes, make_state
+from riskpipe.liquidation.lowering import Pools, Terms, VariantRules, lower_pools, lower_rules, lower_terms
+from riskpipe.liquidation.prices import n_rows, set_bounds, set_shocked_lane
+from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
+from riskpipe.liquidation.results import GROUPS, Results, allocate, fund_rows, write_lane
+from riskpipe.liquidation.waterfall import Winners, add_winners, ask_winners, make_winners, run_waterfall
 
 
 @dataclass(frozen=True)
@@ -93,89 +37,44 @@ class BlockResult:
 
 
 @compiled
-def _run(
-    pools: Pools,
-    terms: Terms,
-    rules: VariantRules,
-    shocks: Shocks,
-    work: Work,
-    out: Results,
-    account_shortfall: FloatArray,
-    hits: OffsetArray,
-    shortfall_max: FloatArray,
-    is_central: bool,
-) -> None:
-    for n in range(len(shocks.row)):
-        r = shocks.row[n]
-        x, y = shocks.index_shock[n], shocks.basis_shock[n]
-        haircut = shocks.haircut_shock[n]
-        rounds, first_round, called, limits_hit, is_cut_off = run_cascade(
-            pools, terms, rules, work, x, y, shocks.depth_factor[n], haircut
-        )
-        set_exit_factors(terms, rules, work)
-        row = FundRow(
-            out.shortfall[r],
-            out.fee_offset[r],
-            out.fund_used[r],
-            out.backstop_loss[r],
-            out.adl_loss[r],
-            out.adl_notional[r],
-            out.socialised_loss[r],
-            out.residual[r],
-            out.fund_balance[r],
-            out.entity_shortfall[r],
-            out.entity_uncovered_loss[r],
-            out.entity[r],
-        )
-        close_all(pools, terms, rules, work, x, y, haircut, row, account_shortfall)
-        has_removed = run_waterfalls(pools, terms, rules, work, row)
-        notional, accounts = write_exposure(
-            pools,
-            terms,
-            work,
-            out.liquidated_notional_long[r],
-            out.liquidated_notional_short[r],
-            out.liquidated_positions[r],
-        )
-        write_instruments(
-            terms, work, y, out.forced_flow[r], out.impact[r], out.mark_price[r], out.dislocation[r], out.basis[r]
-        )
-        out.liquidated_accounts[r] = accounts
-        out.margin_call_accounts[r] = called
-        out.liquidated_notional[r] = notional
-        out.first_round_notional[r] = first_round
-        out.rounds[r] = rounds
-        out.underwater_debt[r] = 0.0
-        out.broken_hedge_notional[r] = broken_hedges(pools, terms, work, has_removed) if rounds > 0 else 0.0
-        out.price_limits_hit[r] = limits_hit
-        out.max_rounds_hit[r] = 1.0 if is_cut_off else 0.0
-        _count_accounts(
-            pools, work, shocks.set_index[n], shocks.n_alike[n], account_shortfall, hits, shortfall_max, is_central
-        )
+def _write(
+    pools: Pools, terms: Terms, rules: VariantRules, lines: Lines, lanes: Lanes, state: State, losses: Losses,
+    winners: Winners, deltas: Deltas, out: Results,
+) -> None:  # fmt: skip
+    """Run the waterfalls, count broken hedges, and write every lane."""
+    n = len(lanes.row)
+    if ask_winners(terms, rules, lanes, state, losses, winners):
+        add_winners(pools, terms, state, winners)
+    has_removed = False
+    first, stop = n, 0
+    for s in range(n):
+        rows = fund_rows(out, lanes.row[s])
+        has_removed = run_waterfall(terms, rules, state, losses, winners, s, rows) or has_removed
+        if state.rounds[s] > 0:
+            first, stop = min(first, s), s + 1
+    if stop > 0:
+        add_broken_hedges(pools, terms, lines, state, winners, deltas, first, stop, has_removed)
+    for s in range(n):
+        write_lane(terms, lanes, state, losses, s, deltas.broken[s], out)
 
 
 @compiled
-def _count_accounts(
-    pools: Pools,
-    work: Work,
-    set_ix: int,
-    n_alike: int,
-    account_shortfall: FloatArray,
-    hits: OffsetArray,
-    shortfall_max: FloatArray,
-    is_central: bool,
+def _count_failing(
+    pools: Pools, terms: Terms, lines: Lines, batch: Batch, price: FloatArray, bounds: FloatArray, failing: OffsetArray
 ) -> None:
-    """Count hit accounts of the central variant, and reset the shortfall scratch of every hit account."""
-    last = -1
-    for p in range(len(pools.account)):
-        a = pools.account[p]
-        if not work.is_closed[p] or a == last:
+    n, n_pools = 0, len(pools.account)
+    for last in range(n_pools):
+        if pools.can_close[last]:
+            batch.pool[n], batch.start[n], batch.stop[n] = last, 0, len(failing)
+            n += 1
+        if n == 0 or (n < BATCH and last < n_pools - 1):
             continue
-        last = a
-        if is_central:
-            hits[set_ix, a] += n_alike
-            shortfall_max[set_ix, a] = max(shortfall_max[set_ix, a], account_shortfall[a])
-        account_shortfall[a] = 0.0
+        evaluate(pools, terms, lines, batch, n, MAINTENANCE, price, bounds[0], bounds[1])
+        for b in range(n):
+            if batch.negative[b] > 0:
+                for s in range(len(failing)):
+                    failing[s] += batch.health[b, s] < 0.0
+        n = 0
 
 
 class Kernel:
@@ -183,61 +82,83 @@ class Kernel:
 
     def __init__(self, book: Book, market: Market, rules: Rules) -> None:
         self.book = book
+        self.market = market
         self.rules = rules
-        self.pools = lower_pools(book)
-        self.terms = lower_terms(book, market, rules)
+        self._lowered: dict[float, tuple[Pools, Terms]] = {}
+        self.pools, self.terms = self.lowered(0.0)
+
+    def lowered(self, extra_haircut: float) -> tuple[Pools, Terms]:
+        """Return the book under an extra haircut, as the compiled steps take it."""
+        if extra_haircut not in self._lowered:
+            terms = lower_terms(self.book, self.market, self.rules, extra_haircut)
+            pools = lower_pools(self.book)
+            set_flags(pools, terms)
+            self._lowered[extra_haircut] = pools, terms
+        return self._lowered[extra_haircut]
 
     def run(self, scenarios: ScenarioSet) -> BlockResult:
         """Run a slab of scenarios; every array of the result has the slab's scenarios first.
 
-        The first call of a process compiles the kernel or loads it from the cache, even for an empty slab.
+        The first call of a process compiles the kernel or loads it from the cache.
         """
-        book, n = self.book, len(scenarios)
-        out = _allocate(
-            n, book.n_venues, int(self.terms.underlying_cell.max(initial=-1)) + 1, book.n_instruments, book.n_funds
-        )
-        work = make_work(self.pools, self.terms)  # of this call alone: compiled code runs without Python's lock
-        n_sets = len(scenarios.sets)
-        account_shortfall = np.zeros(book.n_accounts)
-        hits = np.zeros((n_sets, book.n_accounts), dtype=np.int64)
-        shortfall_max = np.zeros((n_sets, book.n_accounts))
+        book, n, n_sets = self.book, len(scenarios), len(scenarios.sets)
+        n_underlyings = int(self.terms.underlying_cell.max(initial=-1)) + 1
+        out = allocate(n, book.n_venues, n_underlyings, book.n_instruments, book.n_funds)
+        tally = Tally(np.zeros((n_sets, book.n_accounts), dtype=np.int64), np.zeros((n_sets, book.n_accounts)))
         for v, variant in enumerate(scenarios.variants):
-            rows, first, n_alike = _distinct(scenarios, v)
             rules = lower_rules(book, self.rules, variant)
-            shocks = Shocks(
-                row=rows,
-                n_alike=n_alike,
-                set_index=scenarios.set_index[rows].astype(np.int32),
-                index_shock=scenarios.index_shock[rows],
-                basis_shock=scenarios.basis_shock[rows],
-                depth_factor=scenarios.depth_factor[rows],
-                haircut_shock=scenarios.haircut_shock[rows],
-            )
-            _run(self.pools, self.terms, rules, shocks, work, out, account_shortfall, hits, shortfall_max, v == 0)
-            copied = np.flatnonzero(scenarios.variant == v)
+            by_haircut, rows, alike = distinct_lanes(scenarios, v)
+            for haircut, lanes in by_haircut.items():
+                for piece in cut_lanes(lanes, most_lanes(book.n_pools)):
+                    self._run_lanes(rules, haircut, piece, out, tally, is_central=v == 0)
             for array in out:
-                array[copied] = array[first]
-        values = {f"{group}/{name}": getattr(out, name) for group, names in _GROUPS.items() for name in names}
-        account, set_ix = np.nonzero(hits.T)  # in ascending order of account, then set
+                array[rows] = array[alike]
+        values = {f"{group}/{name}": getattr(out, name) for group, names in GROUPS.items() for name in names}
+        account, set_ix = np.nonzero(tally.hits.T)  # in ascending order of account, then set
         part = AccountPart(
             account_ix=account.astype(np.int64),
             set_ix=set_ix.astype(np.int64),
-            liquidated_scenarios=hits[set_ix, account],
-            shortfall_max=shortfall_max[set_ix, account],
+            liquidated_scenarios=tally.hits[set_ix, account],
+            shortfall_max=tally.shortfall_max[set_ix, account],
         )
         return BlockResult(values, part)
 
+    def _run_lanes(
+        self, rules: VariantRules, haircut: float, lanes: Lanes, out: Results, tally: Tally, *, is_central: bool
+    ) -> None:
+        """Run the lanes of one variant and extra haircut, from the first round to the rows of the results."""
+        pools, terms = self.lowered(haircut)
+        n_lanes = len(lanes.row)
+        lines = make_lines(pools, padded(max(n_lanes, SCAN_STEPS + 1)))
+        state = make_state(pools, terms, lanes)
+        run_cascades(pools, terms, rules, lines, make_batch(padded(n_lanes)), lanes, state)
+        exits = make_exits(pools, terms, lanes, len(state.active))
+        set_exit_factors(terms, rules, lanes, state, exits.factor)
+        set_far_exits(terms, lanes, state, exits)
+        is_sliding = bool(np.any(rules.gap_share < 1.0))
+        n_rays = len(lanes.index_shock) if is_sliding else 0
+        rays = make_rays(terms, lanes.index_shock[:n_rays], lanes.basis_shock[:n_rays], haircut)
+        losses = make_losses(terms, lanes)
+        close_out(pools, terms, rules, lines, lanes, state, exits, rays, losses, tally, is_central)
+        winners, deltas = make_winners(terms, padded(n_lanes)), make_deltas(terms, lanes, state)
+        _write(pools, terms, rules, lines, lanes, state, losses, winners, deltas, out)
 
-def _distinct(scenarios: ScenarioSet, variant: int) -> tuple[OffsetArray, OffsetArray, OffsetArray]:
-    """Return a variant's distinct rows, the row each of its scenarios is alike to, and how many are alike to each.
-
-    Nothing that is computed here depends on the volatility axis: scenarios that differ in it alone have one result.
-    """
-    rows = np.flatnonzero(scenarios.variant == variant).astype(np.int64)
-    shocks = (scenarios.index_shock, scenarios.basis_shock, scenarios.depth_factor, scenarios.haircut_shock)
-    key = np.stack([scenarios.set_index[rows], *(shock[rows] for shock in shocks)], axis=1)
-    _, first, inverse, n_alike = np.unique(key, axis=0, return_index=True, return_inverse=True, return_counts=True)
-    return rows[np.sort(first)], rows[first[inverse]], n_alike[np.argsort(first)].astype(np.int64)
+    def failing_pools(self, scenarios: ScenarioSet) -> OffsetArray:
+        """Count the pools with negative margin excess at each scenario's shocked prices: no cascade, every pool and
+        scenario evaluated, none merged or left out. Pools that cannot be closed do not count.
+        """  # noqa: D205
+        failing = np.zeros(len(scenarios), dtype=np.int64)
+        for haircut in np.unique(scenarios.haircut_shock):
+            pools, terms = self.lowered(float(haircut))
+            at = np.flatnonzero(scenarios.haircut_shock == haircut)
+            price, bounds = np.zeros((n_rows(terms), len(at))), np.zeros((2, n_rows(terms)))
+            for s, n in enumerate(at):
+                set_shocked_lane(terms, price, s, scenarios.index_shock[n], scenarios.basis_shock[n])
+            set_bounds(price, len(at), bounds[0], bounds[1])
+            count = np.zeros(len(at), dtype=np.int64)
+            _count_failing(pools, terms, make_lines(pools, len(at)), make_batch(len(at)), price, bounds, count)
+            failing[at] = count
+        return failing
 
 
 def run_block(book: Book, market: Market, rules: Rules, scenarios: ScenarioSet) -> BlockResult:
@@ -246,14 +167,3 @@ def run_block(book: Book, market: Market, rules: Rules, scenarios: ScenarioSet) 
     Returns values by variable key with shape [n, ...] per `riskpipe.domain.schema`, float64, NaN nowhere.
     """
     return Kernel(book, market, rules).run(scenarios)
-
-
-def _allocate(n: int, n_venues: int, n_underlyings: int, n_instruments: int, n_funds: int) -> Results:
-    shapes = {
-        "exposure": (n, n_venues, n_underlyings),
-        "funds": (n, n_funds),
-        "instruments": (n, n_instruments),
-        "system": (n,),
-        "entities": (n, n_funds, N_RANKS),
-    }
-    return Results(*(np.zeros(shapes[group]) for group, names in _GROUPS.items() for _ in names))

@@ -19,29 +19,39 @@ FEE_OFFSET, FUND, ADL = 0, 1, 2
 STAGE_CODES = {"fee_offset": FEE_OFFSET, "fund": FUND, "adl": ADL}
 SETTLED = 1e-12  # a loss whose parts add up to it but for rounding leaves nothing over
 VWAP = -1.0
+CONTINUOUS = 1e-12  # a requirement that jumps by no more, over itself, does not jump
 N_STAGES = len(STAGE_CODES)
+CREDIT_BY_BAND, CREDIT_AT_PAR = 0, 1
 
 
 class Pools(NamedTuple):
-    """The book: pools with their positions and slots, accounts, entities (letters as in domain.book)."""
+    """The book: pools with their positions and slots, accounts, entities (letters as in domain.book).
+
+    What a book maps from disk stays mapped: only flags of a byte are made.
+    """
 
     account: IntArray  # [p]
-    venue: IntArray  # [p]
-    weight: FloatArray  # [p]
-    can_close: BoolArray  # [p] has positions or debt and is not exempt
     position_start: OffsetArray  # [p + 1]
     slot_start: OffsetArray  # [p + 1]
     instrument: IntArray  # [q]
-    size: FloatArray  # [q] a
-    offset: FloatArray  # [q] b
+    quantity: FloatArray  # [q] contracts, signed
+    entry_price: FloatArray  # [q]
     position_slot: IntArray  # [q] from the pool's first slot
     asset: IntArray  # [k]
-    quantity: FloatArray  # [k]
+    slot_quantity: FloatArray  # [k]
+    account_venue: IntArray  # [a]
+    account_weight: FloatArray  # [a]
+    account_is_exempt: BoolArray  # [a]
     account_entity: IntArray  # [a]
-    account_ranks: BoolArray  # [a] one owner, so that it may stand in a list of the largest
+    account_has_entity: BoolArray  # [a]
     account_pool_start: OffsetArray  # [a + 1]
     entity_account_start: OffsetArray  # [e + 1]
     entity_account: IntArray  # [a]
+    can_close: BoolArray  # [p] has positions or debt and is not exempt
+    is_plain: BoolArray  # [p] its health is a sum of lines
+    gross: FloatArray  # [p] USD at most that a relative move of 1 of every price that can move changes its health by
+    cell: IntArray  # [p] the one underlying whose price and contracts move it, or one past the last: several do
+    can_break: BoolArray  # [e] has legs of both signs on one underlying, so that closing may leave it less hedged
 
 
 class Terms(NamedTuple):
@@ -53,14 +63,20 @@ class Terms(NamedTuple):
     venue: IntArray  # [i]
     fund: IntArray  # [i]
     is_inverse: BoolArray  # [i]
+    multiplier: FloatArray  # [i]
     tier_start: OffsetArray  # [i + 1]
     tier_floor: FloatArray  # [t]
     tier_initial_rate: FloatArray  # [t]
     tier_maintenance_rate: FloatArray  # [t]
     tier_deduction: FloatArray  # [t]
+    has_steps: BoolArray  # [i] the deductions given leave steps between tiers
     band_start: OffsetArray  # [v * c + 1]
     band_floor: FloatArray  # [b]
     band_haircut: FloatArray  # [b]
+    band_credit: FloatArray  # [b] under the extra haircut: what a USD inside the band counts
+    band_intercept: FloatArray  # [b] USD, so that a value v in band k counts v credit + intercept
+    credit_kind: IntArray  # [v * c] CREDIT_AT_PAR or CREDIT_BY_BAND
+    settles_at_par: BoolArray  # [i] linear, in its quote asset, which counts at par
     borrow_rate: FloatArray  # [v, c]
     fund_venue: IntArray  # [f]
     fund_asset: IntArray  # [f]
@@ -99,38 +115,36 @@ class VariantRules(NamedTuple):
 
 
 def lower_pools(book: Book) -> Pools:
-    """Lower the book's pools; one pass over positions, no copy of what is already plain."""
-    multiplier = book.instrument_multiplier[book.position_instrument]
-    size = book.position_quantity * multiplier
-    is_inverse = book.instrument_is_inverse[book.position_instrument]
-    offset = np.where(is_inverse, -size / book.position_entry_price, size * book.position_entry_price)
-    starts = book.pool_slot_start
-    has_debt = _any_of(book.slot_quantity < 0.0, starts)
-    has_positions = _any_of(size != 0.0, book.pool_position_start)
-    account = book.pool_account
+    """Lower the book's pools without a copy; the flags are false until `flags.set_flags` fills them."""
     return Pools(
-        account=_frozen(account),
-        venue=_frozen(book.account_venue[account]),
-        weight=_frozen(book.account_weight[account]),
-        can_close=_frozen((has_positions | has_debt) & ~book.account_is_exempt[account]),
+        account=_frozen(book.pool_account),
         position_start=_frozen(book.pool_position_start),
-        slot_start=_frozen(starts),
+        slot_start=_frozen(book.pool_slot_start),
         instrument=_frozen(book.position_instrument),
-        size=_frozen(size),
-        offset=_frozen(offset),
+        quantity=_frozen(book.position_quantity),
+        entry_price=_frozen(book.position_entry_price),
         position_slot=_frozen(book.position_slot),
         asset=_frozen(book.slot_asset),
-        quantity=_frozen(book.slot_quantity),
+        slot_quantity=_frozen(book.slot_quantity),
+        account_venue=_frozen(book.account_venue),
+        account_weight=_frozen(book.account_weight),
+        account_is_exempt=_frozen(book.account_is_exempt),
         account_entity=_frozen(book.account_entity),
-        account_ranks=_frozen(book.account_has_entity | (book.account_weight == 1.0)),
+        account_has_entity=_frozen(book.account_has_entity),
         account_pool_start=_frozen(book.account_pool_start),
         entity_account_start=_frozen(book.entity_account_start),
         entity_account=_frozen(book.entity_account),
+        can_close=np.zeros(book.n_pools, dtype=np.bool_),
+        is_plain=np.zeros(book.n_pools, dtype=np.bool_),
+        gross=np.zeros(book.n_pools),
+        cell=np.zeros(book.n_pools, dtype=np.int32),
+        can_break=np.zeros(len(book.entity_account_start) - 1, dtype=np.bool_),
     )
 
 
-def lower_terms(book: Book, market: Market, rules: Rules) -> Terms:
-    """Lower contracts, tiers, collateral, funds and market."""
+def lower_terms(book: Book, market: Market, rules: Rules, extra_haircut: float) -> Terms:
+    """Lower contracts, tiers, collateral under an extra haircut, funds and market."""
+    band_credit, band_intercept, credit_kind = _credits(book, market, extra_haircut)
     underlyings = np.unique(book.instrument_underlying)
     cell = np.full(book.n_assets, -1, dtype=np.int32)
     cell[underlyings] = np.arange(len(underlyings), dtype=np.int32)
@@ -142,14 +156,24 @@ def lower_terms(book: Book, market: Market, rules: Rules) -> Terms:
         venue=_frozen(book.instrument_venue),
         fund=_frozen(book.instrument_fund),
         is_inverse=_frozen(book.instrument_is_inverse),
+        multiplier=_frozen(book.instrument_multiplier),
         tier_start=_frozen(book.instrument_tier_start),
         tier_floor=_frozen(book.tier_floor),
         tier_initial_rate=_frozen(book.tier_initial_rate),
         tier_maintenance_rate=_frozen(book.tier_maintenance_rate),
         tier_deduction=_frozen(book.tier_deduction),
+        has_steps=_frozen(_has_steps(book)),
         band_start=_frozen(book.collateral_band_start),
         band_floor=_frozen(book.band_floor),
         band_haircut=_frozen(book.band_haircut),
+        band_credit=_frozen(band_credit),
+        band_intercept=_frozen(band_intercept),
+        credit_kind=_frozen(credit_kind),
+        settles_at_par=_frozen(
+            ~book.instrument_is_inverse
+            & (book.instrument_quote == book.instrument_settlement)
+            & (credit_kind[book.instrument_venue * book.n_assets + book.instrument_settlement] == CREDIT_AT_PAR)
+        ),
         borrow_rate=_frozen(book.borrow_maintenance_rate),
         fund_venue=_frozen(book.fund_venue),
         fund_asset=_frozen(book.fund_asset),
@@ -205,10 +229,30 @@ def lower_rules(book: Book, rules: Rules, variant: Variant) -> VariantRules:
     )
 
 
-def _any_of(flags: BoolArray, starts: OffsetArray) -> BoolArray:
-    """Whether any member of each group start[x]:start[x + 1] is set."""
-    count = np.concatenate(([0], np.cumsum(flags)))
-    return count[starts[1:]] > count[starts[:-1]]
+def _credits(book: Book, market: Market, extra_haircut: float) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Return each haircut band's credit and intercept, and by (venue, asset) whether all counts at par."""
+    credit = np.maximum(0.0, 1.0 - book.band_haircut - extra_haircut)
+    intercept = np.zeros(len(credit))
+    kind = np.full(len(book.collateral_band_start) - 1, CREDIT_BY_BAND, dtype=np.int32)
+    is_own_price = market.venue_price_ratio.ravel() != 1.0
+    for row in np.flatnonzero(np.diff(book.collateral_band_start)):
+        start, stop = book.collateral_band_start[row], book.collateral_band_start[row + 1]
+        for k in range(start + 1, stop):
+            intercept[k] = intercept[k - 1] + book.band_floor[k] * (credit[k - 1] - credit[k])
+        if np.all(credit[start:stop] == 1.0) and not is_own_price[row]:
+            kind[row] = CREDIT_AT_PAR
+    return credit, intercept, kind
+
+
+def _has_steps(book: Book) -> BoolArray:
+    """Return by instrument whether its maintenance margin jumps at a tier's floor."""
+    rate, deduction = book.tier_maintenance_rate, book.tier_deduction
+    below = np.maximum(np.arange(len(rate)) - 1, 0)
+    step = book.tier_floor * (rate - rate[below]) - (deduction - deduction[below])
+    is_step = np.abs(step) > CONTINUOUS * np.maximum(1.0, book.tier_floor * rate)
+    is_step[book.instrument_tier_start[:-1]] = False  # nothing lies below the first tier
+    count = np.concatenate(([0], np.cumsum(is_step)))
+    return count[book.instrument_tier_start[1:]] > count[book.instrument_tier_start[:-1]]
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

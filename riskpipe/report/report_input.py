@@ -28,6 +28,7 @@ class ReportInput:
     measures: every measure by name, as the registry of measures takes them.
     entity_labels: labels of the entities by index; those absent are shown by their number.
     sources: where the snapshots say their data come from, as "synthetic accounts"; empty where none says so.
+    preflight: what was forecast of the run, predicted and measured, in words; empty where it is not at hand.
     summary: the book in a few numbers, as the room of ingest counts them; None where it is not at hand.
     """
 
@@ -45,4 +46,5 @@ class ReportInput:
     measures: Mapping[str, xr.Dataset]
     entity_labels: Sequence[str] = ()
     sources: Sequence[str] = ()
+    preflight: Sequence[tuple[str, str, str]] = ()
     summary: Mapping[str, Any] | None = None

@@ -23,6 +23,7 @@ from riskpipe.domain.scenarios import ScenarioSet
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.numerics import numerics_fingerprint
 from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json
+from riskpipe.run.memory import PeakMemory
 from riskpipe.run.plan import read_plan
 
 
@@ -43,12 +44,17 @@ class BlockJob:
 
 @lru_cache(maxsize=1)
 def _inputs(store_uri: str, run_id: str) -> tuple[Kernel, Market, ScenarioSet]:
-    """Open a run's inputs once per process: the book is memory-mapped where the store is a folder."""
+    """Open a run's inputs once per process: the book is memory-mapped where the store is a folder.
+
+    The kernel is compiled or loaded here, so that the first block's time is that of computing it.
+    """
     store = open_store(store_uri)
     plan = read_plan(store, run_id)
     market = read_market(store, run_id)
     kernel = Kernel(open_book(store, plan["book_sha256"]), market, rules_from_json(plan["rules"]))
-    return kernel, market, read_scenarios(store, run_id, plan)
+    scenarios = read_scenarios(store, run_id, plan)
+    kernel.run(scenarios.slab(0, 0))
+    return kernel, market, scenarios
 
 
 def block_values(kernel: Kernel, market: Market, scenarios: ScenarioSet) -> tuple[dict[str, np.ndarray], Any]:
@@ -67,16 +73,23 @@ def compute_block(job: BlockJob) -> dict[str, Any]:
     started = time.perf_counter()
     about = {"started": datetime.now(UTC).isoformat(), "host": socket.gethostname(), "pid": os.getpid()}
     attempt = record_attempt(store, job.run_id, job.block, {**about, "state": "started"})
-    kernel, market, scenarios = _inputs(job.store, job.run_id)
-    loaded = time.perf_counter()
-    values, part = block_values(kernel, market, scenarios.slab(job.start, job.stop))
-    computed = time.perf_counter()
-    digest = write_block(store, cube_prefix(job.run_id), job.start, job.stop, values)
-    part_digest = write_part(store, part_key(job.run_id, job.block), part)
-    fingerprint = numerics_fingerprint().sha
-    write_mark(store, job.run_id, Mark(job.block, job.start, job.stop, digest, part_digest, fingerprint))
+    with PeakMemory() as memory:
+        kernel, market, scenarios = _inputs(job.store, job.run_id)
+        loaded = time.perf_counter()
+        values, part = block_values(kernel, market, scenarios.slab(job.start, job.stop))
+        computed = time.perf_counter()
+        digest = write_block(store, cube_prefix(job.run_id), job.start, job.stop, values)
+        part_digest = write_part(store, part_key(job.run_id, job.block), part)
+        fingerprint = numerics_fingerprint().sha
+        write_mark(store, job.run_id, Mark(job.block, job.start, job.stop, digest, part_digest, fingerprint))
     finished = time.perf_counter()
     seconds = {"load": loaded - started, "compute": computed - loaded, "write": finished - computed}
-    done = {**about, "state": "done", "finished": datetime.now(UTC).isoformat(), "seconds": seconds}
+    done = {
+        **about,
+        "state": "done",
+        "finished": datetime.now(UTC).isoformat(),
+        "seconds": seconds,
+        "anonymous_bytes": {"before": memory.before, "peak": memory.peak},
+    }
     store.write(attempt, canonical_json({"block": job.block, **done}))
     return {"block": job.block, "seconds": seconds}

@@ -27,10 +27,16 @@ from riskpipe.run.identity import Identity, identify
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, how much is done, and of how much."""
+Say = Callable[[str], None]
+"""Called with a line for the person who watches the night."""
 
 
 def silent(_stage: str, _done: int, _total: int) -> None:
     """Show nothing."""
+
+
+def mute(_line: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Night:
     snapshots: tuple[Snapshot, ...] = field(repr=False)
     history: HistoryRows | None = field(repr=False)
     progress: Progress = silent
+    say: Say = mute
 
     @property
     def run_id(self) -> str:
@@ -70,7 +77,7 @@ class Stage:
     """What its result depends on besides the run's identity: when it changes, the stage runs again."""
 
 
-def open_night(config: RunConfig, as_of: datetime | None = None, progress: Progress = silent) -> Night:
+def open_night(config: RunConfig, as_of: datetime | None = None, progress: Progress = silent, say: Say = mute) -> Night:
     """Read a run's inputs and find out which run it is.
 
     Raises ConfigError for a combination that cannot work, InputRefused listing everything wrong with the inputs.
@@ -103,7 +110,7 @@ def open_night(config: RunConfig, as_of: datetime | None = None, progress: Progr
     if config.history is not None:
         history = read_history(config.history, as_of=given, lookback_days=config.calibration.lookback_days)
     identity = identify(config, tuple(snapshots), history)
-    return Night(config, store, identity, tuple(snapshots), history, progress)
+    return Night(config, store, identity, tuple(snapshots), history, progress, say)
 
 
 def stage_key(run_id: str, stage: str) -> str:

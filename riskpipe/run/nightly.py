@@ -8,7 +8,8 @@ from riskpipe.config import RunConfig
 from riskpipe.cube.catalogue import publish
 from riskpipe.cube.layout import cube_prefix, run_prefix
 from riskpipe.cube.manifest import require_verified
-from riskpipe.run.night import Night, Progress, open_night, run_stage, silent
+from riskpipe.run.night import Night, Progress, Say, mute, open_night, run_stage, silent
+from riskpipe.run.outcome import read_outcome
 from riskpipe.run.stages import STAGES
 
 
@@ -24,6 +25,10 @@ class NightResult:
     is_published: bool
     was_complete: bool
     headline: tuple[str, ...]
+    preflight: dict[str, Any]
+    """What was predicted, and what was measured (see `riskpipe.run.outcome.Outcome`)."""
+    took: str
+    """The same in one line."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -36,6 +41,7 @@ def finish(night: Night, *, was_complete: bool, is_published: bool, reported: di
         if was_complete:  # a run that has just been sealed was compared block by block
             require_verified(night.store, night.run_id)
         publish(night.store, night.run_id, night.as_of, book=night.config.book)
+    outcome = read_outcome(night.store, night.run_id)
     return NightResult(
         run_id=night.run_id,
         as_of=night.as_of,
@@ -45,6 +51,8 @@ def finish(night: Night, *, was_complete: bool, is_published: bool, reported: di
         is_published=is_published,
         was_complete=was_complete,
         headline=tuple(reported["headline"]),
+        preflight=outcome.as_json(),
+        took=outcome.as_text(),
     )
 
 
@@ -54,12 +62,14 @@ def run_night(
     as_of: datetime | None = None,
     is_published: bool = True,
     progress: Progress = silent,
+    say: Say = mute,
 ) -> NightResult:
     """Run one night to its end; the same night again finds it done, and after a kill finishes it.
 
-    Raises what its stages raise: ConfigError, InputRefused, ComputeError, StoreError.
+    `progress` is told how far each stage is, `say` lines such as the preflight's. Raises what its stages raise:
+    ConfigError, InputRefused, ComputeError, StoreError.
     """
-    night = open_night(config, as_of, progress)
+    night = open_night(config, as_of, progress, say)
     was_complete = night.is_complete
     results = {stage.name: run_stage(night, stage) for stage in STAGES}
     return finish(night, was_complete=was_complete, is_published=is_published, reported=results["report"])

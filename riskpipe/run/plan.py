@@ -1,12 +1,9 @@
 """Plan: what a run will compute, fixed before its first block. A resume obeys the plan it finds."""
 
 import json
-import math
-import os
 from dataclasses import asdict
 from typing import Any
 
-from riskpipe.config import RunConfig
 from riskpipe.cube.digest import canonical_json
 from riskpipe.cube.layout import plan_key
 from riskpipe.cube.store import Store
@@ -15,38 +12,20 @@ from riskpipe.domain.book import Book
 from riskpipe.domain.market import HORIZON_LABELS
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, block_bounds
-from riskpipe.domain.schema import block_variables
+from riskpipe.domain.schema import N_RANKS
 from riskpipe.errors import StoreError
 from riskpipe.run.identity import Identity
 from riskpipe.run.inputs import rules_as_json
+from riskpipe.run.preflight import Forecast
 
 ESTIMATORS = ("ewma", "realised")
-# rough cost of a cascade on one core, for cutting blocks and for the preflight's forecast only
-SECONDS_PER_POSITION_SCENARIO = 1.5e-7
-TARGET_BLOCK_SECONDS = 3.0
-SMALLEST_BLOCKS_PER_WORKER = 4
-
-
-def preflight(book: Book, scenarios: ScenarioSet, block_size: int) -> dict[str, float]:
-    """Forecast a run: blocks, core seconds, bytes of the cube before compression, bytes a worker allocates."""
-    n = len(scenarios)
-    sizes = dimension_sizes(book, scenarios)
-    per_scenario = sum(math.prod(sizes[name] for name in variable.dims[1:]) for variable in block_variables()) * 8.0
-    scratch = book.n_pools * 40.0 + book.n_positions * 16.0 + book.n_accounts * (16.0 + 16.0 * len(scenarios.sets))
-    return {
-        "scenarios": float(n),
-        "blocks": float(math.ceil(n / block_size)),
-        "core_seconds": book.n_positions * n * SECONDS_PER_POSITION_SCENARIO,
-        "cube_bytes": per_scenario * n,
-        "worker_bytes": scratch + per_scenario * block_size * 2.0,
-    }
 
 
 def dimension_sizes(book: Book, scenarios: ScenarioSet) -> dict[str, int]:
     """Return the size of every dimension of the cube."""
     return {name: len(labels) for name, labels in dimension_labels(book, scenarios).items()} | {
         "scenario": len(scenarios),
-        "rank": 10,
+        "rank": N_RANKS,
     }
 
 
@@ -63,16 +42,6 @@ def dimension_labels(book: Book, scenarios: ScenarioSet) -> dict[str, Any]:
         "account": book.labels["account"],
         "set": list(scenarios.sets),
     }
-
-
-def choose_block_size(config: RunConfig, book: Book, n_scenarios: int) -> int:
-    """Return scenarios per block: as configured, or about three seconds of work, and at least four blocks a worker."""
-    if config.block_size != "auto":
-        return min(config.block_size, n_scenarios)
-    seconds = max(book.n_positions, 1) * SECONDS_PER_POSITION_SCENARIO
-    workers = config.n_workers or os.cpu_count() or 1
-    by_time = max(1, int(TARGET_BLOCK_SECONDS / seconds))
-    return max(1, min(by_time, math.ceil(n_scenarios / (SMALLEST_BLOCKS_PER_WORKER * workers))))
 
 
 def template_of(plan_attributes: dict[str, Any], book: Book, scenarios: ScenarioSet, block_size: int) -> Template:
@@ -93,6 +62,7 @@ def make_plan(
     rules: Rules,
     scenarios: ScenarioSet,
     block_size: int,
+    predicted: Forecast,
     attributes: dict[str, Any],
     ingest: dict[str, Any],
 ) -> dict[str, Any]:
@@ -112,7 +82,7 @@ def make_plan(
         "variants": [asdict(variant) for variant in scenarios.variants],
         "sets": list(scenarios.sets),
         "ingest": ingest,
-        "preflight": preflight(book, scenarios, block_size),
+        "preflight": predicted.as_json(),
     }
 
 

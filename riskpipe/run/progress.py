@@ -4,14 +4,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from riskpipe.run.night import Progress, silent
+from riskpipe.run.night import Progress, Say, mute, silent
 
 
 @contextmanager
-def show_progress(*, is_quiet: bool) -> Iterator[Progress]:
-    """Give a Progress that draws a bar for each stage on stderr; nothing when quiet or not on a terminal."""
-    if is_quiet or not sys.stderr.isatty():
-        yield silent
+def show_progress(*, is_quiet: bool) -> Iterator[tuple[Progress, Say]]:
+    """Give what draws a bar for each stage on stderr, and what writes a line there.
+
+    Quiet, both do nothing; where stderr is no terminal there are no bars.
+    """
+    if is_quiet:
+        yield silent, mute
+        return
+    if not sys.stderr.isatty():
+        yield silent, _write_line
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -31,4 +37,12 @@ def show_progress(*, is_quiet: bool) -> Iterator[Progress]:
                 known[stage] = bars.add_task(stage, total=total)
             bars.update(known[stage], completed=done, total=total)  # type: ignore[arg-type]
 
-        yield progress
+        def say(line: str) -> None:
+            bars.console.print(line, markup=False, highlight=False)
+
+        yield progress, say
+
+
+def _write_line(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

@@ -20,6 +20,7 @@ from riskpipe.measures.registry import Options, take_measures
 from riskpipe.report.render import render
 from riskpipe.report.report_input import ReportInput
 from riskpipe.run.night import Night, stage_findings, stage_result
+from riskpipe.run.outcome import read_outcome
 from riskpipe.run.plan import read_plan
 
 _STAGES = ("ingest", "calibrate", "accounts", "seal")
@@ -63,6 +64,7 @@ def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
         entity_labels=open_book(store, plan["book_sha256"]).names("entity"),
         sources=attributes["sources"],
         summary=plan["ingest"]["summary"],
+        preflight=read_outcome(store, run_id).as_rows(),
     )
 
 

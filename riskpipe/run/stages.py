@@ -29,9 +29,19 @@ from riskpipe.run.block import BlockJob, compute_block
 from riskpipe.run.identity import versions
 from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json, write_market, write_scenarios
 from riskpipe.run.night import Night, Stage, stage_findings, stage_result
-from riskpipe.run.plan import choose_block_size, create_plan, find_plan, make_plan, read_plan, template_of
+from riskpipe.run.plan import create_plan, dimension_sizes, find_plan, make_plan, read_plan, template_of
+from riskpipe.run.preflight import (
+    Forecast,
+    check_limits,
+    choose_block_size,
+    count_text,
+    expected_workers,
+    forecast,
+    memory_warning,
+    worker_memory_limit,
+)
 from riskpipe.run.publish import report, report_options
-from riskpipe.run.wiring import index_axis, rules_of, scenarios_of
+from riskpipe.run.wiring import index_axis, rules_of, scenarios_of, stress_findings
 
 
 def ingest(night: Night) -> dict[str, Any]:
@@ -42,6 +52,11 @@ def ingest(night: Night) -> dict[str, Any]:
         rules, more = rules_of(night.config, book)
         findings.extend(more)
         scenarios = scenarios_of(night.config)
+        findings.extend(stress_findings(scenarios))
+        sizes = dimension_sizes(book, scenarios)
+        block_size = choose_block_size(night.config, book, scenarios, sizes)
+        predicted = forecast(book, scenarios, sizes, block_size)
+        check_limits(predicted, night.config.limits, expected_workers(night.config))  # before anything is kept
         ingested = {"summary": summary(book, findings), "findings": findings.as_json()}
         plan = make_plan(
             identity=night.identity,
@@ -49,7 +64,8 @@ def ingest(night: Night) -> dict[str, Any]:
             book_sha256=put_book(night.store, book),
             rules=rules,
             scenarios=scenarios,
-            block_size=choose_block_size(night.config, book, len(scenarios)),
+            block_size=block_size,
+            predicted=predicted,
             attributes=_attributes(night),
             ingest=ingested,
         )
@@ -125,8 +141,12 @@ def compute(night: Night) -> dict[str, Any]:
         n_done += 1
         night.progress("compute", n_done, len(bounds))
 
+    workers, is_serial = None, False
     if jobs:
-        open_book(store, read_plan(store, run_id)["book_sha256"], is_verified=True)  # a damaged book stops here
+        plan = read_plan(store, run_id)
+        predicted = Forecast(**plan["preflight"])
+        _preflight(night, predicted, len(jobs))
+        open_book(store, plan["book_sha256"], is_verified=True)  # a damaged book stops here
         spec = night.config.executor
         if spec == "local":
             _compile_once(night)
@@ -134,12 +154,34 @@ def compute(night: Night) -> dict[str, Any]:
             spec if isinstance(spec, str) else spec.model_dump(by_alias=True),
             n_workers=night.config.n_workers,
             block_timeout_s=night.config.block_timeout_seconds,
+            memory_limit_bytes=worker_memory_limit(predicted, night.config.limits),
         ) as executor:
+            workers, is_serial = executor.n_workers, executor.is_serial
             executor.map_blocks(compute_block, jobs, on_done=on_done)
     missing = sorted(set(range(len(bounds))) - read_marks(store, run_id).keys())
     if missing:
         raise ComputeError(f"run {run_id}: blocks {missing[:10]} came back without a done-mark: run the night again")
-    return {"blocks": len(bounds), "fingerprint": fingerprint}
+    return {
+        "blocks": len(bounds),
+        "fingerprint": fingerprint,
+        "workers": workers,
+        "is_serial": is_serial,
+        "is_one_stretch": len(jobs) == len(bounds),
+    }
+
+
+def _preflight(night: Night, predicted: Forecast, n_jobs: int) -> None:
+    """Say what the run will take; refuse what a resume's configuration no longer allows."""
+    workers = expected_workers(night.config)
+    check_limits(predicted, night.config.limits, workers)
+    rest = (
+        "" if n_jobs == predicted.blocks else f"; {count_text(n_jobs, 'block')} {'is' if n_jobs == 1 else 'are'} left"
+    )
+    night.say(predicted.as_text(workers) + rest)
+    is_here = night.config.executor in {"serial", "local"}
+    warning = memory_warning(predicted, workers) if is_here else None
+    if warning is not None:
+        night.say(warning)
 
 
 def _compile_once(night: Night) -> None:

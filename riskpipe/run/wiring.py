@@ -99,6 +99,20 @@ def scenarios_of(config: RunConfig) -> ScenarioSet:
     return scenario_set(config.scenarios.grid.model_dump(), historical, variants_of(config))
 
 
+def stress_findings(scenarios: ScenarioSet) -> Findings:
+    """Warn where no scenario moves an index or a basis: a night that stresses nothing looks like a quiet one."""
+    findings = Findings()
+    if not (np.any(scenarios.index_shock) or np.any(scenarios.basis_shock)):
+        findings.add(
+            Severity.WARNING,
+            Reason.NO_STRESS,
+            "scenarios",
+            "no scenario moves an index or a basis, so nothing is stressed: set scenarios.grid or scenarios.presets",
+            count=len(scenarios),
+        )
+    return findings
+
+
 def index_axis(scenarios: ScenarioSet) -> tuple[float, float]:
     """Return the lowest and the highest index shock, 0 included: how far distances to liquidation are looked for."""
     return float(np.min(scenarios.index_shock, initial=0.0)), float(np.max(scenarios.index_shock, initial=0.0))

@@ -108,6 +108,7 @@ def method_section(report: ReportInput) -> Section:
                 column("seconds", "Time", "seconds", [float(value) for value in report.timings.values()]),
             ),
         ),
+        *_preflight(report),
         Table(
             "inputs",
             "Inputs and their hashes",
@@ -132,3 +133,21 @@ def method_section(report: ReportInput) -> Section:
         ),
     ]
     return Section("method", "Method and parameters", tuple(blocks))
+
+
+def _preflight(report: ReportInput) -> list[Block]:
+    """What the run was forecast to take, and took."""
+    if not report.preflight:
+        return []
+    what, predicted, measured = (list(words) for words in zip(*report.preflight, strict=True))
+    return [
+        Table(
+            "preflight",
+            "Predicted before the blocks, and measured",
+            (
+                column("what", "What", "text", what),
+                column("predicted", "Predicted", "text", predicted),
+                column("measured", "Measured", "text", measured),
+            ),
+        )
+    ]

@@ -1,0 +1,74 @@
+"""Sets of lanes as words of 64 bits: which lanes a pool is closed in, which are worth looking at again."""
+
+import numpy as np
+
+from riskpipe.domain.book import FloatArray
+from riskpipe.liquidation.compiled import inlined
+from riskpipe.liquidation.footprint import WIDTH, WORD
+
+_ONE = np.uint64(1)
+NO_LANE = np.uint64(0)
+
+
+@inlined
+def has_lane(words: np.ndarray, s: int) -> bool:
+    """Whether lane s is in the set."""
+    return (words[s >> 6] >> np.uint64(s & 63)) & _ONE != NO_LANE
+
+
+@inlined
+def add_lane(words: np.ndarray, s: int) -> None:
+    """Put lane s into the set."""
+    words[s >> 6] |= _ONE << np.uint64(s & 63)
+
+
+@inlined
+def first_lane(words: np.ndarray) -> int:
+    """Return the first lane of the set, -1 when it is empty."""
+    for w in range(len(words)):
+        word = words[w]
+        if word != NO_LANE:
+            s = w * WORD
+            for width in (32, 16, 8, 4, 2, 1):
+                low = word & ((_ONE << np.uint64(width)) - _ONE)
+                if low == NO_LANE:
+                    word = word >> np.uint64(width)
+                    s += width
+            return s
+    return -1
+
+
+@inlined
+def stop_lane(words: np.ndarray) -> int:
+    """Return one past the last lane of the set, 0 when it is empty."""
+    for w in range(len(words) - 1, -1, -1):
+        word = words[w]
+        if word != NO_LANE:
+            s = w * WORD
+            for width in (32, 16, 8, 4, 2, 1):
+                high = word >> np.uint64(width)
+                if high != NO_LANE:
+                    word = high
+                    s += width
+            return s + 1
+    return 0
+
+
+@inlined
+def first_block(words: np.ndarray) -> int:
+    """Return the first lane of the set, rounded down to the width; below 0 when it is empty."""
+    return first_lane(words) & -WIDTH
+
+
+@inlined
+def stop_block(words: np.ndarray) -> int:
+    """Return one past the last lane of the set, rounded up to the width."""
+    return (stop_lane(words) + WIDTH - 1) & -WIDTH
+
+
+@inlined
+def set_mask(words: np.ndarray, s0: int, mask: FloatArray) -> None:
+    """Set mask[n] to 1 where lane s0 + n is in the set, to 0 where not."""
+    for n in range(len(mask)):
+        s = s0 + n
+        mask[n] = 1.0 if has_lane(words, s) else 0.0

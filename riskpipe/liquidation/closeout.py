@@ -1,0 +1,359 @@
+"""Close-out: what is left of every closed pool, and which funds and entities its shortfall falls to."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from riskpipe.domain.book import FloatArray, OffsetArray
+from riskpipe.domain.schema import N_RANKS
+from riskpipe.liquidation.bits import first_block, first_lane, has_lane, set_mask, stop_block, stop_lane
+from riskpipe.liquidation.compiled import compiled, inlined
+from riskpipe.liquidation.footprint import padded
+from riskpipe.liquidation.health import Lines, position_offset, position_size
+from riskpipe.liquidation.lanes import Lanes, State
+from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
+from riskpipe.liquidation.prices import mark_row, set_shocked_pool
+from riskpipe.liquidation.rays import Rays, set_first_failures
+
+
+class Exits(NamedTuple):
+    """Exit prices, and one closed pool over lanes."""
+
+    factor: FloatArray  # [i, lane] what impact leaves of a pre-impact exit price
+    payoff: FloatArray  # [i, lane] of pools closed at the far end of the ray
+    notional: FloatArray  # [i, lane] USD per unit of size
+    own_payoff: FloatArray  # [positions, lane] of a pool closed on the way
+    own_notional: FloatArray  # [positions, lane]
+    equity: FloatArray  # [lane] USD, true: no haircuts, before the fee
+    closed_notional: FloatArray  # [lane]
+    fees: FloatArray  # [lane]
+    shortfall: FloatArray  # [lane]
+    total_loss: FloatArray  # [lane]
+    account_shortfall: FloatArray  # [lane]
+    entity_loss: FloatArray  # [f, lane]
+    closed_account: np.ndarray  # [words] lanes in which a pool of the account is closed
+    called_account: np.ndarray  # [words]
+
+
+class Losses(NamedTuple):
+    """What the close-outs of all lanes add up to."""
+
+    shortfall: FloatArray  # [f, lane]
+    fees: FloatArray  # [f, lane]
+    side_shortfall: FloatArray  # [i, 2, lane] of closed longs, of closed shorts
+    entity_shortfall: FloatArray  # [f, 10, lane]
+    entity: FloatArray  # [f, 10, lane]
+    called_accounts: FloatArray  # [lane]
+    closed_accounts: FloatArray  # [lane]
+
+
+class Tally(NamedTuple):
+    """Hits of the central variant's accounts."""
+
+    hits: OffsetArray  # [set, a]
+    shortfall_max: FloatArray  # [set, a]
+
+
+def make_exits(pools: Pools, terms: Terms, lanes: Lanes, n_words: int) -> Exits:
+    """Allocate the scratch of close-outs."""
+    n, n_i, n_f = padded(len(lanes.row)), len(terms.venue), len(terms.fund_venue)
+    most = int(np.max(np.diff(pools.position_start), initial=0))
+    factor, payoff, notional = (np.ones((n_i, n)) for _ in range(3))
+    own_payoff, own_notional = (np.ones((most, n)) for _ in range(2))
+    equity, closed_notional, fees, shortfall, total_loss, account_shortfall = (np.zeros(n) for _ in range(6))
+    return Exits(
+        factor=factor,
+        payoff=payoff,
+        notional=notional,
+        own_payoff=own_payoff,
+        own_notional=own_notional,
+        equity=equity,
+        closed_notional=closed_notional,
+        fees=fees,
+        shortfall=shortfall,
+        total_loss=total_loss,
+        account_shortfall=account_shortfall,
+        entity_loss=np.zeros((n_f, n)),
+        closed_account=np.zeros(n_words, dtype=np.uint64),
+        called_account=np.zeros(n_words, dtype=np.uint64),
+    )
+
+
+def make_losses(terms: Terms, lanes: Lanes) -> Losses:
+    """Allocate the sums of close-outs."""
+    n, n_i, n_f = padded(len(lanes.row)), len(terms.venue), len(terms.fund_venue)
+    return Losses(
+        shortfall=np.zeros((n_f, n)),
+        fees=np.zeros((n_f, n)),
+        side_shortfall=np.zeros((n_i, 2, n)),
+        entity_shortfall=np.zeros((n_f, N_RANKS, n)),
+        entity=np.full((n_f, N_RANKS, n), -1.0),
+        called_accounts=np.zeros(n),
+        closed_accounts=np.zeros(n),
+    )
+
+
+@inlined
+def set_exit(terms: Terms, state: State, i: int, s: int, mark: float, payoff: FloatArray, notional: FloatArray) -> None:
+    """Set what instrument i pays and counts for in lane s when it is closed at a mark."""
+    quote = state.trigger[terms.quote[i], s]
+    if terms.is_inverse[i]:
+        payoff[s], notional[s] = -1.0 / mark, quote
+    else:
+        payoff[s], notional[s] = mark, mark * quote
+
+
+@compiled
+def set_far_exits(terms: Terms, lanes: Lanes, state: State, exits: Exits) -> None:
+    """Set the exits of pools that are closed at the far end of the ray."""
+    for i in range(len(terms.venue)):
+        for s in range(len(lanes.row)):
+            mark = state.shocked[mark_row(terms, i), lanes.group[s]] * exits.factor[i, s]
+            set_exit(terms, state, i, s, mark, exits.payoff[i], exits.notional[i])
+
+
+@inlined
+def set_own_exits(
+    pools: Pools, terms: Terms, lines: Lines, lanes: Lanes, state: State, exits: Exits, rays: Rays, p: int,
+    gap_share: float,
+) -> None:  # fmt: skip
+    """Set the exits of a pool that is closed where the ray first finds it failing, or further by the gap's share."""
+    set_first_failures(pools, terms, lines, rays, p, state.closed[p], state.group_lanes)
+    first = pools.position_start[p]
+    n_positions = pools.position_start[p + 1] - first
+    for g in range(len(lanes.index_shock)):
+        is_closed = False
+        for w in range(len(state.active)):
+            is_closed = is_closed or (state.closed[p, w] & state.group_lanes[g, w]) != 0
+        if not is_closed:
+            continue
+        point = rays.point[g]
+        # a pool that the cascade alone hits is closed at the far end
+        point = 1.0 if np.isnan(point) else point + gap_share * (1.0 - point)
+        set_shocked_pool(pools, terms, rays.price, p, 0, lanes.index_shock[g] * point, lanes.basis_shock[g] * point)
+        for j in range(n_positions):
+            i = pools.instrument[first + j]
+            mark = rays.price[mark_row(terms, i), 0]
+            for s in range(lanes.group_start[g], lanes.group_start[g + 1]):
+                set_exit(terms, state, i, s, mark * exits.factor[i, s], exits.own_payoff[j], exits.own_notional[j])
+
+
+@inlined
+def close_pool(
+    pools: Pools, terms: Terms, rules: VariantRules, lines: Lines, lanes: Lanes, state: State, exits: Exits,
+    rays: Rays, losses: Losses, p: int,
+) -> None:  # fmt: skip
+    """Close pool p in every lane in which it is closed, and add what it leaves to the funds and to its entity."""
+    account = pools.account[p]
+    venue, weight = pools.account_venue[account], pools.account_weight[account]
+    first, first_slot = pools.position_start[p], pools.slot_start[p]
+    n_positions = pools.position_start[p + 1] - first
+    gap_share = rules.gap_share[venue]
+    is_far = gap_share >= 1.0
+    if not is_far:
+        set_own_exits(pools, terms, lines, lanes, state, exits, rays, p, gap_share)
+    payoffs = exits.payoff if is_far else exits.own_payoff
+    notionals = exits.notional if is_far else exits.own_notional
+    s0, s1 = first_block(state.closed[p]), stop_block(state.closed[p])
+    n_lanes, mask = s1 - s0, state.mask[s0:s1]
+    set_mask(state.closed[p], s0, mask)
+    equity, closed_notional = exits.equity[s0:s1], exits.closed_notional[s0:s1]
+    shortfall, fees = exits.shortfall[s0:s1], exits.fees[s0:s1]
+    n_slots = pools.slot_start[p + 1] - first_slot
+    for j in range(n_slots):
+        amount, quantity = lines.amount[j, s0:s1], pools.slot_quantity[first_slot + j]
+        for s in range(n_lanes):
+            amount[s] = quantity
+    for s in range(n_lanes):
+        equity[s], closed_notional[s] = 0.0, 0.0
+    for j in range(n_positions):
+        q = first + j
+        at = pools.instrument[q] if is_far else j
+        size, offset = position_size(pools, terms, q), position_offset(pools, terms, q)
+        gross = abs(size)
+        amount = lines.amount[pools.position_slot[q], s0:s1]
+        payoff, notional = payoffs[at, s0:s1], notionals[at, s0:s1]
+        for s in range(n_lanes):
+            amount[s] += size * payoff[s] - offset
+            closed_notional[s] += gross * notional[s]
+    for j in range(n_slots):
+        asset = pools.asset[first_slot + j]
+        price, amount, ratio = state.trigger[asset, s0:s1], lines.amount[j, s0:s1], terms.venue_ratio[venue, asset]
+        for s in range(n_lanes):
+            owned = price[s] * ratio
+            owed = price[s]
+            equity[s] += amount[s] * (owned if amount[s] > 0.0 else owed)
+    rate = rules.fee_rate[venue]
+    n_short = 0
+    for s in range(n_lanes):
+        true_equity = equity[s]
+        fees[s] = mask[s] * weight * min(rate * closed_notional[s], max(0.0, true_equity))
+        short = mask[s] * weight * max(0.0, -true_equity)
+        shortfall[s] = short
+        n_short += short > 0.0
+    if rate > 0.0:
+        add_fees(pools, terms, exits, losses, p, s0, s1, notionals, is_far)
+    if n_short > 0:
+        add_shortfalls(pools, terms, state, exits, losses, p, s0, s1, payoffs, notionals, is_far)
+
+
+@inlined
+def add_fees(
+    pools: Pools, terms: Terms, exits: Exits, losses: Losses, p: int, s0: int, s1: int, notionals: FloatArray,
+    is_far: bool,
+) -> None:  # fmt: skip
+    """Add a pool's fees to its instruments' funds by closed notional."""
+    first, lanes = pools.position_start[p], s1 - s0
+    share, fees, total = exits.total_loss[s0:s1], exits.fees[s0:s1], exits.closed_notional[s0:s1]
+    for s in range(lanes):
+        part = fees[s] / total[s]
+        share[s] = part if total[s] > 0.0 else 0.0
+    for j in range(pools.position_start[p + 1] - first):
+        i = pools.instrument[first + j]
+        gross = abs(position_size(pools, terms, first + j))
+        notional, collected = notionals[i if is_far else j, s0:s1], losses.fees[terms.fund[i], s0:s1]
+        for s in range(lanes):
+            collected[s] += share[s] * (gross * notional[s])
+
+
+@inlined
+def set_loss(pools: Pools, terms: Terms, q: int, payoff: FloatArray, price: FloatArray, loss: FloatArray) -> None:
+    """Set loss[lane], the USD at final prices that position q lost from the snapshot's mark to its exit, or 0."""
+    i = pools.instrument[q]
+    size = position_size(pools, terms, q)
+    start = -1.0 / terms.mark_price[i] if terms.is_inverse[i] else terms.mark_price[i]
+    for s in range(len(loss)):
+        loss[s] = max(0.0, size * (start - payoff[s]) * price[s])
+
+
+@inlined
+def add_shortfalls(
+    pools: Pools, terms: Terms, state: State, exits: Exits, losses: Losses, p: int, s0: int, s1: int,
+    payoffs: FloatArray, notionals: FloatArray, is_far: bool,
+) -> None:  # fmt: skip
+    """Add a pool's shortfall to its instruments' funds by loss, by closed notional where none lost."""
+    first, lanes = pools.position_start[p], s1 - s0
+    n_positions = pools.position_start[p + 1] - first
+    account = pools.account[p]
+    shortfall, total_loss, total = exits.shortfall[s0:s1], exits.total_loss[s0:s1], exits.closed_notional[s0:s1]
+    loss, of_account = exits.equity[s0:s1], exits.account_shortfall[s0:s1]
+    for s in range(lanes):
+        of_account[s] += shortfall[s]
+        total_loss[s] = 0.0
+    # once to add up the losses, once to share the shortfall by them
+    for n in range(2 * n_positions):
+        j = n if n < n_positions else n - n_positions
+        q = first + j
+        i = pools.instrument[q]
+        at = i if is_far else j
+        set_loss(pools, terms, q, payoffs[at, s0:s1], state.trigger[terms.settlement[i], s0:s1], loss)
+        if n < n_positions:
+            for s in range(lanes):
+                total_loss[s] += loss[s]
+            continue
+        f, side = terms.fund[i], 0 if pools.quantity[q] > 0.0 else 1
+        gross, notional = abs(position_size(pools, terms, q)), notionals[at, s0:s1]
+        by_fund, by_entity = losses.shortfall[f, s0:s1], exits.entity_loss[f, s0:s1]
+        by_side = losses.side_shortfall[i, side, s0:s1]
+        for s in range(lanes):
+            by_loss, by_notional = loss[s] / total_loss[s], gross * notional[s] / total[s]
+            share = by_notional if total[s] > 0.0 else 0.0
+            share = by_loss if total_loss[s] > 0.0 else share
+            part = shortfall[s] * share
+            by_fund[s] += part
+            by_side[s] += part
+            by_entity[s] += part
+    f = terms.venue_fund[pools.account_venue[account]]
+    if f >= 0:  # a loss from debt alone falls to the venue's fund
+        by_fund, by_entity = losses.shortfall[f, s0:s1], exits.entity_loss[f, s0:s1]
+        for s in range(lanes):
+            part = shortfall[s] if total[s] == 0.0 else 0.0
+            by_fund[s] += part
+            by_entity[s] += part
+
+
+@inlined
+def insert_entity(losses: Losses, f: int, s: int, e: int, loss: float) -> None:
+    """Insert an entity's loss into a fund's list of the largest; of equals the one that came first stands first."""
+    if loss <= losses.entity_shortfall[f, N_RANKS - 1, s]:
+        return
+    place = N_RANKS - 1
+    while place > 0 and loss > losses.entity_shortfall[f, place - 1, s]:
+        losses.entity_shortfall[f, place, s] = losses.entity_shortfall[f, place - 1, s]
+        losses.entity[f, place, s] = losses.entity[f, place - 1, s]
+        place -= 1
+    losses.entity_shortfall[f, place, s] = loss
+    losses.entity[f, place, s] = e
+
+
+@compiled
+def close_out(
+    pools: Pools, terms: Terms, rules: VariantRules, lines: Lines, lanes: Lanes, state: State, exits: Exits,
+    rays: Rays, losses: Losses, tally: Tally, is_central: bool,
+) -> None:  # fmt: skip
+    """Close out every closed pool of every lane, entity by entity, and count accounts closed and called."""
+    n_words = len(state.active)
+    for e in range(len(pools.entity_account_start) - 1):
+        is_short = False
+        for n in range(pools.entity_account_start[e], pools.entity_account_start[e + 1]):
+            a = pools.entity_account[n]
+            for w in range(n_words):
+                exits.closed_account[w], exits.called_account[w] = 0, 0
+            is_closed, is_called = False, False
+            for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
+                has_closed = False
+                for w in range(n_words):
+                    exits.closed_account[w] |= state.closed[p, w]
+                    exits.called_account[w] |= state.called[p, w]
+                    has_closed = has_closed or state.closed[p, w] != 0
+                    is_called = is_called or state.called[p, w] != 0
+                if has_closed:
+                    close_pool(pools, terms, rules, lines, lanes, state, exits, rays, losses, p)
+                    is_closed = True
+            if is_called:
+                add_weight(exits.called_account, pools.account_weight[a], losses.called_accounts)
+            if is_closed:
+                add_weight(exits.closed_account, pools.account_weight[a], losses.closed_accounts)
+                is_short = end_account(lanes, exits, tally, a, is_central) or is_short
+        if is_short:
+            a = pools.entity_account[pools.entity_account_start[e]]
+            end_entity(exits, losses, e, pools.account_has_entity[a] or pools.account_weight[a] == 1.0)
+
+
+@inlined
+def add_weight(words: np.ndarray, weight: float, total: FloatArray) -> None:
+    """Add an account's weight in every lane of a set."""
+    for s in range(max(first_lane(words), 0), stop_lane(words)):
+        total[s] += weight if has_lane(words, s) else 0.0
+
+
+@inlined
+def end_account(lanes: Lanes, exits: Exits, tally: Tally, a: int, is_central: bool) -> bool:
+    """Count an account's hits and largest shortfall, and forget it; returns whether there was any."""
+    s0, s1 = first_lane(exits.closed_account), stop_lane(exits.closed_account)
+    is_short = False
+    for s in range(s0, s1):
+        shortfall = exits.account_shortfall[s]
+        is_short = is_short or shortfall > 0.0
+        exits.account_shortfall[s] = 0.0
+        if is_central and has_lane(exits.closed_account, s):
+            k = lanes.set_index[s]
+            tally.hits[k, a] += lanes.n_alike[s]
+            tally.shortfall_max[k, a] = max(tally.shortfall_max[k, a], shortfall)
+    return is_short
+
+
+@inlined
+def end_entity(exits: Exits, losses: Losses, e: int, has_one_owner: bool) -> None:
+    """Rank an entity's loss in every fund and lane, and forget it. A row that stands for several owners is nobody."""
+    for f in range(exits.entity_loss.shape[0]):
+        loss = exits.entity_loss[f]
+        n_losses = 0
+        for s in range(len(loss)):
+            n_losses += loss[s] > 0.0
+        if n_losses == 0:
+            continue
+        for s in range(len(loss)):
+            if loss[s] > 0.0 and has_one_owner:
+                insert_entity(losses, f, s, e, loss[s])
+            loss[s] = 0.0

@@ -1,0 +1,131 @@
+"""What is known of each pool and entity before any scenario: which can be closed, which are plain, which can break."""
+
+import math
+
+import numpy as np
+
+from riskpipe.domain.book import BoolArray, IntArray
+from riskpipe.liquidation.compiled import compiled, inlined
+from riskpipe.liquidation.health import position_offset, position_size
+from riskpipe.liquidation.lowering import Pools, Terms
+
+_LONG, _SHORT = 1, 2
+
+
+def set_flags(pools: Pools, terms: Terms) -> None:
+    """Fill the flags of a lowered book."""
+    sides = np.zeros(len(terms.index_price), dtype=np.int32)
+    has_trade = np.zeros(len(terms.index_price), dtype=np.bool_)
+    _set_pools(pools, terms)
+    _set_entities(pools, terms, sides, has_trade)
+
+
+@compiled
+def _set_pools(pools: Pools, terms: Terms) -> None:
+    for p in range(len(pools.account)):
+        is_at_stake, is_plain = False, True
+        for q in range(pools.position_start[p], pools.position_start[p + 1]):
+            is_at_stake = is_at_stake or pools.quantity[q] != 0.0
+            is_plain = is_plain and terms.settles_at_par[pools.instrument[q]]
+        for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
+            is_at_stake = is_at_stake or pools.slot_quantity[k] < 0.0
+        pools.is_plain[p] = is_plain
+        pools.can_close[p] = is_at_stake and not pools.account_is_exempt[pools.account[p]]
+        pools.gross[p], pools.cell[p] = _gross(pools, terms, p)
+
+
+@inlined
+def _gross(pools: Pools, terms: Terms, p: int) -> tuple[float, int]:
+    """Gross of what the cascade can move, at the snapshot, and the underlying that moves it.
+
+    Index prices move for underlyings only, so that the balances in other assets count for nothing.
+    """
+    n_cells = -1
+    for c in range(len(terms.underlying_cell)):
+        n_cells = max(n_cells, terms.underlying_cell[c])
+    n_cells += 1
+    cell, gross = -1, 0.0
+    first_slot = pools.slot_start[p]
+    venue = pools.account_venue[pools.account[p]]
+    for q in range(pools.position_start[p], pools.position_start[p + 1]):
+        i = pools.instrument[q]
+        size, top = abs(position_size(pools, terms, q)), terms.tier_start[i + 1] - 1
+        quote = terms.index_price[terms.quote[i]]
+        worth = size * (quote if terms.is_inverse[i] else terms.mark_price[i] * quote)
+        settled = size * (1.0 / terms.mark_price[i] if terms.is_inverse[i] else terms.mark_price[i])
+        offset = abs(position_offset(pools, terms, q))
+        price = terms.index_price[terms.settlement[i]] * max(1.0, terms.venue_ratio[venue, terms.settlement[i]])
+        gross += worth * terms.tier_maintenance_rate[top] + settled * price
+        if terms.underlying_cell[terms.settlement[i]] >= 0:
+            gross += offset * price
+        if terms.has_steps[i]:
+            gross = math.inf
+        cell = _joined(cell, terms.underlying_cell[terms.underlying[i]], n_cells)
+        cell = _joined(cell, terms.underlying_cell[terms.quote[i]], n_cells)
+    for k in range(first_slot, pools.slot_start[p + 1]):
+        c = pools.asset[k]
+        if terms.underlying_cell[c] >= 0:
+            owed = 1.0 + terms.borrow_rate[venue, c]
+            gross += abs(pools.slot_quantity[k]) * terms.index_price[c] * owed * max(1.0, terms.venue_ratio[venue, c])
+            cell = _joined(cell, terms.underlying_cell[c], n_cells)
+    return gross, n_cells if cell < 0 else cell
+
+
+@inlined
+def _joined(cell: int, other: int, several: int) -> int:
+    """Return the one underlying of two, -1 = none yet, or the mark of several."""
+    if other < 0 or cell == other:
+        return cell
+    return other if cell < 0 else several
+
+
+@inlined
+def _add_sides(pools: Pools, terms: Terms, a: int, sides: IntArray, has_trade: BoolArray) -> None:
+    """Note which signs an account's legs on each underlying can have: positions, and balances with settled PnL."""
+    for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
+        first_slot = pools.slot_start[p]
+        for k in range(first_slot, pools.slot_start[p + 1]):
+            sides[pools.asset[k]] |= _LONG if pools.slot_quantity[k] >= 0.0 else _SHORT
+        for q in range(pools.position_start[p], pools.position_start[p + 1]):
+            u = terms.underlying[pools.instrument[q]]
+            sides[u] |= _LONG if pools.quantity[q] >= 0.0 else _SHORT
+            has_trade[u] = True
+            # what settles in a balance may turn its sign
+            sides[pools.asset[first_slot + pools.position_slot[q]]] |= _LONG | _SHORT
+
+
+@inlined
+def _is_two_sided(pools: Pools, terms: Terms, a: int, sides: IntArray, has_trade: BoolArray) -> bool:
+    """Whether an underlying that the account trades has legs of both signs."""
+    for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
+        for q in range(pools.position_start[p], pools.position_start[p + 1]):
+            u = terms.underlying[pools.instrument[q]]
+            if has_trade[u] and sides[u] == _LONG | _SHORT:
+                return True
+    return False
+
+
+@inlined
+def _forget_sides(pools: Pools, terms: Terms, a: int, sides: IntArray, has_trade: BoolArray) -> None:
+    for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
+        for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
+            sides[pools.asset[k]] = 0
+        for q in range(pools.position_start[p], pools.position_start[p + 1]):
+            u = terms.underlying[pools.instrument[q]]
+            sides[u] = 0
+            has_trade[u] = False
+
+
+@compiled
+def _set_entities(pools: Pools, terms: Terms, sides: IntArray, has_trade: BoolArray) -> None:
+    """Legs of one sign only shrink when some are closed: an entity without an underlying of both signs cannot break."""
+    for e in range(len(pools.can_break)):
+        start, stop = pools.entity_account_start[e], pools.entity_account_start[e + 1]
+        for n in range(start, stop):
+            _add_sides(pools, terms, pools.entity_account[n], sides, has_trade)
+        can_break = False
+        for n in range(start, stop):
+            can_break = can_break or _is_two_sided(pools, terms, pools.entity_account[n], sides, has_trade)
+        for n in range(start, stop):
+            _forget_sides(pools, terms, pools.entity_account[n], sides, has_trade)
+        pools.can_break[e] = can_break

@@ -1,0 +1,33 @@
+"""Footprint: how many scenarios the kernel computes side by side, and the memory that it takes for them."""
+
+from riskpipe.domain.book import Book
+
+WORD = 64  # lanes in a word of bits
+WIDTH = 32  # lanes that compiled loops take at once; what is left over would be taken one by one
+MOST_LANES = 256  # how many fit the caches with the prices of some hundred instruments
+STATE_BYTES = 256_000_000  # what a byte for each pool and lane may take
+
+
+def n_words(n_lanes: int) -> int:
+    """Count the words that hold a bit for every lane."""
+    return -(-n_lanes // WORD)
+
+
+def padded(n_lanes: int) -> int:
+    """Return a number of lanes rounded up to the width; what stands in the lanes between is never looked at."""
+    return -(-n_lanes // WIDTH) * WIDTH
+
+
+def most_lanes(n_pools: int) -> int:
+    """Return how many lanes are computed together: fewer where pools are so many that their state would be large."""
+    return max(WIDTH, min(MOST_LANES, STATE_BYTES // max(n_pools, 1) // WIDTH * WIDTH))
+
+
+def kernel_bytes(book: Book, n_lanes: int) -> int:
+    """Bytes of anonymous memory that a kernel takes for n_lanes distinct scenarios of a mapped book, results apart."""
+    wide = padded(min(n_lanes, most_lanes(book.n_pools)))
+    # a byte and two bits by pool and lane; flags, gross and cell by pool
+    of_pools = book.n_pools * (wide + 2 * 8 * n_words(wide) + 2 + 8 + 4)
+    n_prices = book.n_assets + 3 * book.n_instruments
+    of_lanes = 8 * wide * (4 * n_prices + 20 * book.n_instruments + 40 * book.n_funds)
+    return of_pools + book.n_accounts + of_lanes

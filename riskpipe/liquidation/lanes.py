@@ -1,0 +1,170 @@
+"""Lanes: the distinct scenarios of a slab side by side, and what the compiled steps pass on between them.
+
+Until forced flow moves a price, scenarios that differ in depth or volatility alone are one state of the market: a
+*group* of lanes. The first round is computed for each group, later rounds for each lane.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
+from riskpipe.domain.scenarios import ScenarioSet
+from riskpipe.liquidation.footprint import n_words, padded
+from riskpipe.liquidation.lowering import Pools, Terms
+from riskpipe.liquidation.prices import n_rows
+
+
+class Lanes(NamedTuple):
+    """The distinct scenarios of one variant and extra haircut, those of one group side by side."""
+
+    row: OffsetArray  # [lane] in the slab's results
+    n_alike: OffsetArray  # [lane] scenarios with this result
+    set_index: IntArray  # [lane]
+    depth_factor: FloatArray  # [lane]
+    group: IntArray  # [lane]
+    group_start: IntArray  # [group + 1]
+    index_shock: FloatArray  # [group]
+    basis_shock: FloatArray  # [group]
+
+
+class State(NamedTuple):
+    """Where the lanes stand in their cascades."""
+
+    shocked: FloatArray  # [rows, group] prices; as all that has a row for each lane or group, padded to the width
+    trigger: FloatArray  # [rows, lane] prices
+    before: FloatArray  # [rows, lane] trigger prices of the round before
+    start: FloatArray  # [rows] prices of the snapshot
+    low: FloatArray  # [rows] of the prices of all lanes
+    high: FloatArray  # [rows]
+    step: FloatArray  # [cell + 1]
+    path: FloatArray  # [cell + 1, lane] sum of the largest moves of each round, by underlying and over all
+    scale: FloatArray  # [cell + 1, lane] largest price over the snapshot's
+    group_scale: FloatArray  # [cell + 1, group] the same of the shocked prices
+    fresh: np.ndarray  # [group] uint8
+    level: np.ndarray  # [cell + 1, lane] uint8: a pool whose code is below it may fail; 0 in lanes that are done
+    code: np.ndarray  # [p, lane] uint8, see `reach`
+    sold: FloatArray  # [i, lane] size of closed longs, weighted
+    bought: FloatArray  # [i, lane] size of closed shorts, weighted
+    positions: FloatArray  # [i, lane] closed positions, weighted
+    flow: FloatArray  # [i, lane] USD
+    own: FloatArray  # [i, lane]
+    own_average: FloatArray  # [i, lane]
+    dislocation: FloatArray  # [i, lane]
+    index_flow: FloatArray  # [c] USD
+    index_move: FloatArray  # [c, lane]
+    index_average: FloatArray  # [c, lane]
+    closed: np.ndarray  # [p, words] lanes in which the pool is closed
+    called: np.ndarray  # [p, words] lanes in which it is open and misses its initial margin only
+    group_lanes: np.ndarray  # [group, words]
+    active: np.ndarray  # [words] lanes whose last round closed something
+    todo: np.ndarray  # [words]
+    has_risen: BoolArray  # [lane]
+    rounds: OffsetArray  # [lane]
+    first_round: FloatArray  # [lane] USD
+    limits_hit: OffsetArray  # [lane]
+    is_cut_off: BoolArray  # [lane]
+    mask: FloatArray  # [lane]
+
+
+def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
+    """Allocate the state of a set of lanes."""
+    n, n_groups = len(lanes.row), len(lanes.index_shock)
+    n_i, n_c, words = len(terms.venue), len(terms.index_price), n_words(n)
+    rows = n_rows(terms)
+    group_lanes = np.zeros((n_groups, words), dtype=np.uint64)
+    for s, g in enumerate(lanes.group):
+        group_lanes[g, s >> 6] |= np.uint64(1) << np.uint64(s & 63)
+    n_cells = int(terms.underlying_cell.max(initial=-1)) + 2
+    wide, wide_groups = padded(n), padded(n_groups)
+    by_instrument = [np.zeros((n_i, wide)) for _ in range(7)]
+    return State(
+        shocked=np.ones((rows, wide_groups)),
+        trigger=np.ones((rows, wide)),
+        before=np.ones((rows, wide)),
+        start=np.ones(rows),
+        low=np.zeros(rows),
+        high=np.zeros(rows),
+        step=np.zeros(n_cells),
+        path=np.zeros((n_cells, wide)),
+        scale=np.ones((n_cells, wide)),
+        group_scale=np.ones((n_cells, wide_groups)),
+        fresh=np.zeros(wide_groups, dtype=np.uint8),
+        level=np.zeros((n_cells, wide), dtype=np.uint8),
+        code=np.zeros((len(pools.account), wide), dtype=np.uint8),
+        sold=by_instrument[0],
+        bought=by_instrument[1],
+        positions=by_instrument[2],
+        flow=by_instrument[3],
+        own=by_instrument[4],
+        own_average=by_instrument[5],
+        dislocation=by_instrument[6],
+        index_flow=np.zeros(n_c),
+        index_move=np.zeros((n_c, wide)),
+        index_average=np.zeros((n_c, wide)),
+        closed=np.zeros((len(pools.account), words), dtype=np.uint64),
+        called=np.zeros((len(pools.account), words), dtype=np.uint64),
+        group_lanes=group_lanes,
+        active=np.zeros(words, dtype=np.uint64),
+        todo=np.zeros(words, dtype=np.uint64),
+        has_risen=np.zeros(n, dtype=np.bool_),
+        rounds=np.zeros(n, dtype=np.int64),
+        first_round=np.zeros(n),
+        limits_hit=np.zeros(n, dtype=np.int64),
+        is_cut_off=np.zeros(n, dtype=np.bool_),
+        mask=np.zeros(wide),
+    )
+
+
+def distinct_lanes(scenarios: ScenarioSet, variant: int) -> tuple[dict[float, Lanes], OffsetArray, OffsetArray]:
+    """Return a variant's distinct scenarios by extra haircut, its rows, and the row each of them is alike to.
+
+    Nothing that is computed here depends on the volatility axis: scenarios that differ in it alone have one result.
+    """
+    rows = np.flatnonzero(scenarios.variant == variant).astype(np.int64)
+    haircut, x, y = scenarios.haircut_shock[rows], scenarios.index_shock[rows], scenarios.basis_shock[rows]
+    key = np.stack([haircut, x, y, scenarios.depth_factor[rows], scenarios.set_index[rows]], axis=1)
+    distinct, first, inverse, n_alike = np.unique(
+        key, axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    lanes = {}
+    for value in np.unique(haircut):
+        at = np.flatnonzero(distinct[:, 0] == value)
+        is_new = np.any(np.diff(distinct[at, :3], axis=0, prepend=np.nan) != 0.0, axis=1)
+        start = np.flatnonzero(is_new)
+        lanes[float(value)] = Lanes(
+            row=rows[first[at]],
+            n_alike=n_alike[at].astype(np.int64),
+            set_index=distinct[at, 4].astype(np.int32),
+            depth_factor=np.ascontiguousarray(distinct[at, 3]),
+            group=(np.cumsum(is_new) - 1).astype(np.int32),
+            group_start=np.append(start, len(at)).astype(np.int32),
+            index_shock=np.ascontiguousarray(distinct[at[start], 1]),
+            basis_shock=np.ascontiguousarray(distinct[at[start], 2]),
+        )
+    return lanes, rows, rows[first[inverse.ravel()]]
+
+
+def cut_lanes(lanes: Lanes, most: int) -> list[Lanes]:
+    """Cut lanes into pieces of at most so many, or of one group where a group is larger."""
+    pieces, start = [], 0
+    n_groups = len(lanes.index_shock)
+    while start < n_groups:
+        stop = start + 1
+        while stop < n_groups and lanes.group_start[stop + 1] - lanes.group_start[start] <= most:
+            stop += 1
+        a, b = lanes.group_start[start], lanes.group_start[stop]
+        pieces.append(
+            Lanes(
+                row=lanes.row[a:b],
+                n_alike=lanes.n_alike[a:b],
+                set_index=lanes.set_index[a:b],
+                depth_factor=lanes.depth_factor[a:b],
+                group=lanes.group[a:b] - lanes.group[a],
+                group_start=lanes.group_start[start : stop + 1] - a,
+                index_shock=lanes.index_shock[start:stop],
+                basis_shock=lanes.basis_shock[start:stop],
+            )
+        )
+        start = stop
+    return pieces

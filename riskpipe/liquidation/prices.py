@@ -1,0 +1,94 @@
+"""Price rows: one price over all lanes (states of the market), as the compiled loops stream them.
+
+Rows of a table: assets in USD, then by instrument the USD notional and the payoff per unit of size, then the mark.
+"""
+
+import numpy as np
+
+from riskpipe.domain.book import FloatArray
+from riskpipe.liquidation.compiled import SMALLEST_INDEX_SHARE, compiled, inlined, internal, shocked_asset
+from riskpipe.liquidation.lowering import Pools, Terms
+
+
+def n_rows(terms: Terms) -> int:
+    """Count the rows of a table of prices."""
+    return len(terms.index_price) + 3 * len(terms.venue)
+
+
+@inlined
+def notional_row(terms: Terms, i: int) -> int:
+    """Row of an instrument's USD notional per unit of size."""
+    return len(terms.index_price) + i
+
+
+@inlined
+def payoff_row(terms: Terms, i: int) -> int:
+    """Row of an instrument's payoff per unit of size in its settlement asset."""
+    return len(terms.index_price) + len(terms.venue) + i
+
+
+@inlined
+def mark_row(terms: Terms, i: int) -> int:
+    """Row of an instrument's mark in quote units."""
+    return len(terms.index_price) + 2 * len(terms.venue) + i
+
+
+@inlined
+def set_mark(terms: Terms, price: FloatArray, i: int, s: int, mark: float) -> None:
+    """Set an instrument's mark in lane s and what follows from it; its quote asset's price must be set."""
+    quote = price[terms.quote[i], s]
+    price[mark_row(terms, i), s] = mark
+    if terms.is_inverse[i]:
+        price[payoff_row(terms, i), s] = -1.0 / mark
+        price[notional_row(terms, i), s] = quote
+    else:
+        price[payoff_row(terms, i), s] = mark
+        price[notional_row(terms, i), s] = mark * quote
+
+
+@inlined
+def set_shocked_mark(terms: Terms, price: FloatArray, i: int, s: int, y: float) -> None:
+    """Set an instrument's shocked mark in lane s from its assets' prices and basis shock y."""
+    basis = max(terms.basis[i] + y, SMALLEST_INDEX_SHARE - 1.0)
+    set_mark(terms, price, i, s, price[terms.underlying[i], s] / price[terms.quote[i], s] * (1.0 + basis))
+
+
+@compiled
+def set_shocked_lane(terms: Terms, price: FloatArray, s: int, x: float, y: float) -> None:
+    """Set the shocked market under index shock x and basis shock y in lane s."""
+    for c in range(len(terms.index_price)):
+        price[c, s] = shocked_asset(terms, c, x)
+    for i in range(len(terms.venue)):
+        set_shocked_mark(terms, price, i, s, y)
+
+
+@inlined
+def set_shocked_pool(pools: Pools, terms: Terms, price: FloatArray, p: int, s: int, x: float, y: float) -> None:
+    """Set the shocked market in lane s for the assets and instruments of one pool only."""
+    for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
+        c = pools.asset[k]
+        price[c, s] = shocked_asset(terms, c, x)
+    for q in range(pools.position_start[p], pools.position_start[p + 1]):
+        i = pools.instrument[q]
+        underlying, quote = terms.underlying[i], terms.quote[i]
+        price[underlying, s] = shocked_asset(terms, underlying, x)
+        price[quote, s] = shocked_asset(terms, quote, x)
+        set_shocked_mark(terms, price, i, s, y)
+
+
+@internal
+def pad(price: FloatArray, n_lanes: int) -> None:
+    """Give the lanes that only fill up the width the prices of the first, so that they raise no false alarm."""
+    for r in range(price.shape[0]):
+        for s in range(n_lanes, price.shape[1]):
+            price[r, s] = price[r, 0]
+
+
+@compiled
+def set_bounds(price: FloatArray, n_lanes: int, low: FloatArray, high: FloatArray) -> None:
+    """Set each row's smallest and largest price over the lanes."""
+    for r in range(price.shape[0]):
+        low[r], high[r] = np.inf, -np.inf
+        for s in range(n_lanes):
+            low[r] = min(low[r], price[r, s])
+            high[r] = max(high[r], price[r, s])

@@ -1,0 +1,144 @@
+"""Where on the straight ray from the snapshot to the shocked market a pool first fails, for many groups at once.
+
+The ray is looked at in 33 places; in the first interval in which the pool fails the place is bisected, all groups side
+by side. Both use the health of `health`, so that the ray's end and the trigger agree.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from riskpipe.domain.book import FloatArray, OffsetArray
+from riskpipe.liquidation.compiled import SMALLEST_INDEX_SHARE, compiled, internal
+from riskpipe.liquidation.health import MAINTENANCE, Lines, pool_health, set_health
+from riskpipe.liquidation.lowering import Pools, Terms
+from riskpipe.liquidation.prices import n_rows, notional_row, payoff_row, set_shocked_lane, set_shocked_pool
+
+SCAN_STEPS = 32
+BISECTION_WIDTH = 2.0**-40
+ROUNDING = 1e-12  # more than a mark's few operations can err
+
+
+class Rays(NamedTuple):
+    """Price rows along the rays of all groups, bounds of every price on them, and scratch over groups."""
+
+    index_shock: FloatArray  # [group]
+    basis_shock: FloatArray  # [group]
+    haircut_shock: float
+    scan: FloatArray  # [group, rows, 33]
+    price: FloatArray  # [rows, group] of one pool at points of its own
+    low: FloatArray  # [rows]
+    high: FloatArray  # [rows]
+    point: FloatArray  # [group] where the pool first fails; NaN = nowhere
+    bracketed: OffsetArray  # [group] groups that are bisected
+    below: FloatArray  # [group] lower end of its bracket
+    haircut: FloatArray  # [33 or group]
+
+
+def make_rays(terms: Terms, index_shock: FloatArray, basis_shock: FloatArray, haircut_shock: float) -> Rays:
+    """Set the prices of all groups' rays."""
+    n_groups, rows = len(index_shock), n_rows(terms)
+    rays = Rays(
+        index_shock=index_shock,
+        basis_shock=basis_shock,
+        haircut_shock=haircut_shock,
+        scan=np.zeros((n_groups, rows, SCAN_STEPS + 1)),
+        price=np.zeros((rows, n_groups)),
+        low=np.zeros(rows),
+        high=np.zeros(rows),
+        point=np.zeros(n_groups),
+        bracketed=np.zeros(n_groups, dtype=np.int64),
+        below=np.zeros(n_groups),
+        haircut=np.zeros(max(n_groups, SCAN_STEPS + 1)),
+    )
+    _set_rays(terms, rays)
+    return rays
+
+
+@compiled
+def _set_rays(terms: Terms, rays: Rays) -> None:
+    """Set prices at the places, and bounds: a mark is a product of straight lines, so the bounds are of its factors."""
+    n_assets = len(terms.index_price)
+    for r in range(len(rays.low)):
+        rays.low[r], rays.high[r] = np.inf, -np.inf
+    for g in range(len(rays.index_shock)):
+        x, y = rays.index_shock[g], rays.basis_shock[g]
+        price = rays.scan[g]
+        for k in range(SCAN_STEPS + 1):
+            set_shocked_lane(terms, price, k, x * (k / SCAN_STEPS), y * (k / SCAN_STEPS))
+        for c in range(n_assets):
+            for k in range(SCAN_STEPS + 1):
+                rays.low[c] = min(rays.low[c], price[c, k])
+                rays.high[c] = max(rays.high[c], price[c, k])
+    for i in range(len(terms.venue)):
+        u, quote, r = terms.underlying[i], terms.quote[i], notional_row(terms, i)
+        least, most = np.inf, -np.inf
+        for g in range(len(rays.index_shock)):
+            y = rays.basis_shock[g]
+            least = min(least, max(terms.basis[i] + min(y, 0.0), SMALLEST_INDEX_SHARE - 1.0))
+            most = max(most, max(terms.basis[i] + max(y, 0.0), SMALLEST_INDEX_SHARE - 1.0))
+        paid = payoff_row(terms, i)
+        mark_low = rays.low[u] * (1.0 + least) / rays.high[quote] * (1.0 - ROUNDING)
+        mark_high = rays.high[u] * (1.0 + most) / rays.low[quote] * (1.0 + ROUNDING)
+        if terms.is_inverse[i]:
+            rays.low[r], rays.high[r] = rays.low[quote], rays.high[quote]
+            rays.low[paid], rays.high[paid] = -1.0 / mark_low, -1.0 / mark_high
+        else:
+            rays.low[r] = rays.low[u] * (1.0 + least) * (1.0 - ROUNDING)
+            rays.high[r] = rays.high[u] * (1.0 + most) * (1.0 + ROUNDING)
+            rays.low[paid], rays.high[paid] = mark_low, mark_high
+
+
+@internal
+def set_first_failures(
+    pools: Pools, terms: Terms, lines: Lines, rays: Rays, p: int, words: np.ndarray, group_lanes: np.ndarray
+) -> None:
+    """Set rays.point of pool p for the groups that have a lane in the set: the upper end of a bracket of width 2^-40
+    of the first failure (margin excess <= 0), 0 where it fails at the snapshot, NaN where nowhere on the ray.
+    """  # noqa: D205
+    n_groups, n, width = len(rays.point), 0, 1.0 / SCAN_STEPS
+    step = 0
+    while step < n_groups or (n > 0 and width > BISECTION_WIDTH):
+        is_scan = step < n_groups
+        stop = n
+        if is_scan:
+            rays.point[step] = np.nan
+            is_wanted = False
+            for w in range(len(words)):
+                is_wanted = is_wanted or (words[w] & group_lanes[step, w]) != 0
+            if not is_wanted:
+                step += 1
+                continue
+            price, stop = rays.scan[step], SCAN_STEPS + 1
+            for k in range(stop):
+                rays.haircut[k] = rays.haircut_shock * (k / SCAN_STEPS)
+        else:
+            price = rays.price
+            width = 0.5 * width
+            for m in range(n):
+                g, middle = rays.bracketed[m], rays.below[m] + width
+                x, y = rays.index_shock[g] * middle, rays.basis_shock[g] * middle
+                set_shocked_pool(pools, terms, price, p, m, x, y)
+                rays.haircut[m] = rays.haircut_shock * middle
+        if rays.haircut_shock == 0.0:
+            set_health(pools, terms, lines, p, rays.low, rays.high, MAINTENANCE, price, 0, stop, lines.health)
+        else:
+            for m in range(stop):
+                equity, maintenance, _ = pool_health(pools, terms, lines.base, p, price, m, rays.haircut[m])
+                lines.health[m] = equity - maintenance
+        if is_scan:
+            for k in range(SCAN_STEPS + 1):
+                if lines.health[k] <= 0.0:
+                    rays.point[step] = 0.0
+                    if k > 0:
+                        rays.bracketed[n] = step
+                        rays.below[n] = (k - 1) / SCAN_STEPS
+                        n += 1
+                    break
+            step += 1
+        else:
+            for m in range(n):
+                if lines.health[m] > 0.0:
+                    rays.below[m] = rays.below[m] + width
+    for m in range(n):
+        rays.point[rays.bracketed[m]] = rays.below[m] + width

@@ -1,0 +1,123 @@
+"""Results: a slab's rows of every per-block variable of the cube, and how a lane is written into them."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from riskpipe.domain.book import FloatArray
+from riskpipe.domain.schema import N_RANKS
+from riskpipe.liquidation.closeout import Losses
+from riskpipe.liquidation.compiled import SMALLEST_INDEX_SHARE, internal
+from riskpipe.liquidation.lanes import Lanes, State
+from riskpipe.liquidation.lowering import Terms
+from riskpipe.liquidation.prices import mark_row, notional_row
+from riskpipe.liquidation.waterfall import FundRows
+
+
+class Results(NamedTuple):
+    """What a slab writes, scenario first; names follow the cube's schema."""
+
+    liquidated_notional_long: FloatArray  # [n, v, u]
+    liquidated_notional_short: FloatArray
+    liquidated_positions: FloatArray
+    shortfall: FloatArray  # [n, f]
+    fee_offset: FloatArray
+    fund_used: FloatArray
+    backstop_loss: FloatArray
+    adl_loss: FloatArray
+    adl_notional: FloatArray
+    socialised_loss: FloatArray
+    residual: FloatArray
+    fund_balance: FloatArray
+    forced_flow: FloatArray  # [n, i]
+    impact: FloatArray
+    mark_price: FloatArray
+    dislocation: FloatArray
+    basis: FloatArray
+    liquidated_accounts: FloatArray  # [n]
+    margin_call_accounts: FloatArray
+    liquidated_notional: FloatArray
+    first_round_notional: FloatArray
+    rounds: FloatArray
+    underwater_debt: FloatArray
+    broken_hedge_notional: FloatArray
+    price_limits_hit: FloatArray
+    max_rounds_hit: FloatArray
+    entity_shortfall: FloatArray  # [n, f, 10]
+    entity_uncovered_loss: FloatArray
+    entity: FloatArray
+
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "exposure": Results._fields[:3],
+    "funds": Results._fields[3:12],
+    "instruments": Results._fields[12:17],
+    "system": Results._fields[17:26],
+    "entities": Results._fields[26:],
+}
+
+
+def allocate(n: int, n_venues: int, n_underlyings: int, n_instruments: int, n_funds: int) -> Results:
+    """Allocate the rows of n scenarios, all zero."""
+    shapes = {
+        "exposure": (n, n_venues, n_underlyings),
+        "funds": (n, n_funds),
+        "instruments": (n, n_instruments),
+        "system": (n,),
+        "entities": (n, n_funds, N_RANKS),
+    }
+    return Results(*(np.zeros(shapes[group]) for group, names in GROUPS.items() for _ in names))
+
+
+@internal
+def fund_rows(out: Results, r: int) -> FundRows:
+    """Return row r of /funds and /entities."""
+    return FundRows(
+        out.shortfall[r],
+        out.fee_offset[r],
+        out.fund_used[r],
+        out.backstop_loss[r],
+        out.adl_loss[r],
+        out.adl_notional[r],
+        out.socialised_loss[r],
+        out.residual[r],
+        out.fund_balance[r],
+        out.entity_shortfall[r],
+        out.entity_uncovered_loss[r],
+        out.entity[r],
+    )
+
+
+@internal
+def write_lane(terms: Terms, lanes: Lanes, state: State, losses: Losses, s: int, broken: float, out: Results) -> None:
+    """Write lane s into its row of /exposure (zero on entry), /instruments and /system."""
+    r, g = lanes.row[s], lanes.group[s]
+    y = lanes.basis_shock[g]
+    longs, shorts, positions = (
+        out.liquidated_notional_long[r], out.liquidated_notional_short[r], out.liquidated_positions[r],
+    )  # fmt: skip
+    total = 0.0
+    for i in range(len(terms.venue)):
+        u, quote = terms.underlying[i], terms.quote[i]
+        venue, cell = terms.venue[i], terms.underlying_cell[u]
+        notional = state.shocked[notional_row(terms, i), g]
+        longs[venue, cell] += state.sold[i, s] * notional
+        shorts[venue, cell] += state.bought[i, s] * notional
+        positions[venue, cell] += state.positions[i, s]
+        total += (state.sold[i, s] + state.bought[i, s]) * notional
+        start = max(terms.basis[i] + y, SMALLEST_INDEX_SHARE - 1.0)
+        index_move = (1.0 + state.index_move[u, s]) / (1.0 + state.index_move[quote, s])
+        out.forced_flow[r, i] = state.flow[i, s]
+        out.impact[r, i] = index_move * (1.0 + state.own[i, s]) - 1.0
+        out.mark_price[r, i] = state.trigger[mark_row(terms, i), s]
+        out.dislocation[r, i] = state.dislocation[i, s]
+        out.basis[r, i] = (1.0 + start) * (1.0 + state.dislocation[i, s]) - 1.0
+    out.liquidated_accounts[r] = losses.closed_accounts[s]
+    out.margin_call_accounts[r] = losses.called_accounts[s]
+    out.liquidated_notional[r] = total
+    out.first_round_notional[r] = state.first_round[s]
+    out.rounds[r] = state.rounds[s]
+    out.broken_hedge_notional[r] = broken
+    out.price_limits_hit[r] = state.limits_hit[s]
+    out.max_rounds_hit[r] = 1.0 if state.is_cut_off[s] else 0.0
