@@ -24,7 +24,7 @@ from riskpipe.run.memory import machine_bytes
 
 # time on one core
 SECONDS_PER_BLOCK = 0.15  # opening, writing and reading back its chunks
-SECONDS_PER_POSITION = 4.0e-7  # what a block does once for the whole book, however few its scenarios
+SECONDS_PER_POSITION = 8.0e-7  # what a block does once for the whole book, however few its scenarios
 SECONDS_PER_POSITION_SCENARIO = 3.0e-8  # a scenario with its cascade, alike ones once
 
 # how scenarios are cut into blocks
