@@ -12,7 +12,7 @@ from riskpipe.domain.book import Book, FloatArray, OffsetArray
 from riskpipe.domain.market import Market
 from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.rules import Rules
-from riskpipe.domain.scenarios import ScenarioSet
+from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.liquidation.cascade import run_cascades, set_exit_factors
 from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_exits, make_losses, set_far_exits
 from riskpipe.liquidation.compiled import compiled
@@ -21,7 +21,15 @@ from riskpipe.liquidation.footprint import most_lanes, padded
 from riskpipe.liquidation.health import BATCH, MAINTENANCE, Batch, Lines, evaluate, make_batch, make_lines
 from riskpipe.liquidation.hedges import Deltas, add_broken_hedges, make_deltas
 from riskpipe.liquidation.lanes import Lanes, State, cut_lanes, distinct_lanes, make_state
-from riskpipe.liquidation.lowering import Pools, Terms, VariantRules, lower_pools, lower_rules, lower_terms
+from riskpipe.liquidation.lowering import (
+    Pools,
+    Terms,
+    VariantRules,
+    lower_pools,
+    lower_rules,
+    lower_terms,
+    without_pools,
+)
 from riskpipe.liquidation.prices import n_rows, set_bounds, set_shocked_lane
 from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
 from riskpipe.liquidation.results import GROUPS, Results, allocate, fund_rows, write_lane
@@ -77,6 +85,34 @@ def _count_failing(
         n = 0
 
 
+def _run_lanes(
+    pools: Pools,
+    terms: Terms,
+    rules: VariantRules,
+    haircut: float,
+    lanes: Lanes,
+    out: Results,
+    tally: Tally,
+    *,
+    is_central: bool,
+) -> None:
+    """Run the lanes of one variant and extra haircut, from the first round to the rows of the results."""
+    n_lanes = len(lanes.row)
+    lines = make_lines(pools, padded(max(n_lanes, SCAN_STEPS + 1)))
+    state = make_state(pools, terms, lanes)
+    run_cascades(pools, terms, rules, lines, make_batch(padded(n_lanes)), lanes, state)
+    exits = make_exits(pools, terms, lanes, len(state.active))
+    set_exit_factors(terms, rules, lanes, state, exits.factor)
+    set_far_exits(terms, lanes, state, exits)
+    is_sliding = bool(np.any(rules.gap_share < 1.0))
+    n_rays = len(lanes.index_shock) if is_sliding else 0
+    rays = make_rays(terms, lanes.index_shock[:n_rays], lanes.basis_shock[:n_rays], haircut)
+    losses = make_losses(terms, lanes)
+    close_out(pools, terms, rules, lines, lanes, state, exits, rays, losses, tally, is_central)
+    winners, deltas = make_winners(terms, padded(n_lanes)), make_deltas(terms, lanes, state)
+    _write(pools, terms, rules, lines, lanes, state, losses, winners, deltas, out)
+
+
 class Kernel:
     """A lowered book, market and rules, ready to run slabs of scenarios, in several threads at once if need be."""
 
@@ -97,10 +133,7 @@ class Kernel:
         return self._lowered[extra_haircut]
 
     def run(self, scenarios: ScenarioSet) -> BlockResult:
-        """Run a slab of scenarios; every array of the result has the slab's scenarios first.
-
-        The first call of a process compiles the kernel or loads it from the cache.
-        """
+        """Run a slab of scenarios; every array of the result has the slab's scenarios first."""
         book, n, n_sets = self.book, len(scenarios), len(scenarios.sets)
         n_underlyings = int(self.terms.underlying_cell.max(initial=-1)) + 1
         out = allocate(n, book.n_venues, n_underlyings, book.n_instruments, book.n_funds)
@@ -109,8 +142,9 @@ class Kernel:
             rules = lower_rules(book, self.rules, variant)
             by_haircut, rows, alike = distinct_lanes(scenarios, v)
             for haircut, lanes in by_haircut.items():
+                lowered = self.lowered(haircut)
                 for piece in cut_lanes(lanes, most_lanes(book.n_pools)):
-                    self._run_lanes(rules, haircut, piece, out, tally, is_central=v == 0)
+                    _run_lanes(*lowered, rules, haircut, piece, out, tally, is_central=v == 0)
             for array in out:
                 array[rows] = array[alike]
         values = {f"{group}/{name}": getattr(out, name) for group, names in GROUPS.items() for name in names}
@@ -123,25 +157,24 @@ class Kernel:
         )
         return BlockResult(values, part)
 
-    def _run_lanes(
-        self, rules: VariantRules, haircut: float, lanes: Lanes, out: Results, tally: Tally, *, is_central: bool
-    ) -> None:
-        """Run the lanes of one variant and extra haircut, from the first round to the rows of the results."""
-        pools, terms = self.lowered(haircut)
-        n_lanes = len(lanes.row)
-        lines = make_lines(pools, padded(max(n_lanes, SCAN_STEPS + 1)))
-        state = make_state(pools, terms, lanes)
-        run_cascades(pools, terms, rules, lines, make_batch(padded(n_lanes)), lanes, state)
-        exits = make_exits(pools, terms, lanes, len(state.active))
-        set_exit_factors(terms, rules, lanes, state, exits.factor)
-        set_far_exits(terms, lanes, state, exits)
-        is_sliding = bool(np.any(rules.gap_share < 1.0))
-        n_rays = len(lanes.index_shock) if is_sliding else 0
-        rays = make_rays(terms, lanes.index_shock[:n_rays], lanes.basis_shock[:n_rays], haircut)
-        losses = make_losses(terms, lanes)
-        close_out(pools, terms, rules, lines, lanes, state, exits, rays, losses, tally, is_central)
-        winners, deltas = make_winners(terms, padded(n_lanes)), make_deltas(terms, lanes, state)
-        _write(pools, terms, rules, lines, lanes, state, losses, winners, deltas, out)
+    def prepare(self) -> None:
+        """Compile the kernel, or load it from the cache: one scenario of a book without pools."""
+        neutral = Lanes(
+            row=np.zeros(1, dtype=np.int64),
+            n_alike=np.ones(1, dtype=np.int64),
+            set_index=np.zeros(1, dtype=np.int32),
+            depth_factor=np.ones(1),
+            group=np.zeros(1, dtype=np.int32),
+            group_start=np.arange(2, dtype=np.int32),
+            index_shock=np.zeros(1),
+            basis_shock=np.zeros(1),
+        )
+        book = self.book
+        n_underlyings = int(self.terms.underlying_cell.max(initial=-1)) + 1
+        out = allocate(1, book.n_venues, n_underlyings, book.n_instruments, book.n_funds)
+        tally = Tally(np.zeros((1, 1), dtype=np.int64), np.zeros((1, 1)))
+        rules = lower_rules(book, self.rules, Variant())
+        _run_lanes(without_pools(self.pools), self.terms, rules, 0.0, neutral, out, tally, is_central=True)
 
     def failing_pools(self, scenarios: ScenarioSet) -> OffsetArray:
         """Count the pools with negative margin excess at each scenario's shocked prices: no cascade, every pool and

@@ -142,6 +142,11 @@ def lower_pools(book: Book) -> Pools:
     )
 
 
+def without_pools(pools: Pools) -> Pools:
+    """Return a book of the same types and no pools, accounts or entities."""
+    return Pools(*(array[:1] if name.endswith("_start") else array[:0] for name, array in pools._asdict().items()))
+
+
 def lower_terms(book: Book, market: Market, rules: Rules, extra_haircut: float) -> Terms:
     """Lower contracts, tiers, collateral under an extra haircut, funds and market."""
     band_credit, band_intercept, credit_kind = _credits(book, market, extra_haircut)

@@ -53,7 +53,7 @@ def _inputs(store_uri: str, run_id: str) -> tuple[Kernel, Market, ScenarioSet]:
     market = read_market(store, run_id)
     kernel = Kernel(open_book(store, plan["book_sha256"]), market, rules_from_json(plan["rules"]))
     scenarios = read_scenarios(store, run_id, plan)
-    kernel.run(scenarios.slab(0, 0))
+    kernel.prepare()
     return kernel, market, scenarios
 
 

@@ -189,7 +189,7 @@ def _compile_once(night: Night) -> None:
     night.progress("compile", 0, 1)
     plan = read_plan(night.store, night.run_id)
     kernel = Kernel(_book(night), read_market(night.store, night.run_id), rules_from_json(plan["rules"]))
-    kernel.run(read_scenarios(night.store, night.run_id, plan).slab(0, 0))
+    kernel.prepare()
     night.progress("compile", 1, 1)
 
 
