@@ -16,12 +16,12 @@ def set_flags(pools: Pools, terms: Terms) -> None:
     """Fill the flags of a lowered book."""
     sides = np.zeros(len(terms.index_price), dtype=np.int32)
     has_trade = np.zeros(len(terms.index_price), dtype=np.bool_)
-    _set_pools(pools, terms)
+    _set_pools(pools, terms, int(terms.underlying_cell.max(initial=-1)) + 1)
     _set_entities(pools, terms, sides, has_trade)
 
 
 @compiled
-def _set_pools(pools: Pools, terms: Terms) -> None:
+def _set_pools(pools: Pools, terms: Terms, n_cells: int) -> None:
     for p in range(len(pools.account)):
         is_at_stake, is_plain = False, True
         for q in range(pools.position_start[p], pools.position_start[p + 1]):
@@ -31,19 +31,15 @@ def _set_pools(pools: Pools, terms: Terms) -> None:
             is_at_stake = is_at_stake or pools.slot_quantity[k] < 0.0
         pools.is_plain[p] = is_plain
         pools.can_close[p] = is_at_stake and not pools.account_is_exempt[pools.account[p]]
-        pools.gross[p], pools.cell[p] = _gross(pools, terms, p)
+        pools.gross[p], pools.cell[p] = _gross(pools, terms, p, n_cells)
 
 
 @inlined
-def _gross(pools: Pools, terms: Terms, p: int) -> tuple[float, int]:
+def _gross(pools: Pools, terms: Terms, p: int, n_cells: int) -> tuple[float, int]:
     """Gross of what the cascade can move, at the snapshot, and the underlying that moves it.
 
     Index prices move for underlyings only, so that the balances in other assets count for nothing.
     """
-    n_cells = -1
-    for c in range(len(terms.underlying_cell)):
-        n_cells = max(n_cells, terms.underlying_cell[c])
-    n_cells += 1
     cell, gross = -1, 0.0
     first_slot = pools.slot_start[p]
     venue = pools.account_venue[pools.account[p]]
@@ -68,7 +64,7 @@ def _gross(pools: Pools, terms: Terms, p: int) -> tuple[float, int]:
             owed = 1.0 + terms.borrow_rate[venue, c]
             gross += abs(pools.slot_quantity[k]) * terms.index_price[c] * owed * max(1.0, terms.venue_ratio[venue, c])
             cell = _joined(cell, terms.underlying_cell[c], n_cells)
-    return gross, n_cells if cell < 0 else cell
+    return max(gross, 1.0), n_cells if cell < 0 else cell  # a dollar: what cannot move has no reach of its own
 
 
 @inlined

@@ -29,5 +29,6 @@ def kernel_bytes(book: Book, n_lanes: int) -> int:
     # a byte and two bits by pool and lane; flags, gross and cell by pool
     of_pools = book.n_pools * (wide + 2 * 8 * n_words(wide) + 2 + 8 + 4)
     n_prices = book.n_assets + 3 * book.n_instruments
-    of_lanes = 8 * wide * (4 * n_prices + 20 * book.n_instruments + 40 * book.n_funds)
+    # prices of every lane, and at the 33 places of every ray
+    of_lanes = 8 * wide * ((4 + 33) * n_prices + 20 * book.n_instruments + 40 * book.n_funds)
     return of_pools + book.n_accounts + of_lanes

@@ -157,7 +157,7 @@ def set_slots(
             k = band_from(terms, at, terms.band_start[at], gross * low[asset])
             last = band_from(terms, at, k, gross * high[asset])
             slope, intercept = gross * terms.band_credit[k], terms.band_intercept[k]
-        if slope == 0.0 and last == k:
+        if slope == 0.0 and intercept == 0.0 and last == k:
             continue
         if n == 0 and low[asset] == high[asset]:  # what no lane can tell apart is added once
             constant += slope * low[asset] + intercept

@@ -58,7 +58,6 @@ class State(NamedTuple):
     called: np.ndarray  # [p, words] lanes in which it is open and misses its initial margin only
     group_lanes: np.ndarray  # [group, words]
     active: np.ndarray  # [words] lanes whose last round closed something
-    todo: np.ndarray  # [words]
     has_risen: BoolArray  # [lane]
     rounds: OffsetArray  # [lane]
     first_round: FloatArray  # [lane] USD
@@ -106,7 +105,6 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         called=np.zeros((len(pools.account), words), dtype=np.uint64),
         group_lanes=group_lanes,
         active=np.zeros(words, dtype=np.uint64),
-        todo=np.zeros(words, dtype=np.uint64),
         has_risen=np.zeros(n, dtype=np.bool_),
         rounds=np.zeros(n, dtype=np.int64),
         first_round=np.zeros(n),

@@ -36,8 +36,10 @@ def set_codes(pools: Pools, state: State, p: int, s0: int, s1: int, health: Floa
     gross, share = pools.gross[p], 1.0 if pools.is_plain[p] else 0.5
     code, h = state.code[p, s0:s1], health[s0:s1]
     path, scale = state.path[pools.cell[p], s0:s1], state.scale[pools.cell[p], s0:s1]
+    is_plain = pools.is_plain[p]
     for s in range(s1 - s0):
-        x = max(0.0, h[s] / (gross * scale[s]) - ROUNDING)
+        larger = scale[s] if is_plain else scale[s] * scale[s]  # an amount and its price, or the price alone
+        x = max(0.0, h[s] / (gross * larger) - ROUNDING)
         fresh = np.uint8(min(np.float64(MOST), (path[s] + share * (x / (1.0 + x))) * STEPS))
         code[s] = fresh if code[s] != CLOSED else np.uint8(CLOSED)
 
@@ -47,8 +49,10 @@ def set_first_codes(pools: Pools, lanes: Lanes, state: State, p: int, health: Fl
     """Set the codes of pool p from its health in every group of lanes, all paths being 0."""
     gross, share = pools.gross[p], 1.0 if pools.is_plain[p] else 0.5
     fresh = state.fresh
+    scale, is_plain = state.group_scale[pools.cell[p]], pools.is_plain[p]
     for g in range(len(fresh)):
-        x = max(0.0, health[g] / (gross * state.group_scale[pools.cell[p], g]) - ROUNDING)
+        larger = scale[g] if is_plain else scale[g] * scale[g]
+        x = max(0.0, health[g] / (gross * larger) - ROUNDING)
         fresh[g] = np.uint8(min(np.float64(MOST), share * (x / (1.0 + x)) * STEPS))
     code = state.code[p]
     for s in range(len(lanes.group)):

@@ -1,4 +1,4 @@
-"""A book larger than its worker: mapped from disk, walked in tiles, the same bits."""
+"""A book larger than its worker: mapped from disk, walked, the same bits."""
 
 import numpy as np
 import pytest
