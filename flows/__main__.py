@@ -19,7 +19,8 @@ def main() -> int:
     arguments = parser.parse_args()
 
     from flows.nightly import nightly
-    from riskpipe.errors import INTERRUPTED, RiskpipeError
+    from riskpipe.errors import INTERRUPTED, INTERRUPTION, RiskpipeError
+    from riskpipe.run.nightly import told
 
     try:
         result = nightly(arguments.config, arguments.as_of, publish=False if arguments.no_publish else None)
@@ -27,13 +28,9 @@ def main() -> int:
         sys.stderr.writelines(f"{line}\n" for line in (f"riskpipe: {error}", *getattr(error, "__notes__", ())))
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("riskpipe: interrupted; the same command goes on where this one stopped\n")
+        sys.stderr.write(f"{INTERRUPTION}\n")
         return INTERRUPTED
-    state = "was done already" if result["was_complete"] else "is done"
-    published = " and published" if result["is_published"] else ", not published"
-    sys.stdout.write(f"night {result['run_id']} {state}{published}\n")
-    sys.stdout.writelines(f"  {line}\n" for line in result["headline"])
-    sys.stdout.write(f"took:   {result['took']}\n")
+    sys.stdout.writelines(f"{line}\n" for line in told(result))
     sys.stdout.write(f"cube:   {result['cube']}\nreport: {Path(result['report']).as_uri()}\n")
     return 0
 

@@ -222,14 +222,13 @@ def verify(
 
 
 def _show(result: dict[str, Any], *, is_json: bool) -> None:
+    from riskpipe.run.nightly import told
+
     if is_json:
         _print(result)
         return
-    state = "was done already" if result["was_complete"] else "is done"
-    typer.echo(f"night {result['run_id']} {state}{' and published' if result['is_published'] else ', not published'}")
-    for line in result["headline"]:
-        typer.echo(f"  {line}")
-    typer.echo(f"took:   {result['took']}")
+    for line in told(result):
+        typer.echo(line)
     typer.echo(f"cube:   {result['cube']}")
     typer.echo(f"report: {result['report']}")
 
@@ -242,7 +241,7 @@ def _shown(*, is_quiet: bool) -> Any:  # noqa: ANN401  a context manager giving 
 
 def main() -> None:
     """Run the command line; every known error becomes one clear message on stderr and its exit code."""
-    from riskpipe.errors import INTERRUPTED, RiskpipeError, masked
+    from riskpipe.errors import INTERRUPTED, INTERRUPTION, RiskpipeError, masked
 
     try:
         app()
@@ -253,7 +252,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has turned Ctrl-C into this
-            typer.echo("riskpipe: interrupted; the same command goes on where this one stopped", err=True)
+            typer.echo(INTERRUPTION, err=True)
         raise
     except OSError as error:
         typer.echo(f"riskpipe: {masked(str(error))}", err=True)

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable
 
 INTERRUPTED = 130
+INTERRUPTION = "riskpipe: interrupted; the same command goes on where this one stopped"
 _USER_INFO = re.compile(
     r"(?<=://)(?:[^\s/]*@"  # all before the last @ of the authority
     r"|[^\s/:]*:(?!\d+/)[^\s@'\"]*@)"  # a secret with a slash in it, but no port

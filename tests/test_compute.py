@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -167,15 +168,22 @@ def test_a_block_that_hangs_is_named_in_bounded_time():
     assert time.monotonic() - started < 25
 
 
-def test_when_the_last_worker_is_gone_for_good_the_map_ends_long_before_the_block_timeout():
+@contextmanager
+def own_cluster(n_workers):
+    """Give a cluster whose workers a test may end, and a client of it."""
     from distributed import Client, LocalCluster
 
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+            n_workers=n_workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
         ) as cluster,
         Client(cluster.scheduler_address, set_as_default=False) as client,
     ):
+        yield cluster, client
+
+
+def test_when_the_last_worker_is_gone_for_good_the_map_ends_long_before_the_block_timeout():
+    with own_cluster(n_workers=2) as (cluster, client):
         executor = compute.DaskExecutor(client, block_timeout_s=300, deserted_timeout_s=3)
         started = None
 
@@ -191,14 +199,7 @@ def test_when_the_last_worker_is_gone_for_good_the_map_ends_long_before_the_bloc
 
 
 def test_a_map_waits_for_workers_that_start_again():
-    from distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
-        ) as cluster,
-        Client(cluster.scheduler_address, set_as_default=False) as client,
-    ):
+    with own_cluster(n_workers=1) as (cluster, client):
         executor = compute.DaskExecutor(client, block_timeout_s=300, deserted_timeout_s=20)
         done = []
 

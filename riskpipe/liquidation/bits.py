@@ -1,4 +1,4 @@
-"""Sets of lanes as words of 64 bits: which lanes a pool is closed in, which are worth looking at again."""
+"""Sets of lanes as words of 64 bits: in which a pool is closed, or called, and which are active."""
 
 import numpy as np
 
@@ -20,6 +20,24 @@ def has_lane(words: np.ndarray, s: int) -> bool:
 def add_lane(words: np.ndarray, s: int) -> None:
     """Put lane s into the set."""
     words[s >> 6] |= _ONE << np.uint64(s & 63)
+
+
+@inlined
+def has_any(words: np.ndarray) -> bool:
+    """Whether any lane is in the set."""
+    found = NO_LANE
+    for w in range(len(words)):
+        found |= words[w]
+    return found != NO_LANE
+
+
+@inlined
+def has_common(words: np.ndarray, others: np.ndarray) -> bool:
+    """Whether two sets share a lane."""
+    found = NO_LANE
+    for w in range(len(words)):
+        found |= words[w] & others[w]
+    return found != NO_LANE
 
 
 @inlined

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.bits import NO_LANE, add_lane, first_block, has_lane, stop_block, stop_lane
+from riskpipe.liquidation.batches import Batch, add_pool, evaluate, is_due
+from riskpipe.liquidation.bits import NO_LANE, add_lane, first_block, has_any, has_lane, stop_block
 from riskpipe.liquidation.compiled import (
     SMALLEST_INDEX_SHARE,
     average_impact,
@@ -16,10 +17,18 @@ from riskpipe.liquidation.compiled import (
     is_limited,
 )
 from riskpipe.liquidation.footprint import WIDTH, WORD
-from riskpipe.liquidation.health import BATCH, INITIAL, MAINTENANCE, Batch, Lines, evaluate, position_size
+from riskpipe.liquidation.health import INITIAL, MAINTENANCE, Lines, position_size
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import VWAP, Pools, Terms, VariantRules
-from riskpipe.liquidation.prices import mark_row, notional_row, pad, set_bounds, set_mark, set_shocked_lane
+from riskpipe.liquidation.prices import (
+    index_ratio,
+    mark_row,
+    notional_row,
+    pad,
+    set_bounds,
+    set_mark,
+    set_shocked_lane,
+)
 from riskpipe.liquidation.reach import CLOSED, lengthen_path, set_codes, set_first_codes, set_scales
 
 
@@ -75,9 +84,8 @@ def set_trigger(terms: Terms, lanes: Lanes, state: State, s: int) -> None:
     for c in range(len(terms.index_price)):
         price[c, s] = state.shocked[c, g] * (1.0 + state.index_move[c, s])
     for i in range(len(terms.venue)):
-        index_move = (1.0 + state.index_move[terms.underlying[i], s]) / (1.0 + state.index_move[terms.quote[i], s])
-        mark = state.shocked[mark_row(terms, i), g]
-        set_mark(terms, price, i, s, mark * index_move * (1.0 + state.dislocation[i, s]))
+        mark = state.shocked[mark_row(terms, i), g] * index_ratio(terms, state.index_move, i, s)
+        set_mark(terms, price, i, s, mark * (1.0 + state.dislocation[i, s]))
 
 
 @inlined
@@ -104,9 +112,8 @@ def close_first(pools: Pools, terms: Terms, lines: Lines, batch: Batch, lanes: L
     n = 0
     for last in range(n_pools):
         if pools.can_close[last]:
-            batch.pool[n], batch.start[n], batch.stop[n] = last, 0, wide
-            n += 1
-        if n == 0 or (n < BATCH and last < n_pools - 1):
+            n = add_pool(batch, n, last, 0, wide)
+        if not is_due(n, last == n_pools - 1):
             continue
         evaluate(pools, terms, lines, batch, n, MAINTENANCE, state.shocked, state.low, state.high)
         for b in range(n):
@@ -159,9 +166,8 @@ def close_again(
             if may_fail != 0:
                 start, stop = min(start, block), block + WIDTH
         if start < stop:
-            batch.pool[n], batch.start[n], batch.stop[n] = last, start, stop
-            n += 1
-        if n == 0 or (n < BATCH and last < n_pools - 1):
+            n = add_pool(batch, n, last, start, stop)
+        if not is_due(n, last == n_pools - 1):
             continue
         looked_at += n
         evaluate(pools, terms, lines, batch, n, MAINTENANCE, state.trigger, state.low, state.high)
@@ -206,11 +212,10 @@ def call_margin(pools: Pools, terms: Terms, lines: Lines, batch: Batch, state: S
     for last in range(n_pools):
         has_work = kind == INITIAL
         if kind == MAINTENANCE and (is_cut_off or not pools.can_close[last]):
-            has_work = stop_lane(state.called[last]) > 0
+            has_work = has_any(state.called[last])
         if has_work:
-            batch.pool[n], batch.start[n], batch.stop[n] = last, 0, state.trigger.shape[1]
-            n += 1
-        if n == 0 or (n < BATCH and last < n_pools - 1):
+            n = add_pool(batch, n, last, 0, state.trigger.shape[1])
+        if not is_due(n, last == n_pools - 1):
             continue
         evaluate(pools, terms, lines, batch, n, kind, state.trigger, state.low, state.high)
         for b in range(n):
@@ -304,12 +309,10 @@ def run_cascades(
 def set_exit_factors(terms: Terms, rules: VariantRules, lanes: Lanes, state: State, factor: FloatArray) -> None:
     """Set factor[i, lane], what impact leaves of each instrument's pre-impact exit price."""
     for i in range(len(terms.venue)):
-        u, quote = terms.underlying[i], terms.quote[i]
         alpha = rules.alpha[terms.venue[i]]
         for s in range(len(lanes.row)):
             if alpha == VWAP:
-                index_move = (1.0 + state.index_average[u, s]) / (1.0 + state.index_average[quote, s])
-                factor[i, s] = index_move * (1.0 + state.own_average[i, s])
+                factor[i, s] = index_ratio(terms, state.index_average, i, s) * (1.0 + state.own_average[i, s])
             else:
-                index_move = (1.0 + state.index_move[u, s]) / (1.0 + state.index_move[quote, s])
-                factor[i, s] = 1.0 + alpha * (index_move * (1.0 + state.own[i, s]) - 1.0)
+                fill = index_ratio(terms, state.index_move, i, s) * (1.0 + state.own[i, s])
+                factor[i, s] = 1.0 + alpha * (fill - 1.0)

@@ -6,10 +6,19 @@ import numpy as np
 
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.domain.schema import N_RANKS
-from riskpipe.liquidation.bits import first_block, first_lane, has_lane, set_mask, stop_block, stop_lane
+from riskpipe.liquidation.bits import (
+    first_block,
+    first_lane,
+    has_any,
+    has_common,
+    has_lane,
+    set_mask,
+    stop_block,
+    stop_lane,
+)
 from riskpipe.liquidation.compiled import compiled, inlined
 from riskpipe.liquidation.footprint import padded
-from riskpipe.liquidation.health import Lines, position_offset, position_size
+from riskpipe.liquidation.health import Lines, position_offset, position_size, start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
 from riskpipe.liquidation.prices import mark_row, set_shocked_pool
@@ -122,10 +131,7 @@ def set_own_exits(
     first = pools.position_start[p]
     n_positions = pools.position_start[p + 1] - first
     for g in range(len(lanes.index_shock)):
-        is_closed = False
-        for w in range(len(state.active)):
-            is_closed = is_closed or (state.closed[p, w] & state.group_lanes[g, w]) != 0
-        if not is_closed:
+        if not has_common(state.closed[p], state.group_lanes[g]):
             continue
         point = rays.point[g]
         # a pool that the cascade alone hits is closed at the far end
@@ -160,10 +166,7 @@ def close_pool(
     equity, closed_notional = exits.equity[s0:s1], exits.closed_notional[s0:s1]
     shortfall, fees = exits.shortfall[s0:s1], exits.fees[s0:s1]
     n_slots = pools.slot_start[p + 1] - first_slot
-    for j in range(n_slots):
-        amount, quantity = lines.amount[j, s0:s1], pools.slot_quantity[first_slot + j]
-        for s in range(n_lanes):
-            amount[s] = quantity
+    start_amounts(pools, lines, p, s0, s1)
     for s in range(n_lanes):
         equity[s], closed_notional[s] = 0.0, 0.0
     for j in range(n_positions):
@@ -299,20 +302,15 @@ def close_out(
             a = pools.entity_account[n]
             for w in range(n_words):
                 exits.closed_account[w], exits.called_account[w] = 0, 0
-            is_closed, is_called = False, False
             for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
-                has_closed = False
                 for w in range(n_words):
                     exits.closed_account[w] |= state.closed[p, w]
                     exits.called_account[w] |= state.called[p, w]
-                    has_closed = has_closed or state.closed[p, w] != 0
-                    is_called = is_called or state.called[p, w] != 0
-                if has_closed:
+                if has_any(state.closed[p]):
                     close_pool(pools, terms, rules, lines, lanes, state, exits, rays, losses, p)
-                    is_closed = True
-            if is_called:
+            if has_any(exits.called_account):
                 add_weight(exits.called_account, pools.account_weight[a], losses.called_accounts)
-            if is_closed:
+            if has_any(exits.closed_account):
                 add_weight(exits.closed_account, pools.account_weight[a], losses.closed_accounts)
                 is_short = end_account(lanes, exits, tally, a, is_central) or is_short
         if is_short:

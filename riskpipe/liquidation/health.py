@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
+from riskpipe.domain.book import BoolArray, FloatArray, IntArray
 from riskpipe.liquidation.compiled import inlined, internal
 from riskpipe.liquidation.forms import (
     EDGE,
@@ -30,23 +30,6 @@ from riskpipe.liquidation.lowering import CREDIT_AT_PAR, Pools, Terms
 from riskpipe.liquidation.prices import notional_row, payoff_row
 
 MAINTENANCE, INITIAL = range(2)  # what a pool must hold
-BATCH = 16
-
-
-class Batch(NamedTuple):
-    """Some pools and the lanes that each is looked at in: enough of them that a call costs nothing."""
-
-    pool: OffsetArray  # [b]
-    start: OffsetArray  # [b] first lane
-    stop: OffsetArray  # [b] one past the last
-    negative: OffsetArray  # [b] lanes in which it misses what it must hold
-    health: FloatArray  # [b, lane] USD, set in those lanes
-
-
-def make_batch(n_lanes: int) -> Batch:
-    """Allocate a batch."""
-    pool, start, stop, negative = (np.zeros(BATCH, dtype=np.int64) for _ in range(4))
-    return Batch(pool, start, stop, negative, np.zeros((BATCH, n_lanes)))
 
 
 class Lines(NamedTuple):
@@ -347,18 +330,6 @@ def set_health(
     return add_valued(pools, terms, lines, p, low, high, price, s0, s1, h)
 
 
-@internal
-def evaluate(
-    pools: Pools, terms: Terms, lines: Lines, batch: Batch, n: int, kind: int, price: FloatArray, low: FloatArray,
-    high: FloatArray,
-) -> None:  # fmt: skip
-    """Set health and negative of the first n pools of a batch, at prices that lie within [low, high]."""
-    for b in range(n):
-        batch.negative[b] = set_health(
-            pools, terms, lines, batch.pool[b], low, high, kind, price, batch.start[b], batch.stop[b], batch.health[b]
-        )
-
-
 @inlined
 def pool_health(
     pools: Pools, terms: Terms, amounts: FloatArray, p: int, price: FloatArray, s: int, extra_haircut: float
@@ -400,3 +371,13 @@ def pool_health(
             top = min(value, terms.band_floor[k + 1]) if k + 1 < stop else value
             equity += (top - floor) * max(0.0, 1.0 - terms.band_haircut[k] - extra_haircut)
     return equity, maintenance, initial
+
+
+@inlined
+def start_amounts(pools: Pools, lines: Lines, p: int, s0: int, s1: int) -> None:
+    """Set lines.amount of pool p to what it holds in lanes s0 to s1 - 1, before what settles in it."""
+    first = pools.slot_start[p]
+    for j in range(pools.slot_start[p + 1] - first):
+        amount, quantity = lines.amount[j, s0:s1], pools.slot_quantity[first + j]
+        for s in range(s1 - s0):
+            amount[s] = quantity

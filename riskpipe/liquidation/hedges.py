@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.bits import set_mask
+from riskpipe.liquidation.bits import has_any, set_mask
 from riskpipe.liquidation.compiled import inlined, internal
-from riskpipe.liquidation.health import Lines, position_offset, position_size
+from riskpipe.liquidation.health import Lines, position_offset, position_size, start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.prices import notional_row, payoff_row
@@ -50,8 +50,7 @@ def add_broken_hedges(
         for n in range(start, stop):
             a = pools.entity_account[n]
             for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
-                for w in range(len(state.active)):
-                    is_touched = is_touched or state.closed[p, w] != 0
+                is_touched = is_touched or has_any(state.closed[p])
         if not is_touched:
             continue
         for n in range(start, stop):
@@ -81,10 +80,7 @@ def add_deltas(
     first = pools.slot_start[p]
     n_slots = pools.slot_start[p + 1] - first
     set_mask(closed, s0, mask)
-    for j in range(n_slots):
-        amount, quantity = lines.amount[j, s0:s1], pools.slot_quantity[first + j]
-        for s in range(lanes):
-            amount[s] = quantity
+    start_amounts(pools, lines, p, s0, s1)
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
         i = pools.instrument[q]
         u, paid = terms.underlying[i], payoff_row(terms, i)

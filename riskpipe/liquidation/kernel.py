@@ -13,12 +13,13 @@ from riskpipe.domain.market import Market
 from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
+from riskpipe.liquidation.batches import Batch, add_pool, evaluate, is_due, make_batch
 from riskpipe.liquidation.cascade import run_cascades, set_exit_factors
 from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_exits, make_losses, set_far_exits
 from riskpipe.liquidation.compiled import compiled
 from riskpipe.liquidation.flags import set_flags
 from riskpipe.liquidation.footprint import most_lanes, padded
-from riskpipe.liquidation.health import BATCH, MAINTENANCE, Batch, Lines, evaluate, make_batch, make_lines
+from riskpipe.liquidation.health import MAINTENANCE, Lines, make_lines
 from riskpipe.liquidation.hedges import Deltas, add_broken_hedges, make_deltas
 from riskpipe.liquidation.lanes import Lanes, State, cut_lanes, distinct_lanes, make_state
 from riskpipe.liquidation.lowering import (
@@ -32,7 +33,7 @@ from riskpipe.liquidation.lowering import (
 )
 from riskpipe.liquidation.prices import n_rows, set_bounds, set_shocked_lane
 from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
-from riskpipe.liquidation.results import GROUPS, Results, allocate, fund_rows, write_lane
+from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
 from riskpipe.liquidation.waterfall import Winners, add_winners, ask_winners, make_winners, run_waterfall
 
 
@@ -56,8 +57,8 @@ def _write(
     has_removed = False
     first, stop = n, 0
     for s in range(n):
-        rows = fund_rows(out, lanes.row[s])
-        has_removed = run_waterfall(terms, rules, state, losses, winners, s, rows) or has_removed
+        r = lanes.row[s]
+        has_removed = run_waterfall(terms, rules, state, losses, winners, s, out, r) or has_removed
         if state.rounds[s] > 0:
             first, stop = min(first, s), s + 1
     if stop > 0:
@@ -73,9 +74,8 @@ def _count_failing(
     n, n_pools = 0, len(pools.account)
     for last in range(n_pools):
         if pools.can_close[last]:
-            batch.pool[n], batch.start[n], batch.stop[n] = last, 0, len(failing)
-            n += 1
-        if n == 0 or (n < BATCH and last < n_pools - 1):
+            n = add_pool(batch, n, last, 0, len(failing))
+        if not is_due(n, last == n_pools - 1):
             continue
         evaluate(pools, terms, lines, batch, n, MAINTENANCE, price, bounds[0], bounds[1])
         for b in range(n):

@@ -41,7 +41,7 @@ class State(NamedTuple):
     path: FloatArray  # [cell + 1, lane] sum of the largest moves of each round, by underlying and over all
     scale: FloatArray  # [cell + 1, lane] largest price over the snapshot's
     group_scale: FloatArray  # [cell + 1, group] the same of the shocked prices
-    fresh: np.ndarray  # [group] uint8
+    group_code: np.ndarray  # [group] uint8
     level: np.ndarray  # [cell + 1, lane] uint8: a pool whose code is below it may fail; 0 in lanes that are done
     code: np.ndarray  # [p, lane] uint8, see `reach`
     sold: FloatArray  # [i, lane] size of closed longs, weighted
@@ -88,7 +88,7 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         path=np.zeros((n_cells, wide)),
         scale=np.ones((n_cells, wide)),
         group_scale=np.ones((n_cells, wide_groups)),
-        fresh=np.zeros(wide_groups, dtype=np.uint8),
+        group_code=np.zeros(wide_groups, dtype=np.uint8),
         level=np.zeros((n_cells, wide), dtype=np.uint8),
         code=np.zeros((len(pools.account), wide), dtype=np.uint8),
         sold=by_instrument[0],

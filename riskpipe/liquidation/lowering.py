@@ -27,7 +27,7 @@ CREDIT_BY_BAND, CREDIT_AT_PAR = 0, 1
 class Pools(NamedTuple):
     """The book: pools with their positions and slots, accounts, entities (letters as in domain.book).
 
-    What a book maps from disk stays mapped: only flags of a byte are made.
+    What a book maps from disk stays mapped: only what `flags.set_flags` fills in is made.
     """
 
     account: IntArray  # [p]

@@ -47,10 +47,22 @@ def set_mark(terms: Terms, price: FloatArray, i: int, s: int, mark: float) -> No
 
 
 @inlined
+def shocked_basis(terms: Terms, i: int, y: float) -> float:
+    """Basis of instrument i under basis shock y."""
+    return max(terms.basis[i] + y, SMALLEST_INDEX_SHARE - 1.0)
+
+
+@inlined
+def index_ratio(terms: Terms, move: FloatArray, i: int, s: int) -> float:
+    """What the index moves of lane s multiply instrument i's mark by; move [asset, lane]."""
+    return (1.0 + move[terms.underlying[i], s]) / (1.0 + move[terms.quote[i], s])
+
+
+@inlined
 def set_shocked_mark(terms: Terms, price: FloatArray, i: int, s: int, y: float) -> None:
     """Set an instrument's shocked mark in lane s from its assets' prices and basis shock y."""
-    basis = max(terms.basis[i] + y, SMALLEST_INDEX_SHARE - 1.0)
-    set_mark(terms, price, i, s, price[terms.underlying[i], s] / price[terms.quote[i], s] * (1.0 + basis))
+    ratio = price[terms.underlying[i], s] / price[terms.quote[i], s]
+    set_mark(terms, price, i, s, ratio * (1.0 + shocked_basis(terms, i, y)))
 
 
 @compiled

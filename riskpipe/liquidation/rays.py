@@ -9,10 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 from riskpipe.domain.book import FloatArray, OffsetArray
-from riskpipe.liquidation.compiled import SMALLEST_INDEX_SHARE, compiled, internal
+from riskpipe.liquidation.bits import has_common
+from riskpipe.liquidation.compiled import compiled, internal
 from riskpipe.liquidation.health import MAINTENANCE, Lines, pool_health, set_health
 from riskpipe.liquidation.lowering import Pools, Terms
-from riskpipe.liquidation.prices import n_rows, notional_row, payoff_row, set_shocked_lane, set_shocked_pool
+from riskpipe.liquidation.prices import (
+    n_rows,
+    notional_row,
+    payoff_row,
+    set_shocked_lane,
+    set_shocked_pool,
+    shocked_basis,
+)
 
 SCAN_STEPS = 32
 BISECTION_WIDTH = 2.0**-40
@@ -75,8 +83,8 @@ def _set_rays(terms: Terms, rays: Rays) -> None:
         least, most = np.inf, -np.inf
         for g in range(len(rays.index_shock)):
             y = rays.basis_shock[g]
-            least = min(least, max(terms.basis[i] + min(y, 0.0), SMALLEST_INDEX_SHARE - 1.0))
-            most = max(most, max(terms.basis[i] + max(y, 0.0), SMALLEST_INDEX_SHARE - 1.0))
+            least = min(least, shocked_basis(terms, i, min(y, 0.0)))
+            most = max(most, shocked_basis(terms, i, max(y, 0.0)))
         paid = payoff_row(terms, i)
         mark_low = rays.low[u] * (1.0 + least) / rays.high[quote] * (1.0 - ROUNDING)
         mark_high = rays.high[u] * (1.0 + most) / rays.low[quote] * (1.0 + ROUNDING)
@@ -103,10 +111,7 @@ def set_first_failures(
         stop = n
         if is_scan:
             rays.point[step] = np.nan
-            is_wanted = False
-            for w in range(len(words)):
-                is_wanted = is_wanted or (words[w] & group_lanes[step, w]) != 0
-            if not is_wanted:
+            if not has_common(words, group_lanes[step]):
                 step += 1
                 continue
             price, stop = rays.scan[step], SCAN_STEPS + 1

@@ -17,10 +17,10 @@ from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.prices import notional_row, payoff_row
 
-MOST = 254  # code of a pool that lasts for the longest path that codes can tell
+HIGHEST = 254  # code of a pool that lasts for the longest path that codes can tell
 CLOSED = 255
 LONGEST_PATH = 2.0
-STEPS = MOST / LONGEST_PATH  # codes per unit of path
+STEPS = HIGHEST / LONGEST_PATH  # codes per unit of path
 ROUNDING = 1e-10  # of a health over its gross: more than any evaluation can err
 
 
@@ -30,33 +30,34 @@ def level_of(path: float) -> int:
     return CLOSED if path > LONGEST_PATH else int(path * STEPS) + 1
 
 
+@inlined
+def code_of(health: float, gross: float, is_plain: bool, scale: float, path: float) -> np.uint8:
+    """Code of a pool with some health in a lane: the path so far and what it lasts for, in steps rounded down."""
+    # where an amount moves as well as its price, both have grown by the scale, and each takes its half of the path
+    larger, share = (scale, 1.0) if is_plain else (scale * scale, 0.5)
+    x = max(0.0, health / (gross * larger) - ROUNDING)
+    return np.uint8(min(np.float64(HIGHEST), (path + share * (x / (1.0 + x))) * STEPS))
+
+
 @internal
 def set_codes(pools: Pools, state: State, p: int, s0: int, s1: int, health: FloatArray) -> None:
     """Set the codes of pool p in lanes s0 to s1 - 1 from its health there; closed ones keep theirs."""
-    gross, share = pools.gross[p], 1.0 if pools.is_plain[p] else 0.5
+    gross, is_plain = pools.gross[p], pools.is_plain[p]
     code, h = state.code[p, s0:s1], health[s0:s1]
     path, scale = state.path[pools.cell[p], s0:s1], state.scale[pools.cell[p], s0:s1]
-    is_plain = pools.is_plain[p]
     for s in range(s1 - s0):
-        larger = scale[s] if is_plain else scale[s] * scale[s]  # an amount and its price, or the price alone
-        x = max(0.0, h[s] / (gross * larger) - ROUNDING)
-        fresh = np.uint8(min(np.float64(MOST), (path[s] + share * (x / (1.0 + x))) * STEPS))
+        fresh = code_of(h[s], gross, is_plain, scale[s], path[s])
         code[s] = fresh if code[s] != CLOSED else np.uint8(CLOSED)
 
 
 @inlined
 def set_first_codes(pools: Pools, lanes: Lanes, state: State, p: int, health: FloatArray) -> None:
     """Set the codes of pool p from its health in every group of lanes, all paths being 0."""
-    gross, share = pools.gross[p], 1.0 if pools.is_plain[p] else 0.5
-    fresh = state.fresh
-    scale, is_plain = state.group_scale[pools.cell[p]], pools.is_plain[p]
-    for g in range(len(fresh)):
-        larger = scale[g] if is_plain else scale[g] * scale[g]
-        x = max(0.0, health[g] / (gross * larger) - ROUNDING)
-        fresh[g] = np.uint8(min(np.float64(MOST), share * (x / (1.0 + x)) * STEPS))
-    code = state.code[p]
+    scale, of_group, code = state.group_scale[pools.cell[p]], state.group_code, state.code[p]
+    for g in range(len(of_group)):
+        of_group[g] = code_of(health[g], pools.gross[p], pools.is_plain[p], scale[g], 0.0)
     for s in range(len(lanes.group)):
-        code[s] = fresh[lanes.group[s]]
+        code[s] = of_group[lanes.group[s]]
 
 
 @internal

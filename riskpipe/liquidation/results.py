@@ -8,11 +8,10 @@ import numpy as np
 from riskpipe.domain.book import FloatArray
 from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.closeout import Losses
-from riskpipe.liquidation.compiled import SMALLEST_INDEX_SHARE, internal
+from riskpipe.liquidation.compiled import internal
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import Terms
-from riskpipe.liquidation.prices import mark_row, notional_row
-from riskpipe.liquidation.waterfall import FundRows
+from riskpipe.liquidation.prices import index_ratio, mark_row, notional_row, shocked_basis
 
 
 class Results(NamedTuple):
@@ -71,25 +70,6 @@ def allocate(n: int, n_venues: int, n_underlyings: int, n_instruments: int, n_fu
 
 
 @internal
-def fund_rows(out: Results, r: int) -> FundRows:
-    """Return row r of /funds and /entities."""
-    return FundRows(
-        out.shortfall[r],
-        out.fee_offset[r],
-        out.fund_used[r],
-        out.backstop_loss[r],
-        out.adl_loss[r],
-        out.adl_notional[r],
-        out.socialised_loss[r],
-        out.residual[r],
-        out.fund_balance[r],
-        out.entity_shortfall[r],
-        out.entity_uncovered_loss[r],
-        out.entity[r],
-    )
-
-
-@internal
 def write_lane(terms: Terms, lanes: Lanes, state: State, losses: Losses, s: int, broken: float, out: Results) -> None:
     """Write lane s into its row of /exposure (zero on entry), /instruments and /system."""
     r, g = lanes.row[s], lanes.group[s]
@@ -99,20 +79,17 @@ def write_lane(terms: Terms, lanes: Lanes, state: State, losses: Losses, s: int,
     )  # fmt: skip
     total = 0.0
     for i in range(len(terms.venue)):
-        u, quote = terms.underlying[i], terms.quote[i]
-        venue, cell = terms.venue[i], terms.underlying_cell[u]
+        venue, cell = terms.venue[i], terms.underlying_cell[terms.underlying[i]]
         notional = state.shocked[notional_row(terms, i), g]
         longs[venue, cell] += state.sold[i, s] * notional
         shorts[venue, cell] += state.bought[i, s] * notional
         positions[venue, cell] += state.positions[i, s]
         total += (state.sold[i, s] + state.bought[i, s]) * notional
-        start = max(terms.basis[i] + y, SMALLEST_INDEX_SHARE - 1.0)
-        index_move = (1.0 + state.index_move[u, s]) / (1.0 + state.index_move[quote, s])
         out.forced_flow[r, i] = state.flow[i, s]
-        out.impact[r, i] = index_move * (1.0 + state.own[i, s]) - 1.0
+        out.impact[r, i] = index_ratio(terms, state.index_move, i, s) * (1.0 + state.own[i, s]) - 1.0
         out.mark_price[r, i] = state.trigger[mark_row(terms, i), s]
         out.dislocation[r, i] = state.dislocation[i, s]
-        out.basis[r, i] = (1.0 + start) * (1.0 + state.dislocation[i, s]) - 1.0
+        out.basis[r, i] = (1.0 + shocked_basis(terms, i, y)) * (1.0 + state.dislocation[i, s]) - 1.0
     out.liquidated_accounts[r] = losses.closed_accounts[s]
     out.margin_call_accounts[r] = losses.called_accounts[s]
     out.liquidated_notional[r] = total

@@ -5,13 +5,15 @@ from typing import NamedTuple
 import numpy as np
 
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.bits import first_lane, set_mask
+from riskpipe.domain.schema import N_RANKS
+from riskpipe.liquidation.bits import has_any, set_mask
 from riskpipe.liquidation.closeout import Losses
 from riskpipe.liquidation.compiled import inlined, internal
 from riskpipe.liquidation.health import position_offset, position_size
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import ADL, FEE_OFFSET, FUND, N_STAGES, SETTLED, Pools, Terms, VariantRules
 from riskpipe.liquidation.prices import notional_row, payoff_row
+from riskpipe.liquidation.results import Results
 
 
 class Winners(NamedTuple):
@@ -23,23 +25,6 @@ class Winners(NamedTuple):
     profit: FloatArray  # [i, 2, lane] USD at final prices
     notional: FloatArray  # [i, 2, lane] USD at the final mark
     removed: FloatArray  # [i, 2, lane] share of each position that is removed
-
-
-class FundRows(NamedTuple):
-    """One scenario's rows of /funds and /entities, written in place."""
-
-    shortfall: FloatArray  # [f]
-    fee_offset: FloatArray
-    fund_used: FloatArray
-    backstop_loss: FloatArray
-    adl_loss: FloatArray
-    adl_notional: FloatArray
-    socialised_loss: FloatArray
-    residual: FloatArray
-    fund_balance: FloatArray
-    entity_shortfall: FloatArray  # [f, 10]
-    entity_uncovered_loss: FloatArray
-    entity: FloatArray
 
 
 def make_winners(terms: Terms, n_lanes: int) -> Winners:
@@ -57,6 +42,14 @@ def make_winners(terms: Terms, n_lanes: int) -> Winners:
 
 
 @inlined
+def payment(terms: Terms, state: State, losses: Losses, f: int, s: int, stage: int, left: float) -> float:
+    """Return what the fees collected or the insurance fund pay of what is left of fund f's loss in lane s."""
+    if stage == FEE_OFFSET:
+        return min(left, losses.fees[f, s])
+    return min(left, terms.fund_balance[f] * state.trigger[terms.fund_asset[f], s])
+
+
+@inlined
 def left_before_adl(terms: Terms, rules: VariantRules, state: State, losses: Losses, f: int, s: int) -> float:
     """Return what fund f's winners are asked for in lane s, 0 where its venue has no auto-deleveraging."""
     left = losses.shortfall[f, s]
@@ -66,10 +59,7 @@ def left_before_adl(terms: Terms, rules: VariantRules, state: State, losses: Los
             return 0.0
         if stage == ADL:
             return left
-        if stage == FEE_OFFSET:
-            left -= min(left, losses.fees[f, s])
-        else:
-            left -= min(left, terms.fund_balance[f] * state.trigger[terms.fund_asset[f], s])
+        left -= payment(terms, state, losses, f, s, stage, left)
     return 0.0
 
 
@@ -117,7 +107,7 @@ def add_winners(pools: Pools, terms: Terms, state: State, winners: Winners) -> N
                 continue
             if not has_mask:
                 has_mask = True
-                if first_lane(state.closed[p]) < 0:
+                if not has_any(state.closed[p]):
                     for s in range(n):
                         mask[s] = weight
                 else:
@@ -138,7 +128,9 @@ def add_winners(pools: Pools, terms: Terms, state: State, winners: Winners) -> N
 
 
 @inlined
-def deleverage(terms: Terms, losses: Losses, winners: Winners, rows: FundRows, f: int, s: int, loss: float) -> float:
+def deleverage(
+    terms: Terms, losses: Losses, winners: Winners, f: int, s: int, loss: float, adl_notional: FloatArray
+) -> float:
     """Charge a fund's remaining loss to winners pro rata to profit, instrument by instrument; returns what was paid."""
     paid = 0.0
     for i in range(len(terms.venue)):
@@ -152,42 +144,42 @@ def deleverage(terms: Terms, losses: Losses, winners: Winners, rows: FundRows, f
             taken = min(loss * (amount / losses.shortfall[f, s]), profit)
             share = taken / profit
             winners.removed[i, 1 - side, s] = share
-            rows.adl_notional[f] += winners.notional[i, 1 - side, s] * share
+            adl_notional[f] += winners.notional[i, 1 - side, s] * share
             paid += taken
     return loss if loss - paid <= SETTLED * loss else paid
 
 
 @internal
 def run_waterfall(
-    terms: Terms, rules: VariantRules, state: State, losses: Losses, winners: Winners, s: int, rows: FundRows
+    terms: Terms, rules: VariantRules, state: State, losses: Losses, winners: Winners, s: int, out: Results, r: int
 ) -> bool:
-    """Run every fund's stages in its venue's order in lane s; returns whether winners lost anything."""
+    """Run every fund's stages in its venue's order in lane s into row r; returns whether winners lost anything."""
     has_removed = False
     for f in range(len(terms.fund_venue)):
         shortfall = losses.shortfall[f, s]
-        rows.shortfall[f] = shortfall
-        rows.fund_balance[f] = terms.fund_balance[f] * state.trigger[terms.fund_asset[f], s]
+        out.shortfall[r, f] = shortfall
+        out.fund_balance[r, f] = terms.fund_balance[f] * state.trigger[terms.fund_asset[f], s]
         left = shortfall
         for n in range(N_STAGES):
             stage = rules.stages[terms.fund_venue[f], n]
             if stage < 0 or left <= 0.0:
                 break
             if stage == FEE_OFFSET:
-                paid = min(left, losses.fees[f, s])
-                rows.fee_offset[f] = paid
+                paid = payment(terms, state, losses, f, s, stage, left)
+                out.fee_offset[r, f] = paid
             elif stage == FUND:
-                paid = min(left, rows.fund_balance[f])
-                rows.fund_used[f] = paid
+                paid = payment(terms, state, losses, f, s, stage, left)
+                out.fund_used[r, f] = paid
             else:
-                paid = deleverage(terms, losses, winners, rows, f, s, left)
+                paid = deleverage(terms, losses, winners, f, s, left, out.adl_notional[r])
                 has_removed = has_removed or paid > 0.0
-                rows.adl_loss[f] = paid
+                out.adl_loss[r, f] = paid
             left -= paid
-        rows.residual[f] = left
-        uncovered = max(0.0, shortfall - (rows.fee_offset[f] + rows.fund_used[f] + rows.backstop_loss[f]))
-        for rank in range(rows.entity_shortfall.shape[1]):
+        out.residual[r, f] = left
+        uncovered = max(0.0, shortfall - (out.fee_offset[r, f] + out.fund_used[r, f] + out.backstop_loss[r, f]))
+        for rank in range(N_RANKS):
             part = losses.entity_shortfall[f, rank, s]
-            rows.entity_shortfall[f, rank] = part
-            rows.entity_uncovered_loss[f, rank] = part / shortfall * uncovered if part > 0.0 else 0.0
-            rows.entity[f, rank] = losses.entity[f, rank, s]
+            out.entity_shortfall[r, f, rank] = part
+            out.entity_uncovered_loss[r, f, rank] = part / shortfall * uncovered if part > 0.0 else 0.0
+            out.entity[r, f, rank] = losses.entity[f, rank, s]
     return has_removed

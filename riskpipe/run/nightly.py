@@ -35,6 +35,14 @@ class NightResult:
         return {**self.__dict__, "as_of": self.as_of.isoformat(), "headline": list(self.headline)}
 
 
+def told(result: dict[str, Any]) -> list[str]:
+    """What a command says of a night's result (`NightResult.as_json`), line by line, before where it is."""
+    state = "was done already" if result["was_complete"] else "is done"
+    published = " and published" if result["is_published"] else ", not published"
+    headline = (f"  {line}" for line in result["headline"])
+    return [f"night {result['run_id']} {state}{published}", *headline, f"took:   {result['took']}"]
+
+
 def finish(night: Night, *, was_complete: bool, is_published: bool, reported: dict[str, Any]) -> NightResult:
     """Publish a complete night if asked, and say where it is."""
     if is_published:

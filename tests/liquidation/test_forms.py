@@ -6,12 +6,11 @@ import pytest
 from support.hard_books import hard_case
 
 from riskpipe.liquidation import forms
+from riskpipe.liquidation.batches import evaluate, make_batch
 from riskpipe.liquidation.health import (
     INITIAL,
     MAINTENANCE,
     add_many,
-    evaluate,
-    make_batch,
     make_lines,
     set_lines,
 )

@@ -8,12 +8,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import cases, random_case
 from support.cascades import deep_cases
-from support.equality import differences, entities_differ, gross_notional, run
+from support.equality import KNIFE_EDGE, compared, gross_notional, run
 
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.reference import Reference
 
-KNIFE_EDGE = 1e-9
 # what the rules of this stage of the model can never fill: lending pools, backstops and socialised losses
 ALWAYS_NIL = {"funds/backstop_loss", "funds/socialised_loss", "system/underwater_debt"}
 
@@ -21,18 +20,8 @@ ALWAYS_NIL = {"funds/backstop_loss", "funds/socialised_loss", "system/underwater
 def compare(case, tally):
     """Compare every scenario but those within 1e-9 of another history, and count what was exercised."""
     values = run(case)
-    model, scale = Reference(case.book, case.market, case.rules, case.scenarios), gross_notional(case)
-    for s in range(len(case.scenarios)):
-        outcome = model.run(s)
-        tally["scenarios"] += 1
-        if outcome.knife_edge < KNIFE_EDGE:
-            tally["knife edges"] += 1
-            continue
-        mine = {key: value[s] for key, value in values.items()}
-        assert mine.keys() == outcome.values.keys()
-        tally["keys"] = set(mine)
-        assert not differences(mine, outcome.values, scale)
-        assert not entities_differ(mine, outcome.values, scale)
+    tally["keys"] = set(values)
+    for outcome in compared(case, values, range(len(case.scenarios)), tally):
         for key, value in outcome.values.items():
             tally[key] += bool(np.any(value != 0.0))
         tally["five rounds"] += int(outcome.values["system/rounds"] >= 5.0)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.books import AS_OF
 from support.cascades import chain_case
-from support.equality import differences, entities_differ, gross_notional, run_both
+from support.equality import KNIFE_EDGE, compared, run_both
 from support.hard_books import hard_case, taken
 from support.worlds import Account, Contract, shocks, world
 
@@ -22,7 +22,6 @@ from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.lanes import distinct_lanes
 from riskpipe.liquidation.reference import Reference
 
-KNIFE_EDGE = 1e-9
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -37,16 +36,7 @@ def same_bits(mine, other):
 def compare(case, rows, tally, values=None):
     """Compare some scenarios with the reference, as `test_kernel_equals_reference` does all."""
     values = kernel_of(case).run(case.scenarios).values if values is None else values
-    model, scale = Reference(case.book, case.market, case.rules, case.scenarios), gross_notional(case)
-    for s in rows:
-        outcome = model.run(s)
-        tally["scenarios"] += 1
-        if outcome.knife_edge < KNIFE_EDGE:
-            tally["knife edges"] += 1
-            continue
-        mine = {key: value[s] for key, value in values.items()}
-        assert not differences(mine, outcome.values, scale)
-        assert not entities_differ(mine, outcome.values, scale)
+    for outcome in compared(case, values, rows, tally):
         tally["closed"] += int(outcome.values["system/liquidated_accounts"] > 0.0)
         tally["short"] += int(outcome.values["funds/shortfall"].sum() > 0.0)
         tally["later rounds"] += int(outcome.values["system/rounds"] > 1.0)

@@ -11,9 +11,10 @@ from support.cascades import deep_cases
 from support.hard_books import BTC, hard_case
 from support.worlds import Account, Contract, shocks, world
 
+from riskpipe.liquidation.batches import make_batch
 from riskpipe.liquidation.cascade import run_cascades
 from riskpipe.liquidation.footprint import padded
-from riskpipe.liquidation.health import make_batch, make_lines
+from riskpipe.liquidation.health import make_lines
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.lanes import distinct_lanes, make_state
 from riskpipe.liquidation.lowering import lower_rules
