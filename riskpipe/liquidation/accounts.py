@@ -6,11 +6,12 @@ import numpy as np
 
 from riskpipe.domain.book import FloatArray
 from riskpipe.liquidation.compiled import compiled
-from riskpipe.liquidation.health import Lines, make_lines, pool_health
+from riskpipe.liquidation.health import pool_health
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.prices import n_rows, set_shocked_lane
 from riskpipe.liquidation.rays import SCAN_STEPS, Rays, make_rays, set_first_failures
+from riskpipe.liquidation.records import Draft, make_draft
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ class AccountHealth:
 
 @compiled
 def _set_health(
-    pools: Pools, terms: Terms, lines: Lines, price: FloatArray, excess: FloatArray, equity: FloatArray,
+    pools: Pools, terms: Terms, draft: Draft, price: FloatArray, excess: FloatArray, equity: FloatArray,
     maintenance: FloatArray,
 ) -> None:  # fmt: skip
     for p in range(len(pools.account)):
         if pools.slot_start[p] == pools.slot_start[p + 1]:
             continue  # an empty cross pool says nothing of its account
         a = pools.account[p]
-        pool_equity, pool_maintenance, _ = pool_health(pools, terms, lines.base, p, price, 0, 0.0)
+        pool_equity, pool_maintenance, _ = pool_health(pools, terms, draft.base, p, price, 0, 0.0)
         excess[a] = min(excess[a], pool_equity - pool_maintenance)
         equity[a] += pool_equity
         maintenance[a] += pool_maintenance
@@ -45,14 +46,14 @@ def _set_health(
 
 @compiled
 def _set_distances(
-    pools: Pools, terms: Terms, lines: Lines, rays: Rays, every: np.ndarray, group_lanes: np.ndarray,
+    pools: Pools, terms: Terms, draft: Draft, rays: Rays, every: np.ndarray, group_lanes: np.ndarray,
     distance: FloatArray,
 ) -> None:  # fmt: skip
     for p in range(len(pools.account)):
         if not pools.can_close[p]:
             continue
         a = pools.account[p]
-        set_first_failures(pools, terms, lines, rays, p, every, group_lanes)
+        set_first_failures(pools, terms, draft, rays, p, every, group_lanes)
         move = rays.point[0] * abs(rays.index_shock[0])
         if not np.isnan(move) and not move >= distance[a]:
             distance[a] = move
@@ -64,11 +65,11 @@ def account_health(kernel: Kernel, lowest_shock: float, highest_shock: float) ->
     """  # noqa: D205
     n = kernel.book.n_accounts
     pools, terms = kernel.pools, kernel.terms
-    lines = make_lines(pools, SCAN_STEPS + 1)
+    draft = make_draft(pools, terms, SCAN_STEPS + 1)
     price = np.zeros((n_rows(terms), 1))
     set_shocked_lane(terms, price, 0, 0.0, 0.0)
     excess, equity, maintenance = np.full(n, np.inf), np.zeros(n), np.zeros(n)
-    _set_health(pools, terms, lines, price, excess, equity, maintenance)
+    _set_health(pools, terms, draft, price, excess, equity, maintenance)
     excess[np.isinf(excess)] = 0.0  # accounts that hold nothing at all
     every, group_lanes = np.ones(1, dtype=np.uint64), np.ones((1, 1), dtype=np.uint64)
     distances = []
@@ -76,6 +77,6 @@ def account_health(kernel: Kernel, lowest_shock: float, highest_shock: float) ->
         distance = np.full(n, np.nan)
         if furthest != 0.0:
             rays = make_rays(terms, np.array([furthest]), np.zeros(1), 0.0)
-            _set_distances(pools, terms, lines, rays, every, group_lanes, distance)
+            _set_distances(pools, terms, draft, rays, every, group_lanes, distance)
         distances.append(distance)
     return AccountHealth(excess, equity, maintenance, distances[0], distances[1])

@@ -8,6 +8,7 @@ from riskpipe.liquidation.footprint import WIDTH, WORD
 
 _ONE = np.uint64(1)
 NO_LANE = np.uint64(0)
+BLOCK = np.uint64((1 << WIDTH) - 1)  # as many lanes as the width
 
 
 @inlined
@@ -86,7 +87,11 @@ def stop_block(words: np.ndarray) -> int:
 
 @inlined
 def set_mask(words: np.ndarray, s0: int, mask: FloatArray) -> None:
-    """Set mask[n] to 1 where lane s0 + n is in the set, to 0 where not."""
-    for n in range(len(mask)):
-        s = s0 + n
-        mask[n] = 1.0 if has_lane(words, s) else 0.0
+    """Set mask[n] to 1 where lane s0 + n is in the set, to 0 where not; s0 and the mask's length are multiples of
+    the width.
+    """  # noqa: D205
+    for start in range(0, len(mask), WIDTH):
+        s = s0 + start
+        word, block = words[s // WORD] >> np.uint64(s % WORD), mask[start : start + WIDTH]
+        for n in range(len(block)):
+            block[n] = np.float64((word >> np.uint64(n)) & _ONE)

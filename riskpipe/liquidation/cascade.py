@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.batches import Batch, add_pool, evaluate, is_due
-from riskpipe.liquidation.bits import NO_LANE, add_lane, first_block, has_any, has_lane, stop_block
+from riskpipe.domain.book import FloatArray, OffsetArray
+from riskpipe.liquidation.batches import Batch, evaluate, evaluate_afresh, failing_lanes, is_due
+from riskpipe.liquidation.bits import BLOCK, NO_LANE, add_lane, first_block, has_any, has_lane, stop_block
 from riskpipe.liquidation.compiled import (
     SMALLEST_INDEX_SHARE,
     average_impact,
@@ -17,9 +17,9 @@ from riskpipe.liquidation.compiled import (
     is_limited,
 )
 from riskpipe.liquidation.footprint import WIDTH, WORD
-from riskpipe.liquidation.health import INITIAL, MAINTENANCE, Lines, position_size
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import VWAP, Pools, Terms, VariantRules
+from riskpipe.liquidation.positions import position_size
 from riskpipe.liquidation.prices import (
     index_ratio,
     mark_row,
@@ -29,7 +29,8 @@ from riskpipe.liquidation.prices import (
     set_mark,
     set_shocked_lane,
 )
-from riskpipe.liquidation.reach import CLOSED, lengthen_path, set_codes, set_first_codes, set_scales
+from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft
+from riskpipe.liquidation.tape import Tape, fit
 
 
 @internal
@@ -79,63 +80,60 @@ def set_trigger(terms: Terms, lanes: Lanes, state: State, s: int) -> None:
     """Set lane s's trigger prices: what the venue's mark and the index show after the flow so far."""
     g = lanes.group[s]
     price = state.trigger
-    for r in range(price.shape[0]):
-        state.before[r, s] = price[r, s]
     for c in range(len(terms.index_price)):
-        price[c, s] = state.shocked[c, g] * (1.0 + state.index_move[c, s])
+        moved = state.shocked[c, g] * (1.0 + state.index_move[c, s])
+        state.has_asset_moved[c] |= moved != price[c, s]
+        price[c, s] = moved
     for i in range(len(terms.venue)):
-        mark = state.shocked[mark_row(terms, i), g] * index_ratio(terms, state.index_move, i, s)
-        set_mark(terms, price, i, s, mark * (1.0 + state.dislocation[i, s]))
+        moved = state.shocked[mark_row(terms, i), g] * index_ratio(terms, state.index_move, i, s)
+        moved = moved * (1.0 + state.dislocation[i, s])
+        state.has_instrument_moved[i] |= moved != price[mark_row(terms, i), s] or state.has_asset_moved[terms.quote[i]]
+        set_mark(terms, price, i, s, moved)
 
 
 @inlined
-def add_closed(pools: Pools, terms: Terms, state: State, p: int, s0: int, s1: int) -> None:
-    """Add pool p's positions to what is closed in the lanes (or groups) whose mask is 1."""
-    weight, mask = pools.account_weight[pools.account[p]], state.mask[s0:s1]
+def add_closed(pools: Pools, terms: Terms, state: State, p: int, n_lanes: int) -> None:
+    """Add pool p's positions to what is closed in the first n lanes (or groups) of state.risen."""
+    weight = pools.account_weight[pools.account[p]]
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
         size = position_size(pools, terms, q)
         if size == 0.0:
             continue
         i = pools.instrument[q]
-        closed = state.sold[i, s0:s1] if size > 0.0 else state.bought[i, s0:s1]
-        positions = state.positions[i, s0:s1]
+        closed = state.sold[i] if size > 0.0 else state.bought[i]
+        positions = state.positions[i]
         amount = weight * abs(size)
-        for s in range(len(mask)):
-            closed[s] += amount * mask[s]
-            positions[s] += weight * mask[s]
+        for m in range(n_lanes):
+            closed[state.risen[m]] += amount
+            positions[state.risen[m]] += weight
 
 
-@internal
-def close_first(pools: Pools, terms: Terms, lines: Lines, batch: Batch, lanes: Lanes, state: State) -> None:
-    """Close, in every group of lanes, the pools that fail at its shocked prices; note how far the others reach."""
+@compiled
+def close_first(
+    pools: Pools, terms: Terms, start: OffsetArray, number: FloatArray, batch: Batch, lanes: Lanes, state: State
+) -> None:
+    """Close, in every group of lanes, the pools that fail at its shocked prices."""
     n_groups, n_pools, wide = len(lanes.index_shock), len(pools.account), state.shocked.shape[1]
     n = 0
     for last in range(n_pools):
         if pools.can_close[last]:
-            n = add_pool(batch, n, last, 0, wide)
+            batch.pool[n] = last
+            n += 1
         if not is_due(n, last == n_pools - 1):
             continue
-        evaluate(pools, terms, lines, batch, n, MAINTENANCE, state.shocked, state.low, state.high)
+        evaluate(start, number, batch, n, state.shocked, 0, wide)
         for b in range(n):
-            p = batch.pool[b]
-            set_first_codes(pools, lanes, state, p, batch.health[b])
             if batch.negative[b] == 0:
                 continue
-            mask = state.mask[:wide]
-            for g in range(wide):
-                mask[g] = 0.0
-            has_risen = False
+            p, n_risen = batch.pool[b], 0
             for g in range(n_groups):
                 if batch.health[b, g] < 0.0:
-                    mask[g] = 1.0
+                    state.risen[n_risen] = g
+                    n_risen += 1
                     state.has_risen[g] = True
-                    has_risen = True
                     for w in range(len(state.active)):
                         state.closed[p, w] |= state.group_lanes[g, w]
-                    for s in range(lanes.group_start[g], lanes.group_start[g + 1]):
-                        state.code[p, s] = CLOSED
-            if has_risen:
-                add_closed(pools, terms, state, p, 0, wide)
+            add_closed(pools, terms, state, p, n_risen)
         n = 0
 
 
@@ -147,65 +145,110 @@ def spread_groups(lanes: Lanes, closed: FloatArray) -> None:
             closed[i, s] = closed[i, lanes.group[s]]
 
 
-@internal
+@inlined
+def may_fail(pools: Pools, state: State, p: int) -> bool:
+    """Whether pool p is open in an active lane and holds something that moved in the last round in any lane."""
+    is_open = NO_LANE
+    for w in range(len(state.active)):
+        is_open |= state.active[w] & ~state.closed[p, w]
+    if is_open == NO_LANE or not pools.can_close[p]:
+        return False
+    for q in range(pools.position_start[p], pools.position_start[p + 1]):
+        if state.has_instrument_moved[pools.instrument[q]]:
+            return True
+    moved = False
+    for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
+        moved = moved or state.has_asset_moved[pools.asset[k]]
+    return moved
+
+
+@compiled
+def seat_lanes(state: State) -> bool:
+    """Give each active lane a seat, where its prices stand side by side with the others', if one block holds them all.
+
+    Returns whether it does; else each lane's seat is the lane.
+    """
+    n = 0
+    for s in range(len(state.seat)):
+        if has_lane(state.active, s):
+            state.seat[n] = s
+            n += 1
+    if n > WIDTH:
+        for s in range(len(state.seat)):
+            state.seat[s] = s
+        return False
+    for m in range(n, WIDTH):
+        state.seat[m] = state.seat[0]
+    for r in range(state.trigger.shape[0]):
+        for m in range(WIDTH):
+            state.seated[r, m] = state.trigger[r, state.seat[m]]
+    return True
+
+
+@compiled
 def close_again(
-    pools: Pools, terms: Terms, lines: Lines, batch: Batch, state: State, s0: int, s1: int, is_last: bool
-) -> int:
-    """Close the pools that fail at the trigger prices of lanes s0 to s1 - 1, all active lanes among them; in the last
-    round only note that some would. Only pools that may fail are looked at: returns how many.
-    """  # noqa: D205
+    pools: Pools, terms: Terms, start: OffsetArray, number: FloatArray, batch: Batch, state: State,
+    is_seated: bool, is_last: bool,
+) -> int:  # fmt: skip
+    """Close the pools that fail at the trigger prices of active lanes; in the last round only note that some would.
+
+    Returns how many pools are open and hold something that moved, and were looked at.
+    """
+    price, s0, s1 = state.trigger, first_block(state.active), stop_block(state.active)
+    if is_seated:
+        price, s0, s1 = state.seated, 0, WIDTH
     looked_at, n, n_pools = 0, 0, len(pools.account)
     for last in range(n_pools):
-        start, stop = s1, s0
-        for block in range(s0, s1 if pools.can_close[last] else s0, WIDTH):
-            code = state.code[last, block : block + WIDTH]
-            level = state.level[pools.cell[last], block : block + WIDTH]
-            may_fail = np.uint8(0)
-            for s in range(WIDTH):
-                may_fail |= np.uint8(code[s] < level[s])
-            if may_fail != 0:
-                start, stop = min(start, block), block + WIDTH
-        if start < stop:
-            n = add_pool(batch, n, last, start, stop)
+        if may_fail(pools, state, last):
+            batch.pool[n] = last
+            n += 1
         if not is_due(n, last == n_pools - 1):
             continue
         looked_at += n
-        evaluate(pools, terms, lines, batch, n, MAINTENANCE, state.trigger, state.low, state.high)
+        evaluate(start, number, batch, n, price, s0, s1)
         for b in range(n):
-            p = batch.pool[b]
-            set_codes(pools, state, p, batch.start[b], batch.stop[b], batch.health[b])
             if batch.negative[b] > 0:
-                close_risen(pools, terms, batch, state, b, is_last)
+                close_risen(pools, terms, batch, state, b, s0, s1, is_seated, is_last)
         n = 0
     return looked_at
 
 
 @inlined
-def close_risen(pools: Pools, terms: Terms, batch: Batch, state: State, b: int, is_last: bool) -> None:
+def close_risen(
+    pools: Pools, terms: Terms, batch: Batch, state: State, b: int, s0: int, s1: int, is_seated: bool, is_last: bool
+) -> None:
     """Close the b-th pool of a batch in the active lanes in which it fails."""
-    p, s0, s1 = batch.pool[b], batch.start[b], batch.stop[b]
-    has_risen = False
-    for s in range(s0, s1):
-        is_new = batch.health[b, s] < 0.0 and has_lane(state.active, s) and not has_lane(state.closed[p], s)
-        state.mask[s] = 0.0
-        if is_new and is_last:
-            state.is_cut_off[s] = True
-        elif is_new:
-            state.mask[s] = 1.0
-            state.has_risen[s] = True
-            has_risen = True
-            state.code[p, s] = CLOSED
-            add_lane(state.closed[p], s)
-    if has_risen:
-        add_closed(pools, terms, state, p, s0, s1)
+    p, n_risen = batch.pool[b], 0
+    for block in range(s0, s1, WIDTH):
+        is_open = ~NO_LANE
+        if not is_seated:
+            w = block // WORD
+            is_open = ((state.active[w] & ~state.closed[p, w]) >> np.uint64(block % WORD)) & BLOCK
+        if is_open == NO_LANE:
+            continue
+        failing = failing_lanes(batch, b, block) & is_open
+        if failing == NO_LANE:
+            continue
+        for m in range(WIDTH):
+            s = state.seat[block + m]
+            if (failing >> np.uint64(m)) & np.uint64(1) != NO_LANE and not has_lane(state.closed[p], s):
+                if is_last:
+                    state.is_cut_off[s] = True
+                else:
+                    state.has_risen[s] = True
+                    add_lane(state.closed[p], s)
+                    state.risen[n_risen] = s
+                    n_risen += 1
+    if n_risen > 0:
+        add_closed(pools, terms, state, p, n_risen)
 
 
-@internal
-def call_margin(pools: Pools, terms: Terms, lines: Lines, batch: Batch, state: State, n_lanes: int, kind: int) -> None:
+@compiled
+def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: State, kind: int) -> None:
     """Set the lanes in which an open pool misses its initial margin; then (kind MAINTENANCE) drop those in which it
     fails and stays open all the same, exempt or cut off: it is past a call.
     """  # noqa: D205
-    n, n_pools, n_words = 0, len(pools.account), len(state.active)
+    n, n_pools, wide = 0, len(pools.account), state.trigger.shape[1]
     is_cut_off = False
     for s in range(len(state.is_cut_off)):
         is_cut_off = is_cut_off or state.is_cut_off[s]
@@ -214,94 +257,99 @@ def call_margin(pools: Pools, terms: Terms, lines: Lines, batch: Batch, state: S
         if kind == MAINTENANCE and (is_cut_off or not pools.can_close[last]):
             has_work = has_any(state.called[last])
         if has_work:
-            n = add_pool(batch, n, last, 0, state.trigger.shape[1])
+            batch.pool[n] = last
+            n += 1
         if not is_due(n, last == n_pools - 1):
             continue
-        evaluate(pools, terms, lines, batch, n, kind, state.trigger, state.low, state.high)
+        evaluate_afresh(pools, terms, draft, batch, n, kind, state.trigger, state.low, state.high)
         for b in range(n):
             p = batch.pool[b]
             if batch.negative[b] == 0:
                 continue
-            for w in range(n_words):
-                word = NO_LANE
-                for s in range(w * WORD, min(n_lanes, (w + 1) * WORD)):
-                    word |= np.uint64(batch.health[b, s] < 0.0) << np.uint64(s & 63)
+            for block in range(0, wide, WIDTH):
+                w = block // WORD
+                failing = failing_lanes(batch, b, block) << np.uint64(block % WORD)
                 if kind == INITIAL:
-                    state.called[p, w] = word & ~state.closed[p, w]
+                    state.called[p, w] |= failing & ~state.closed[p, w] & state.every[w]
                 else:
-                    state.called[p, w] &= ~word
+                    state.called[p, w] &= ~failing
         n = 0
 
 
-@internal
-def move_prices(terms: Terms, rules: VariantRules, lanes: Lanes, state: State) -> tuple[int, int]:
+@compiled
+def move_prices(terms: Terms, rules: VariantRules, lanes: Lanes, state: State) -> int:
     """Let the flow so far of every lane that rose move its prices; those lanes alone stay active.
 
-    Returns the first block of active lanes and one past the last, 0 when there are none.
+    Returns how many these are, and sets which prices moved and the bounds of all of them.
     """
+    n_active = 0
     for w in range(len(state.active)):
         state.active[w] = 0
+    state.has_instrument_moved[:] = False
+    state.has_asset_moved[:] = False
     for s in range(len(lanes.row)):
-        for cell in range(state.level.shape[0]):
-            state.level[cell, s] = 0
         if state.has_risen[s]:
             state.has_risen[s] = False
             state.rounds[s] += 1
             add_lane(state.active, s)
+            n_active += 1
             state.limits_hit[s] = max(state.limits_hit[s], set_impact(terms, rules, lanes, state, s))
             set_trigger(terms, lanes, state, s)
-            lengthen_path(terms, state, s)
-            set_scales(terms, state, s)
-    pad(state.trigger, len(lanes.row))
     set_bounds(state.trigger, len(lanes.row), state.low, state.high)
-    return first_block(state.active), stop_block(state.active)
+    return n_active
 
 
 @compiled
-def run_cascades(
-    pools: Pools, terms: Terms, rules: VariantRules, lines: Lines, batch: Batch, lanes: Lanes, state: State
-) -> int:
-    """Run all lanes to their fixed points, leaving prices, flow, closed pools and calls in `state` (new on entry).
-
-    Returns how often a pool was looked at in later rounds. `limits_hit` is the most laws at a limit in any round: each
-    of them has shaped what follows.
-    """
-    n, n_groups = len(lanes.row), len(lanes.index_shock)
-    set_shocked_lane(terms, state.trigger, 0, 0.0, 0.0)
-    for r in range(len(state.start)):
-        state.start[r] = state.trigger[r, 0]
+def set_shocked(terms: Terms, lanes: Lanes, state: State) -> None:
+    """Set the shocked prices of every group, the lanes' trigger prices to them, and their bounds."""
+    n_groups = len(lanes.index_shock)
     for g in range(n_groups):
         set_shocked_lane(terms, state.shocked, g, lanes.index_shock[g], lanes.basis_shock[g])
-    pad(state.shocked, n_groups)
-    set_bounds(state.shocked, n_groups, state.low, state.high)
-    for s in range(n):
-        for r in range(len(state.start)):
+    for s in range(len(lanes.row)):
+        for r in range(len(state.low)):
             state.trigger[r, s] = state.shocked[r, lanes.group[s]]
-        set_scales(terms, state, s)
-        for cell in range(state.scale.shape[0]):
-            state.group_scale[cell, lanes.group[s]] = state.scale[cell, s]
-    close_first(pools, terms, lines, batch, lanes, state)
-    for g in range(n_groups):
+    pad(state.shocked, n_groups)
+    pad(state.trigger, len(lanes.row))
+    set_bounds(state.shocked, n_groups, state.low, state.high)
+
+
+@compiled
+def spread_first(terms: Terms, rules: VariantRules, lanes: Lanes, state: State) -> None:
+    """Turn what the first round closed by group into what it closed by lane; lanes where it closed nothing are done."""
+    for g in range(len(lanes.index_shock)):
         state.mask[g] = 1.0 if state.has_risen[g] else 0.0
     spread_groups(lanes, state.sold)
     spread_groups(lanes, state.bought)
     spread_groups(lanes, state.positions)
-    for s in range(n - 1, -1, -1):
+    for s in range(len(lanes.row) - 1, -1, -1):
         state.has_risen[s] = state.mask[lanes.group[s]] == 1.0
         if not state.has_risen[s]:
             state.limits_hit[s] = set_impact(terms, rules, lanes, state, s)
         for i in range(len(terms.venue)):
             size = state.sold[i, s] + state.bought[i, s]
             state.first_round[s] += size * state.shocked[notional_row(terms, i), lanes.group[s]]
-    n_rounds, looked_at = 0, 0
-    while True:
-        s0, s1 = move_prices(terms, rules, lanes, state)
+
+
+def run_cascades(
+    pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, batch: Batch, lanes: Lanes, state: State, tape: Tape
+) -> int:
+    """Run all lanes to their fixed points, leaving prices, flow, closed pools and calls in `state` (new on entry).
+
+    The tape is made anew when prices leave its box. Returns how often a pool was looked at in later rounds.
+    `limits_hit` is the most laws at a limit in any round: each of them has shaped what follows.
+    """
+    set_shocked(terms, lanes, state)
+    fit(pools, terms, draft, tape, state.low, state.high)
+    close_first(pools, terms, tape.start, tape.number, batch, lanes, state)
+    spread_first(terms, rules, lanes, state)
+    n_rounds, looked_at = 1, 0
+    while move_prices(terms, rules, lanes, state) > 0:
+        fit(pools, terms, draft, tape, state.low, state.high)
+        is_seated, is_last = seat_lanes(state), n_rounds >= rules.max_rounds
+        looked_at += close_again(pools, terms, tape.start, tape.number, batch, state, is_seated, is_last)
         n_rounds += 1
-        if s1 == 0:
-            break
-        looked_at += close_again(pools, terms, lines, batch, state, s0, s1, n_rounds >= rules.max_rounds)
-    call_margin(pools, terms, lines, batch, state, n, INITIAL)
-    call_margin(pools, terms, lines, batch, state, n, MAINTENANCE)
+    call_margin(pools, terms, draft, batch, state, INITIAL)
+    call_margin(pools, terms, draft, batch, state, MAINTENANCE)
     return looked_at
 
 

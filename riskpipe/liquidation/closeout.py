@@ -18,11 +18,13 @@ from riskpipe.liquidation.bits import (
 )
 from riskpipe.liquidation.compiled import compiled, inlined
 from riskpipe.liquidation.footprint import padded
-from riskpipe.liquidation.health import Lines, position_offset, position_size, start_amounts
+from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
+from riskpipe.liquidation.positions import position_offset, position_size
 from riskpipe.liquidation.prices import mark_row, set_shocked_pool
 from riskpipe.liquidation.rays import Rays, set_first_failures
+from riskpipe.liquidation.records import Draft
 
 
 class Exits(NamedTuple):
@@ -40,6 +42,7 @@ class Exits(NamedTuple):
     total_loss: FloatArray  # [lane]
     account_shortfall: FloatArray  # [lane]
     entity_loss: FloatArray  # [f, lane]
+    mask: FloatArray  # [lane]
     closed_account: np.ndarray  # [words] lanes in which a pool of the account is closed
     called_account: np.ndarray  # [words]
 
@@ -83,6 +86,7 @@ def make_exits(pools: Pools, terms: Terms, lanes: Lanes, n_words: int) -> Exits:
         total_loss=total_loss,
         account_shortfall=account_shortfall,
         entity_loss=np.zeros((n_f, n)),
+        mask=np.zeros(n),
         closed_account=np.zeros(n_words, dtype=np.uint64),
         called_account=np.zeros(n_words, dtype=np.uint64),
     )
@@ -123,11 +127,11 @@ def set_far_exits(terms: Terms, lanes: Lanes, state: State, exits: Exits) -> Non
 
 @inlined
 def set_own_exits(
-    pools: Pools, terms: Terms, lines: Lines, lanes: Lanes, state: State, exits: Exits, rays: Rays, p: int,
+    pools: Pools, terms: Terms, draft: Draft, lanes: Lanes, state: State, exits: Exits, rays: Rays, p: int,
     gap_share: float,
 ) -> None:  # fmt: skip
     """Set the exits of a pool that is closed where the ray first finds it failing, or further by the gap's share."""
-    set_first_failures(pools, terms, lines, rays, p, state.closed[p], state.group_lanes)
+    set_first_failures(pools, terms, draft, rays, p, state.closed[p], state.group_lanes)
     first = pools.position_start[p]
     n_positions = pools.position_start[p + 1] - first
     for g in range(len(lanes.index_shock)):
@@ -136,17 +140,18 @@ def set_own_exits(
         point = rays.point[g]
         # a pool that the cascade alone hits is closed at the far end
         point = 1.0 if np.isnan(point) else point + gap_share * (1.0 - point)
-        set_shocked_pool(pools, terms, rays.price, p, 0, lanes.index_shock[g] * point, lanes.basis_shock[g] * point)
-        for j in range(n_positions):
-            i = pools.instrument[first + j]
-            mark = rays.price[mark_row(terms, i), 0]
-            for s in range(lanes.group_start[g], lanes.group_start[g + 1]):
+        set_shocked_pool(pools, terms, rays.price, p, g, lanes.index_shock[g] * point, lanes.basis_shock[g] * point)
+    for j in range(n_positions):
+        i = pools.instrument[first + j]
+        for s in range(max(first_lane(state.closed[p]), 0), stop_lane(state.closed[p])):
+            if has_lane(state.closed[p], s):
+                mark = rays.price[mark_row(terms, i), lanes.group[s]]
                 set_exit(terms, state, i, s, mark * exits.factor[i, s], exits.own_payoff[j], exits.own_notional[j])
 
 
 @inlined
 def close_pool(
-    pools: Pools, terms: Terms, rules: VariantRules, lines: Lines, lanes: Lanes, state: State, exits: Exits,
+    pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, lanes: Lanes, state: State, exits: Exits,
     rays: Rays, losses: Losses, p: int,
 ) -> None:  # fmt: skip
     """Close pool p in every lane in which it is closed, and add what it leaves to the funds and to its entity."""
@@ -157,7 +162,7 @@ def close_pool(
     gap_share = rules.gap_share[venue]
     is_far = gap_share >= 1.0
     if not is_far:
-        set_own_exits(pools, terms, lines, lanes, state, exits, rays, p, gap_share)
+        set_own_exits(pools, terms, draft, lanes, state, exits, rays, p, gap_share)
     payoffs = exits.payoff if is_far else exits.own_payoff
     notionals = exits.notional if is_far else exits.own_notional
     s0, s1 = first_block(state.closed[p]), stop_block(state.closed[p])
@@ -166,7 +171,7 @@ def close_pool(
     equity, closed_notional = exits.equity[s0:s1], exits.closed_notional[s0:s1]
     shortfall, fees = exits.shortfall[s0:s1], exits.fees[s0:s1]
     n_slots = pools.slot_start[p + 1] - first_slot
-    start_amounts(pools, lines, p, s0, s1)
+    start_amounts(pools, draft, p, s0, s1)
     for s in range(n_lanes):
         equity[s], closed_notional[s] = 0.0, 0.0
     for j in range(n_positions):
@@ -174,14 +179,14 @@ def close_pool(
         at = pools.instrument[q] if is_far else j
         size, offset = position_size(pools, terms, q), position_offset(pools, terms, q)
         gross = abs(size)
-        amount = lines.amount[pools.position_slot[q], s0:s1]
+        amount = draft.amount[pools.position_slot[q], s0:s1]
         payoff, notional = payoffs[at, s0:s1], notionals[at, s0:s1]
         for s in range(n_lanes):
             amount[s] += size * payoff[s] - offset
             closed_notional[s] += gross * notional[s]
     for j in range(n_slots):
         asset = pools.asset[first_slot + j]
-        price, amount, ratio = state.trigger[asset, s0:s1], lines.amount[j, s0:s1], terms.venue_ratio[venue, asset]
+        price, amount, ratio = state.trigger[asset, s0:s1], draft.amount[j, s0:s1], terms.venue_ratio[venue, asset]
         for s in range(n_lanes):
             owned = price[s] * ratio
             owed = price[s]
@@ -291,7 +296,7 @@ def insert_entity(losses: Losses, f: int, s: int, e: int, loss: float) -> None:
 
 @compiled
 def close_out(
-    pools: Pools, terms: Terms, rules: VariantRules, lines: Lines, lanes: Lanes, state: State, exits: Exits,
+    pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, lanes: Lanes, state: State, exits: Exits,
     rays: Rays, losses: Losses, tally: Tally, is_central: bool,
 ) -> None:  # fmt: skip
     """Close out every closed pool of every lane, entity by entity, and count accounts closed and called."""
@@ -307,11 +312,11 @@ def close_out(
                     exits.closed_account[w] |= state.closed[p, w]
                     exits.called_account[w] |= state.called[p, w]
                 if has_any(state.closed[p]):
-                    close_pool(pools, terms, rules, lines, lanes, state, exits, rays, losses, p)
+                    close_pool(pools, terms, rules, draft, lanes, state, exits, rays, losses, p)
             if has_any(exits.called_account):
-                add_weight(exits.called_account, pools.account_weight[a], losses.called_accounts)
+                add_weight(exits.called_account, pools.account_weight[a], exits.mask, losses.called_accounts)
             if has_any(exits.closed_account):
-                add_weight(exits.closed_account, pools.account_weight[a], losses.closed_accounts)
+                add_weight(exits.closed_account, pools.account_weight[a], exits.mask, losses.closed_accounts)
                 is_short = end_account(lanes, exits, tally, a, is_central) or is_short
         if is_short:
             a = pools.entity_account[pools.entity_account_start[e]]
@@ -319,26 +324,37 @@ def close_out(
 
 
 @inlined
-def add_weight(words: np.ndarray, weight: float, total: FloatArray) -> None:
+def add_weight(words: np.ndarray, weight: float, scratch: FloatArray, total: FloatArray) -> None:
     """Add an account's weight in every lane of a set."""
-    for s in range(max(first_lane(words), 0), stop_lane(words)):
-        total[s] += weight if has_lane(words, s) else 0.0
+    s0, s1 = first_block(words), stop_block(words)
+    here, mask = total[s0:s1], scratch[s0:s1]
+    set_mask(words, s0, mask)
+    for s in range(len(here)):
+        here[s] += weight * mask[s]
 
 
 @inlined
 def end_account(lanes: Lanes, exits: Exits, tally: Tally, a: int, is_central: bool) -> bool:
     """Count an account's hits and largest shortfall, and forget it; returns whether there was any."""
-    s0, s1 = first_lane(exits.closed_account), stop_lane(exits.closed_account)
-    is_short = False
-    for s in range(s0, s1):
-        shortfall = exits.account_shortfall[s]
-        is_short = is_short or shortfall > 0.0
-        exits.account_shortfall[s] = 0.0
-        if is_central and has_lane(exits.closed_account, s):
-            k = lanes.set_index[s]
-            tally.hits[k, a] += lanes.n_alike[s]
-            tally.shortfall_max[k, a] = max(tally.shortfall_max[k, a], shortfall)
-    return is_short
+    s0, s1 = first_block(exits.closed_account), min(stop_block(exits.closed_account), len(lanes.row))
+    shortfall, of_set, n_alike = exits.account_shortfall[s0:s1], lanes.set_index[s0:s1], lanes.n_alike[s0:s1]
+    closed, n_short = exits.mask[s0:s1], 0
+    for s in range(len(shortfall)):
+        n_short += shortfall[s] > 0.0
+    if is_central:
+        set_mask(exits.closed_account, s0, exits.mask[s0 : stop_block(exits.closed_account)])
+        for k in range(tally.hits.shape[0]):
+            hits = 0
+            for s in range(len(closed)):
+                hits += n_alike[s] * np.int64(of_set[s] == k) * np.int64(closed[s])
+            tally.hits[k, a] += hits
+    if n_short == 0:
+        return False
+    for s in range(len(shortfall)):
+        if is_central:
+            tally.shortfall_max[of_set[s], a] = max(tally.shortfall_max[of_set[s], a], shortfall[s])
+        shortfall[s] = 0.0
+    return True
 
 
 @inlined

@@ -1,12 +1,9 @@
 """What is known of each pool and entity before any scenario: which can be closed, which are plain, which can break."""
 
-import math
-
 import numpy as np
 
 from riskpipe.domain.book import BoolArray, IntArray
 from riskpipe.liquidation.compiled import compiled, inlined
-from riskpipe.liquidation.health import position_offset, position_size
 from riskpipe.liquidation.lowering import Pools, Terms
 
 _LONG, _SHORT = 1, 2
@@ -16,12 +13,12 @@ def set_flags(pools: Pools, terms: Terms) -> None:
     """Fill the flags of a lowered book."""
     sides = np.zeros(len(terms.index_price), dtype=np.int32)
     has_trade = np.zeros(len(terms.index_price), dtype=np.bool_)
-    _set_pools(pools, terms, int(terms.underlying_cell.max(initial=-1)) + 1)
+    _set_pools(pools, terms)
     _set_entities(pools, terms, sides, has_trade)
 
 
 @compiled
-def _set_pools(pools: Pools, terms: Terms, n_cells: int) -> None:
+def _set_pools(pools: Pools, terms: Terms) -> None:
     for p in range(len(pools.account)):
         is_at_stake, is_plain = False, True
         for q in range(pools.position_start[p], pools.position_start[p + 1]):
@@ -31,48 +28,6 @@ def _set_pools(pools: Pools, terms: Terms, n_cells: int) -> None:
             is_at_stake = is_at_stake or pools.slot_quantity[k] < 0.0
         pools.is_plain[p] = is_plain
         pools.can_close[p] = is_at_stake and not pools.account_is_exempt[pools.account[p]]
-        pools.gross[p], pools.cell[p] = _gross(pools, terms, p, n_cells)
-
-
-@inlined
-def _gross(pools: Pools, terms: Terms, p: int, n_cells: int) -> tuple[float, int]:
-    """Gross of what the cascade can move, at the snapshot, and the underlying that moves it.
-
-    Index prices move for underlyings only, so that the balances in other assets count for nothing.
-    """
-    cell, gross = -1, 0.0
-    first_slot = pools.slot_start[p]
-    venue = pools.account_venue[pools.account[p]]
-    for q in range(pools.position_start[p], pools.position_start[p + 1]):
-        i = pools.instrument[q]
-        size, top = abs(position_size(pools, terms, q)), terms.tier_start[i + 1] - 1
-        quote = terms.index_price[terms.quote[i]]
-        worth = size * (quote if terms.is_inverse[i] else terms.mark_price[i] * quote)
-        settled = size * (1.0 / terms.mark_price[i] if terms.is_inverse[i] else terms.mark_price[i])
-        offset = abs(position_offset(pools, terms, q))
-        price = terms.index_price[terms.settlement[i]] * max(1.0, terms.venue_ratio[venue, terms.settlement[i]])
-        gross += worth * terms.tier_maintenance_rate[top] + settled * price
-        if terms.underlying_cell[terms.settlement[i]] >= 0:
-            gross += offset * price
-        if terms.has_steps[i]:
-            gross = math.inf
-        cell = _joined(cell, terms.underlying_cell[terms.underlying[i]], n_cells)
-        cell = _joined(cell, terms.underlying_cell[terms.quote[i]], n_cells)
-    for k in range(first_slot, pools.slot_start[p + 1]):
-        c = pools.asset[k]
-        if terms.underlying_cell[c] >= 0:
-            owed = 1.0 + terms.borrow_rate[venue, c]
-            gross += abs(pools.slot_quantity[k]) * terms.index_price[c] * owed * max(1.0, terms.venue_ratio[venue, c])
-            cell = _joined(cell, terms.underlying_cell[c], n_cells)
-    return max(gross, 1.0), n_cells if cell < 0 else cell  # a dollar: what cannot move has no reach of its own
-
-
-@inlined
-def _joined(cell: int, other: int, several: int) -> int:
-    """Return the one underlying of two, -1 = none yet, or the mark of several."""
-    if other < 0 or cell == other:
-        return cell
-    return other if cell < 0 else several
 
 
 @inlined

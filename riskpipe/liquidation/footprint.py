@@ -5,7 +5,8 @@ from riskpipe.domain.book import Book
 WORD = 64  # lanes in a word of bits
 WIDTH = 32  # lanes that compiled loops take at once; what is left over would be taken one by one
 MOST_LANES = 256  # how many fit the caches with the prices of some hundred instruments
-STATE_BYTES = 256_000_000  # what a byte for each pool and lane may take
+STATE_BYTES = 256_000_000  # what two bits for each pool and lane may take
+LANES_A_BYTE = 4
 
 
 def n_words(n_lanes: int) -> int:
@@ -20,15 +21,16 @@ def padded(n_lanes: int) -> int:
 
 def most_lanes(n_pools: int) -> int:
     """Return how many lanes are computed together: fewer where pools are so many that their state would be large."""
-    return max(WIDTH, min(MOST_LANES, STATE_BYTES // max(n_pools, 1) // WIDTH * WIDTH))
+    return max(WIDTH, min(MOST_LANES, LANES_A_BYTE * STATE_BYTES // max(n_pools, 1) // WIDTH * WIDTH))
 
 
 def kernel_bytes(book: Book, n_lanes: int) -> int:
     """Bytes of anonymous memory that a kernel takes for n_lanes distinct scenarios of a mapped book, results apart."""
     wide = padded(min(n_lanes, most_lanes(book.n_pools)))
-    # a byte and two bits by pool and lane; flags, gross and cell by pool
-    of_pools = book.n_pools * (wide + 2 * 8 * n_words(wide) + 2 + 8 + 4)
+    # a record has some 4.5 numbers a position and 3.5 a slot, measured on generated books; where it starts and its head
+    of_records = 8 * (3 * book.n_pools + int(4.5 * book.n_positions + 3.5 * len(book.slot_asset)))
+    of_pools = book.n_pools * (2 * 8 * n_words(wide) + 2)  # closed and called by lane; flags
     n_prices = book.n_assets + 3 * book.n_instruments
     # prices of every lane, and at the 33 places of every ray
     of_lanes = 8 * wide * ((4 + 33) * n_prices + 20 * book.n_instruments + 40 * book.n_funds)
-    return of_pools + book.n_accounts + of_lanes
+    return of_records + of_pools + book.n_accounts + of_lanes

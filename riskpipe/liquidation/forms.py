@@ -5,36 +5,61 @@ is a sum of *lines* `slope x price + intercept`, one for each balance and positi
 
 - tier lines: a position's line depends on the margin tier that its notional falls in, a balance's on its haircut band;
 - collateral health: a balance's line is its amount times its liquidation threshold, or par where it is owed;
-- scan: the requirement is the worst loss over K states of the market around the lane's own.
+- scan: the requirement is the worst loss over K states of the market around the lane's own;
+
+and of balances whose amount depends on prices, because something settles in them, valued band by band.
+
+A pool's *record* is all of that as bare numbers one after the other (`records` writes it, `play` reads it):
+
+- head, constant: head is form + N_FORMS x lines + N_FORMS x MOST_LINES x balances;
+- each line of a pool without edges: row, slope, intercept;
+- each line of a pool with at most one edge a line: row, slope, intercept, gross, edge, slope and intercept above;
+- each line of any other: row, slope, intercept, gross, n edges, then edge, slope and intercept above it of each;
+- each balance: row, ratio, base, n positions, n edges, credit, intercept, then edge, credit and intercept above it of
+  each edge, then row and size of each position.
 
 Bits: lines are added in the order given, each by a multiplication and an addition of its own, so that a lane's result
 depends on neither the number of lanes nor how many lines share a loop.
 """
 
-import math
-
 from riskpipe.domain.book import FloatArray, IntArray
-from riskpipe.liquidation.compiled import compiled, inlined, internal
+from riskpipe.liquidation.compiled import compiled, inlined
 
-GROSS, SLOPE, INTERCEPT, EDGE, SLOPE_ABOVE, INTERCEPT_ABOVE = range(6)
-N_COEFFICIENTS = 6
 PLAIN, ONE_EDGE, MANY_EDGES = range(3)
+N_FORMS = 4
+MOST_LINES = 2**24
+HEAD, PLAIN_LINE, ONE_EDGE_LINE, MANY_EDGES_LINE, EDGE, BALANCE, POSITION = 2, 3, 7, 5, 3, 7, 2  # numbers of each
 
 
 @inlined
-def _edged(g: float, a: float, b: float, edge: float, above: float, above_intercept: float, x: float) -> float:
-    below_line = a * x + b
-    above_line = above * x + above_intercept
-    return above_line if g * x >= edge else below_line
-
-
-@internal
-def add_plain(
-    price: FloatArray, row: IntArray, c: FloatArray, n: int, constant: float, s0: int, s1: int, out: FloatArray
+def play(
+    record: FloatArray, price: FloatArray, s0: int, s1: int, amount: FloatArray, term: FloatArray, out: FloatArray
 ) -> int:
+    """Set out[s0:s1] to a pool's health in lanes s0 to s1 - 1; returns in how many it is negative.
+
+    Parameters: record from the pool's head on; price [row, lane]; amount and term scratch [lane].
+    """
+    head, constant = int(record[0]), record[1]
+    form, n, n_balances = head % N_FORMS, head // N_FORMS % MOST_LINES, head // (N_FORMS * MOST_LINES)
+    lines = record[HEAD:]
+    if form == PLAIN:
+        negative = add_plain(lines, n, constant, price, s0, s1, out)
+        end = n * PLAIN_LINE
+    elif form == ONE_EDGE:
+        negative = add_edged(lines, n, constant, price, s0, s1, out)
+        end = n * ONE_EDGE_LINE
+    else:
+        negative, end = add_many(lines, n, constant, price, s0, s1, term, out)
+    for _ in range(n_balances):
+        negative, end = add_balance(lines, end, price, s0, s1, amount, term, out)
+    return negative
+
+
+@inlined
+def add_plain(c: FloatArray, n: int, constant: float, price: FloatArray, s0: int, s1: int, out: FloatArray) -> int:
     """Set out[s0:s1] to a constant plus n lines without edges; returns how many lanes are negative."""
     h = out[s0:s1]
-    lanes = s1 - s0
+    lanes = s1 - s0  # rows are cut to the lanes, for an index from 0 is one that the compiler knows not to wrap around
     negative, t = 0, 0
     if n == 0:
         for s in range(lanes):
@@ -42,21 +67,24 @@ def add_plain(
         return lanes if constant < 0.0 else 0
     while t < n:
         negative, left = 0, n - t
-        a0, b0, x0 = c[SLOPE, t], c[INTERCEPT, t], price[row[t], s0:s1]
+        at = PLAIN_LINE * t
+        a0, b0, x0 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
         if left == 1:
             for s in range(lanes):
                 v = (constant if t == 0 else h[s]) + (a0 * x0[s] + b0)
                 h[s] = v
                 negative += v < 0.0
             break
-        a1, b1, x1 = c[SLOPE, t + 1], c[INTERCEPT, t + 1], price[row[t + 1], s0:s1]
+        at += PLAIN_LINE
+        a1, b1, x1 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
         if left == 2:
             for s in range(lanes):
                 v = ((constant if t == 0 else h[s]) + (a0 * x0[s] + b0)) + (a1 * x1[s] + b1)
                 h[s] = v
                 negative += v < 0.0
             break
-        a2, b2, x2 = c[SLOPE, t + 2], c[INTERCEPT, t + 2], price[row[t + 2], s0:s1]
+        at += PLAIN_LINE
+        a2, b2, x2 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
         if left == 3:
             for s in range(lanes):
                 v = (constant if t == 0 else h[s]) + (a0 * x0[s] + b0)
@@ -64,7 +92,8 @@ def add_plain(
                 h[s] = v
                 negative += v < 0.0
             break
-        a3, b3, x3 = c[SLOPE, t + 3], c[INTERCEPT, t + 3], price[row[t + 3], s0:s1]
+        at += PLAIN_LINE
+        a3, b3, x3 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
         for s in range(lanes):
             v = ((constant if t == 0 else h[s]) + (a0 * x0[s] + b0)) + (a1 * x1[s] + b1)
             v = (v + (a2 * x2[s] + b2)) + (a3 * x3[s] + b3)
@@ -74,27 +103,33 @@ def add_plain(
     return negative
 
 
-@internal
-def add_edged(
-    price: FloatArray, row: IntArray, c: FloatArray, n: int, constant: float, s0: int, s1: int, out: FloatArray
-) -> int:
+@inlined
+def _edged(g: float, a: float, b: float, edge: float, above: float, above_intercept: float, x: float) -> float:
+    below_line = a * x + b
+    above_line = above * x + above_intercept
+    return above_line if g * x >= edge else below_line
+
+
+@inlined
+def add_edged(c: FloatArray, n: int, constant: float, price: FloatArray, s0: int, s1: int, out: FloatArray) -> int:
     """Set out[s0:s1] to a constant plus n lines with at most one edge each; returns how many lanes are negative."""
     h = out[s0:s1]
     lanes = s1 - s0
     negative, t = 0, 0
     while t < n:
         negative, left = 0, n - t
-        g0, a0, b0, e0, f0, i0 = c[0, t], c[1, t], c[2, t], c[3, t], c[4, t], c[5, t]
-        x0 = price[row[t], s0:s1]
+        at = ONE_EDGE_LINE * t
+        a0, b0, g0, e0, f0, i0 = c[at + 1], c[at + 2], c[at + 3], c[at + 4], c[at + 5], c[at + 6]
+        x0 = price[int(c[at]), s0:s1]
         if left == 1:
             for s in range(lanes):
                 v = (constant if t == 0 else h[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
                 h[s] = v
                 negative += v < 0.0
             break
-        u = t + 1
-        g1, a1, b1, e1, f1, i1 = c[0, u], c[1, u], c[2, u], c[3, u], c[4, u], c[5, u]
-        x1 = price[row[u], s0:s1]
+        at += ONE_EDGE_LINE
+        a1, b1, g1, e1, f1, i1 = c[at + 1], c[at + 2], c[at + 3], c[at + 4], c[at + 5], c[at + 6]
+        x1 = price[int(c[at]), s0:s1]
         if left == 2:
             for s in range(lanes):
                 v = (constant if t == 0 else h[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
@@ -102,9 +137,9 @@ def add_edged(
                 h[s] = v
                 negative += v < 0.0
             break
-        u = t + 2
-        g2, a2, b2, e2, f2, i2 = c[0, u], c[1, u], c[2, u], c[3, u], c[4, u], c[5, u]
-        x2 = price[row[u], s0:s1]
+        at += ONE_EDGE_LINE
+        a2, b2, g2, e2, f2, i2 = c[at + 1], c[at + 2], c[at + 3], c[at + 4], c[at + 5], c[at + 6]
+        x2 = price[int(c[at]), s0:s1]
         for s in range(lanes):
             v = (constant if t == 0 else h[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
             v = v + _edged(g1, a1, b1, e1, f1, i1, x1[s])
@@ -113,6 +148,92 @@ def add_edged(
             negative += v < 0.0
         t += 3
     return negative
+
+
+@inlined
+def add_many(
+    c: FloatArray, n: int, constant: float, price: FloatArray, s0: int, s1: int, term: FloatArray, out: FloatArray
+) -> tuple[int, int]:
+    """Set out[s0:s1] to a constant plus n lines with any number of edges each.
+
+    Returns how many lanes are negative, and where the lines end.
+    """
+    total, line, lanes, at = out[s0:s1], term[s0:s1], s1 - s0, 0
+    for s in range(lanes):
+        total[s] = constant
+    for _ in range(n):
+        x = price[int(c[at]), s0:s1]
+        slope, intercept, gross, n_edges = c[at + 1], c[at + 2], c[at + 3], int(c[at + 4])
+        at += MANY_EDGES_LINE
+        for s in range(lanes):
+            line[s] = slope * x[s] + intercept
+        for _edge in range(n_edges):
+            edge, slope, intercept = c[at], c[at + 1], c[at + 2]
+            at += EDGE
+            for s in range(lanes):
+                above = slope * x[s] + intercept
+                line[s] = above if gross * x[s] >= edge else line[s]
+        for s in range(lanes):
+            total[s] = total[s] + line[s]
+    negative = 0
+    for s in range(lanes):
+        negative += total[s] < 0.0
+    return negative, at
+
+
+@inlined
+def _counted(h: float, amount: float, x: float, ratio: float, credit: float, intercept: float) -> float:
+    """Health with an amount that is owned (and counts for what its band says) or owed (and counts at par)."""
+    owned = amount * (x * ratio) * credit + intercept
+    owed = amount * x
+    return h + (owned if amount > 0.0 else owed)
+
+
+@inlined
+def add_balance(
+    c: FloatArray, at: int, price: FloatArray, s0: int, s1: int, amount: FloatArray, term: FloatArray, out: FloatArray
+) -> tuple[int, int]:
+    """Add to out[s0:s1] what the balance at `at` counts for; returns how many lanes are negative, and where it ends."""
+    h, lanes, negative = out[s0:s1], s1 - s0, 0
+    x, ratio, base = price[int(c[at]), s0:s1], c[at + 1], c[at + 2]
+    n, n_edges, credit, intercept = int(c[at + 3]), int(c[at + 4]), c[at + 5], c[at + 6]
+    edges = at + BALANCE
+    positions = edges + EDGE * n_edges
+    end = positions + POSITION * n
+    if n == 1 and n_edges == 0:
+        payoff, size = price[int(c[positions]), s0:s1], c[positions + 1]
+        for s in range(lanes):
+            v = _counted(h[s], base + size * payoff[s], x[s], ratio, credit, intercept)
+            h[s] = v
+            negative += v < 0.0
+        return negative, end
+    held, counted = amount[s0:s1], term[s0:s1]
+    for s in range(lanes):
+        held[s] = base
+    for j in range(n):
+        payoff, size = price[int(c[positions + POSITION * j]), s0:s1], c[positions + POSITION * j + 1]
+        for s in range(lanes):
+            held[s] = held[s] + size * payoff[s]
+    if n_edges == 0:
+        for s in range(lanes):
+            v = _counted(h[s], held[s], x[s], ratio, credit, intercept)
+            h[s] = v
+            negative += v < 0.0
+        return negative, end
+    for s in range(lanes):
+        counted[s] = held[s] * (x[s] * ratio) * credit + intercept
+    for k in range(n_edges):
+        edge, credit, intercept = c[edges + EDGE * k], c[edges + EDGE * k + 1], c[edges + EDGE * k + 2]
+        for s in range(lanes):
+            owned = held[s] * (x[s] * ratio)
+            above = owned * credit + intercept
+            counted[s] = above if owned >= edge else counted[s]
+    for s in range(lanes):
+        owned, owed = counted[s], held[s] * x[s]
+        v = h[s] + (owned if held[s] > 0.0 else owed)
+        h[s] = v
+        negative += v < 0.0
+    return negative, end
 
 
 @compiled
@@ -140,11 +261,6 @@ def add_scan(
 
 
 @inlined
-def set_collateral_line(c: FloatArray, t: int, quantity: float, ratio: float, threshold: float) -> None:
-    """Set line t over its asset's USD price: a balance times its liquidation threshold, a debt at par."""
-    c[GROSS, t] = max(quantity, 0.0) * ratio
-    c[SLOPE, t] = quantity * ratio * max(0.0, threshold) if quantity > 0.0 else quantity
-    c[INTERCEPT, t] = 0.0
-    c[EDGE, t] = math.inf
-    c[SLOPE_ABOVE, t] = 0.0
-    c[INTERCEPT_ABOVE, t] = 0.0
+def collateral_slope(quantity: float, ratio: float, threshold: float) -> float:
+    """Slope of a balance's line over its asset's USD price: its amount times its liquidation threshold, debt at par."""
+    return quantity * ratio * max(0.0, threshold) if quantity > 0.0 else quantity

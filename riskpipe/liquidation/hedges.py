@@ -7,10 +7,12 @@ import numpy as np
 from riskpipe.domain.book import FloatArray
 from riskpipe.liquidation.bits import has_any, set_mask
 from riskpipe.liquidation.compiled import inlined, internal
-from riskpipe.liquidation.health import Lines, position_offset, position_size, start_amounts
+from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import Pools, Terms
+from riskpipe.liquidation.positions import position_offset, position_size
 from riskpipe.liquidation.prices import notional_row, payoff_row
+from riskpipe.liquidation.records import Draft
 from riskpipe.liquidation.waterfall import Winners
 
 
@@ -35,7 +37,7 @@ def make_deltas(terms: Terms, lanes: Lanes, state: State) -> Deltas:
 
 @internal
 def add_broken_hedges(
-    pools: Pools, terms: Terms, lines: Lines, state: State, winners: Winners, deltas: Deltas, s0: int, s1: int,
+    pools: Pools, terms: Terms, draft: Draft, state: State, winners: Winners, deltas: Deltas, s0: int, s1: int,
     has_removed: bool,
 ) -> None:  # fmt: skip
     """Add the growth of entities' absolute USD delta by the closings, at shocked marks, in lanes s0 to s1 - 1.
@@ -57,7 +59,7 @@ def add_broken_hedges(
             a = pools.entity_account[n]
             for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
                 add_deltas(
-                    pools, terms, lines, deltas, deltas.shocked, state.trigger, state.closed[p],
+                    pools, terms, draft, deltas, deltas.shocked, state.trigger, state.closed[p],
                     state.mask[s0:s1], winners.removed, p, s0, s1,
                 )  # fmt: skip
         for c in range(len(deltas.has_leg)):
@@ -72,7 +74,7 @@ def add_broken_hedges(
 
 @inlined
 def add_deltas(
-    pools: Pools, terms: Terms, lines: Lines, deltas: Deltas, shocked: FloatArray, final: FloatArray,
+    pools: Pools, terms: Terms, draft: Draft, deltas: Deltas, shocked: FloatArray, final: FloatArray,
     closed: np.ndarray, mask: FloatArray, removed: FloatArray, p: int, s0: int, s1: int,
 ) -> None:  # fmt: skip
     """Add a pool's USD delta by asset, before and after the closings."""
@@ -80,12 +82,12 @@ def add_deltas(
     first = pools.slot_start[p]
     n_slots = pools.slot_start[p + 1] - first
     set_mask(closed, s0, mask)
-    start_amounts(pools, lines, p, s0, s1)
+    start_amounts(pools, draft, p, s0, s1)
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
         i = pools.instrument[q]
         u, paid = terms.underlying[i], payoff_row(terms, i)
         size, offset = position_size(pools, terms, q), position_offset(pools, terms, q)
-        amount, payoff = lines.amount[pools.position_slot[q], s0:s1], shocked[paid, s0:s1]
+        amount, payoff = draft.amount[pools.position_slot[q], s0:s1], shocked[paid, s0:s1]
         counted, final_payoff = shocked[notional_row(terms, i), s0:s1], final[paid, s0:s1]
         taken = removed[i, 0 if size > 0.0 else 1, s0:s1]
         before, after = deltas.before[u, s0:s1], deltas.after[u, s0:s1]
@@ -102,7 +104,7 @@ def add_deltas(
         c = pools.asset[first + j]
         if terms.underlying_cell[c] < 0:
             continue
-        amount, price = lines.amount[j, s0:s1], shocked[c, s0:s1]
+        amount, price = draft.amount[j, s0:s1], shocked[c, s0:s1]
         before, after = deltas.before[c, s0:s1], deltas.after[c, s0:s1]
         deltas.has_leg[c] = True
         for s in range(lanes):

@@ -13,13 +13,12 @@ from riskpipe.domain.market import Market
 from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
-from riskpipe.liquidation.batches import Batch, add_pool, evaluate, is_due, make_batch
+from riskpipe.liquidation.batches import Batch, evaluate, is_due, make_batch
 from riskpipe.liquidation.cascade import run_cascades, set_exit_factors
 from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_exits, make_losses, set_far_exits
 from riskpipe.liquidation.compiled import compiled
 from riskpipe.liquidation.flags import set_flags
 from riskpipe.liquidation.footprint import most_lanes, padded
-from riskpipe.liquidation.health import MAINTENANCE, Lines, make_lines
 from riskpipe.liquidation.hedges import Deltas, add_broken_hedges, make_deltas
 from riskpipe.liquidation.lanes import Lanes, State, cut_lanes, distinct_lanes, make_state
 from riskpipe.liquidation.lowering import (
@@ -33,7 +32,9 @@ from riskpipe.liquidation.lowering import (
 )
 from riskpipe.liquidation.prices import n_rows, set_bounds, set_shocked_lane
 from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
+from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
+from riskpipe.liquidation.tape import Tape, fit, make_tape
 from riskpipe.liquidation.waterfall import Winners, add_winners, ask_winners, make_winners, run_waterfall
 
 
@@ -47,7 +48,7 @@ class BlockResult:
 
 @compiled
 def _write(
-    pools: Pools, terms: Terms, rules: VariantRules, lines: Lines, lanes: Lanes, state: State, losses: Losses,
+    pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, lanes: Lanes, state: State, losses: Losses,
     winners: Winners, deltas: Deltas, out: Results,
 ) -> None:  # fmt: skip
     """Run the waterfalls, count broken hedges, and write every lane."""
@@ -62,22 +63,23 @@ def _write(
         if state.rounds[s] > 0:
             first, stop = min(first, s), s + 1
     if stop > 0:
-        add_broken_hedges(pools, terms, lines, state, winners, deltas, first, stop, has_removed)
+        add_broken_hedges(pools, terms, draft, state, winners, deltas, first, stop, has_removed)
     for s in range(n):
         write_lane(terms, lanes, state, losses, s, deltas.broken[s], out)
 
 
 @compiled
 def _count_failing(
-    pools: Pools, terms: Terms, lines: Lines, batch: Batch, price: FloatArray, bounds: FloatArray, failing: OffsetArray
+    pools: Pools, start: OffsetArray, number: FloatArray, batch: Batch, price: FloatArray, failing: OffsetArray
 ) -> None:
     n, n_pools = 0, len(pools.account)
     for last in range(n_pools):
         if pools.can_close[last]:
-            n = add_pool(batch, n, last, 0, len(failing))
+            batch.pool[n] = last
+            n += 1
         if not is_due(n, last == n_pools - 1):
             continue
-        evaluate(pools, terms, lines, batch, n, MAINTENANCE, price, bounds[0], bounds[1])
+        evaluate(start, number, batch, n, price, 0, price.shape[1])
         for b in range(n):
             if batch.negative[b] > 0:
                 for s in range(len(failing)):
@@ -93,14 +95,15 @@ def _run_lanes(
     lanes: Lanes,
     out: Results,
     tally: Tally,
+    tape: Tape,
     *,
     is_central: bool,
 ) -> None:
     """Run the lanes of one variant and extra haircut, from the first round to the rows of the results."""
     n_lanes = len(lanes.row)
-    lines = make_lines(pools, padded(max(n_lanes, SCAN_STEPS + 1)))
+    draft = make_draft(pools, terms, padded(max(n_lanes, SCAN_STEPS + 1)))
     state = make_state(pools, terms, lanes)
-    run_cascades(pools, terms, rules, lines, make_batch(padded(n_lanes)), lanes, state)
+    run_cascades(pools, terms, rules, draft, make_batch(padded(n_lanes)), lanes, state, tape)
     exits = make_exits(pools, terms, lanes, len(state.active))
     set_exit_factors(terms, rules, lanes, state, exits.factor)
     set_far_exits(terms, lanes, state, exits)
@@ -108,9 +111,9 @@ def _run_lanes(
     n_rays = len(lanes.index_shock) if is_sliding else 0
     rays = make_rays(terms, lanes.index_shock[:n_rays], lanes.basis_shock[:n_rays], haircut)
     losses = make_losses(terms, lanes)
-    close_out(pools, terms, rules, lines, lanes, state, exits, rays, losses, tally, is_central)
+    close_out(pools, terms, rules, draft, lanes, state, exits, rays, losses, tally, is_central)
     winners, deltas = make_winners(terms, padded(n_lanes)), make_deltas(terms, lanes, state)
-    _write(pools, terms, rules, lines, lanes, state, losses, winners, deltas, out)
+    _write(pools, terms, rules, draft, lanes, state, losses, winners, deltas, out)
 
 
 class Kernel:
@@ -121,6 +124,7 @@ class Kernel:
         self.market = market
         self.rules = rules
         self._lowered: dict[float, tuple[Pools, Terms]] = {}
+        self._tapes: dict[float, Tape] = {}  # by extra haircut, while no run has them
         self.pools, self.terms = self.lowered(0.0)
 
     def lowered(self, extra_haircut: float) -> tuple[Pools, Terms]:
@@ -143,8 +147,10 @@ class Kernel:
             by_haircut, rows, alike = distinct_lanes(scenarios, v)
             for haircut, lanes in by_haircut.items():
                 lowered = self.lowered(haircut)
+                tape = self._take_tape(haircut)
                 for piece in cut_lanes(lanes, most_lanes(book.n_pools)):
-                    _run_lanes(*lowered, rules, haircut, piece, out, tally, is_central=v == 0)
+                    _run_lanes(*lowered, rules, haircut, piece, out, tally, tape, is_central=v == 0)
+                self._tapes[haircut] = tape
             for array in out:
                 array[rows] = array[alike]
         values = {f"{group}/{name}": getattr(out, name) for group, names in GROUPS.items() for name in names}
@@ -165,7 +171,6 @@ class Kernel:
             set_index=np.zeros(1, dtype=np.int32),
             depth_factor=np.ones(1),
             group=np.zeros(1, dtype=np.int32),
-            group_start=np.arange(2, dtype=np.int32),
             index_shock=np.zeros(1),
             basis_shock=np.zeros(1),
         )
@@ -174,7 +179,14 @@ class Kernel:
         out = allocate(1, book.n_venues, n_underlyings, book.n_instruments, book.n_funds)
         tally = Tally(np.zeros((1, 1), dtype=np.int64), np.zeros((1, 1)))
         rules = lower_rules(book, self.rules, Variant())
-        _run_lanes(without_pools(self.pools), self.terms, rules, 0.0, neutral, out, tally, is_central=True)
+        pools = without_pools(self.pools)
+        tape = make_tape(pools, self.terms, n_rows(self.terms))
+        _run_lanes(pools, self.terms, rules, 0.0, neutral, out, tally, tape, is_central=True)
+
+    def _take_tape(self, extra_haircut: float) -> Tape:
+        """Return the tape under an extra haircut for the caller alone, who puts it back: runs may share a kernel."""
+        tape = self._tapes.pop(extra_haircut, None)
+        return tape or make_tape(*self.lowered(extra_haircut), n_rows(self.terms))
 
     def failing_pools(self, scenarios: ScenarioSet) -> OffsetArray:
         """Count the pools with negative margin excess at each scenario's shocked prices: no cascade, every pool and
@@ -188,8 +200,11 @@ class Kernel:
             for s, n in enumerate(at):
                 set_shocked_lane(terms, price, s, scenarios.index_shock[n], scenarios.basis_shock[n])
             set_bounds(price, len(at), bounds[0], bounds[1])
+            tape = self._take_tape(float(haircut))
+            fit(pools, terms, make_draft(pools, terms, 1), tape, bounds[0], bounds[1])
             count = np.zeros(len(at), dtype=np.int64)
-            _count_failing(pools, terms, make_lines(pools, len(at)), make_batch(len(at)), price, bounds, count)
+            _count_failing(pools, tape.start, tape.number, make_batch(len(at)), price, count)
+            self._tapes[float(haircut)] = tape
             failing[at] = count
         return failing
 

@@ -10,20 +10,19 @@ import numpy as np
 
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.scenarios import ScenarioSet
-from riskpipe.liquidation.footprint import n_words, padded
+from riskpipe.liquidation.footprint import WIDTH, n_words, padded
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.prices import n_rows
 
 
 class Lanes(NamedTuple):
-    """The distinct scenarios of one variant and extra haircut, those of one group side by side."""
+    """The distinct scenarios of one variant and extra haircut, those of one group side by side until they are cut."""
 
     row: OffsetArray  # [lane] in the slab's results
     n_alike: OffsetArray  # [lane] scenarios with this result
     set_index: IntArray  # [lane]
     depth_factor: FloatArray  # [lane]
     group: IntArray  # [lane]
-    group_start: IntArray  # [group + 1]
     index_shock: FloatArray  # [group]
     basis_shock: FloatArray  # [group]
 
@@ -33,17 +32,13 @@ class State(NamedTuple):
 
     shocked: FloatArray  # [rows, group] prices; as all that has a row for each lane or group, padded to the width
     trigger: FloatArray  # [rows, lane] prices
-    before: FloatArray  # [rows, lane] trigger prices of the round before
-    start: FloatArray  # [rows] prices of the snapshot
     low: FloatArray  # [rows] of the prices of all lanes
     high: FloatArray  # [rows]
-    step: FloatArray  # [cell + 1]
-    path: FloatArray  # [cell + 1, lane] sum of the largest moves of each round, by underlying and over all
-    scale: FloatArray  # [cell + 1, lane] largest price over the snapshot's
-    group_scale: FloatArray  # [cell + 1, group] the same of the shocked prices
-    group_code: np.ndarray  # [group] uint8
-    level: np.ndarray  # [cell + 1, lane] uint8: a pool whose code is below it may fail; 0 in lanes that are done
-    code: np.ndarray  # [p, lane] uint8, see `reach`
+    seat: np.ndarray  # [lane] uint32: the lane that is evaluated there
+    seated: FloatArray  # [rows, WIDTH] trigger prices of seats
+    risen: np.ndarray  # [lane] uint32: where a pool is closed now
+    has_instrument_moved: BoolArray  # [i] in the last round, in some lane
+    has_asset_moved: BoolArray  # [c]
     sold: FloatArray  # [i, lane] size of closed longs, weighted
     bought: FloatArray  # [i, lane] size of closed shorts, weighted
     positions: FloatArray  # [i, lane] closed positions, weighted
@@ -57,6 +52,7 @@ class State(NamedTuple):
     closed: np.ndarray  # [p, words] lanes in which the pool is closed
     called: np.ndarray  # [p, words] lanes in which it is open and misses its initial margin only
     group_lanes: np.ndarray  # [group, words]
+    every: np.ndarray  # [words] all lanes, without those that fill up the width
     active: np.ndarray  # [words] lanes whose last round closed something
     has_risen: BoolArray  # [lane]
     rounds: OffsetArray  # [lane]
@@ -74,23 +70,18 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
     group_lanes = np.zeros((n_groups, words), dtype=np.uint64)
     for s, g in enumerate(lanes.group):
         group_lanes[g, s >> 6] |= np.uint64(1) << np.uint64(s & 63)
-    n_cells = int(terms.underlying_cell.max(initial=-1)) + 2
     wide, wide_groups = padded(n), padded(n_groups)
     by_instrument = [np.zeros((n_i, wide)) for _ in range(7)]
     return State(
         shocked=np.ones((rows, wide_groups)),
         trigger=np.ones((rows, wide)),
-        before=np.ones((rows, wide)),
-        start=np.ones(rows),
         low=np.zeros(rows),
         high=np.zeros(rows),
-        step=np.zeros(n_cells),
-        path=np.zeros((n_cells, wide)),
-        scale=np.ones((n_cells, wide)),
-        group_scale=np.ones((n_cells, wide_groups)),
-        group_code=np.zeros(wide_groups, dtype=np.uint8),
-        level=np.zeros((n_cells, wide), dtype=np.uint8),
-        code=np.zeros((len(pools.account), wide), dtype=np.uint8),
+        seat=np.zeros(wide, dtype=np.uint32),
+        seated=np.ones((rows, WIDTH)),
+        risen=np.zeros(max(wide, wide_groups), dtype=np.uint32),
+        has_instrument_moved=np.zeros(n_i, dtype=np.bool_),
+        has_asset_moved=np.zeros(n_c, dtype=np.bool_),
         sold=by_instrument[0],
         bought=by_instrument[1],
         positions=by_instrument[2],
@@ -104,6 +95,7 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         closed=np.zeros((len(pools.account), words), dtype=np.uint64),
         called=np.zeros((len(pools.account), words), dtype=np.uint64),
         group_lanes=group_lanes,
+        every=np.bitwise_or.reduce(group_lanes),
         active=np.zeros(words, dtype=np.uint64),
         has_risen=np.zeros(n, dtype=np.bool_),
         rounds=np.zeros(n, dtype=np.int64),
@@ -136,7 +128,6 @@ def distinct_lanes(scenarios: ScenarioSet, variant: int) -> tuple[dict[float, La
             set_index=distinct[at, 4].astype(np.int32),
             depth_factor=np.ascontiguousarray(distinct[at, 3]),
             group=(np.cumsum(is_new) - 1).astype(np.int32),
-            group_start=np.append(start, len(at)).astype(np.int32),
             index_shock=np.ascontiguousarray(distinct[at[start], 1]),
             basis_shock=np.ascontiguousarray(distinct[at[start], 2]),
         )
@@ -144,22 +135,28 @@ def distinct_lanes(scenarios: ScenarioSet, variant: int) -> tuple[dict[float, La
 
 
 def cut_lanes(lanes: Lanes, most: int) -> list[Lanes]:
-    """Cut lanes into pieces of at most so many, or of one group where a group is larger."""
+    """Cut lanes into pieces of at most so many, or of one group where a group is larger.
+
+    In a piece each group's thinnest market comes first, then each group's second, and so on: cascades that last are
+    side by side, and a lane's group has no higher number than the lane.
+    """
     pieces, start = [], 0
     n_groups = len(lanes.index_shock)
+    group_start = np.searchsorted(lanes.group, np.arange(n_groups + 1))
     while start < n_groups:
         stop = start + 1
-        while stop < n_groups and lanes.group_start[stop + 1] - lanes.group_start[start] <= most:
+        while stop < n_groups and group_start[stop + 1] - group_start[start] <= most:
             stop += 1
-        a, b = lanes.group_start[start], lanes.group_start[stop]
+        group = lanes.group[group_start[start] : group_start[stop]] - start
+        rank = np.arange(len(group)) - (group_start[start:stop] - group_start[start])[group]
+        at = group_start[start] + np.lexsort((group, rank))
         pieces.append(
             Lanes(
-                row=lanes.row[a:b],
-                n_alike=lanes.n_alike[a:b],
-                set_index=lanes.set_index[a:b],
-                depth_factor=lanes.depth_factor[a:b],
-                group=lanes.group[a:b] - lanes.group[a],
-                group_start=lanes.group_start[start : stop + 1] - a,
+                row=lanes.row[at],
+                n_alike=lanes.n_alike[at],
+                set_index=lanes.set_index[at],
+                depth_factor=lanes.depth_factor[at],
+                group=(lanes.group[at] - start).astype(np.int32),
                 index_shock=lanes.index_shock[start:stop],
                 basis_shock=lanes.basis_shock[start:stop],
             )

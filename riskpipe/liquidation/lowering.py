@@ -49,8 +49,6 @@ class Pools(NamedTuple):
     entity_account: IntArray  # [a]
     can_close: BoolArray  # [p] has positions or debt and is not exempt
     is_plain: BoolArray  # [p] its health is a sum of lines
-    gross: FloatArray  # [p] USD at most that a relative move of 1 of every price that can move changes its health by
-    cell: IntArray  # [p] the one underlying whose price and contracts move it, or one past the last: several do
     can_break: BoolArray  # [e] has legs of both signs on one underlying, so that closing may leave it less hedged
 
 
@@ -136,8 +134,6 @@ def lower_pools(book: Book) -> Pools:
         entity_account=_frozen(book.entity_account),
         can_close=np.zeros(book.n_pools, dtype=np.bool_),
         is_plain=np.zeros(book.n_pools, dtype=np.bool_),
-        gross=np.zeros(book.n_pools),
-        cell=np.zeros(book.n_pools, dtype=np.int32),
         can_break=np.zeros(len(book.entity_account_start) - 1, dtype=np.bool_),
     )
 

@@ -6,7 +6,7 @@ Rows of a table: assets in USD, then by instrument the USD notional and the payo
 import numpy as np
 
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.compiled import SMALLEST_INDEX_SHARE, compiled, inlined, internal, shocked_asset
+from riskpipe.liquidation.compiled import SMALLEST_INDEX_SHARE, compiled, inlined, shocked_asset
 from riskpipe.liquidation.lowering import Pools, Terms
 
 
@@ -88,7 +88,7 @@ def set_shocked_pool(pools: Pools, terms: Terms, price: FloatArray, p: int, s: i
         set_shocked_mark(terms, price, i, s, y)
 
 
-@internal
+@compiled
 def pad(price: FloatArray, n_lanes: int) -> None:
     """Give the lanes that only fill up the width the prices of the first, so that they raise no false alarm."""
     for r in range(price.shape[0]):

@@ -11,7 +11,7 @@ import numpy as np
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.liquidation.bits import has_common
 from riskpipe.liquidation.compiled import compiled, internal
-from riskpipe.liquidation.health import MAINTENANCE, Lines, pool_health, set_health
+from riskpipe.liquidation.health import pool_health, set_health
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.prices import (
     n_rows,
@@ -21,6 +21,7 @@ from riskpipe.liquidation.prices import (
     set_shocked_pool,
     shocked_basis,
 )
+from riskpipe.liquidation.records import MAINTENANCE, Draft
 
 SCAN_STEPS = 32
 BISECTION_WIDTH = 2.0**-40
@@ -99,7 +100,7 @@ def _set_rays(terms: Terms, rays: Rays) -> None:
 
 @internal
 def set_first_failures(
-    pools: Pools, terms: Terms, lines: Lines, rays: Rays, p: int, words: np.ndarray, group_lanes: np.ndarray
+    pools: Pools, terms: Terms, draft: Draft, rays: Rays, p: int, words: np.ndarray, group_lanes: np.ndarray
 ) -> None:
     """Set rays.point of pool p for the groups that have a lane in the set: the upper end of a bracket of width 2^-40
     of the first failure (margin excess <= 0), 0 where it fails at the snapshot, NaN where nowhere on the ray.
@@ -126,14 +127,14 @@ def set_first_failures(
                 set_shocked_pool(pools, terms, price, p, m, x, y)
                 rays.haircut[m] = rays.haircut_shock * middle
         if rays.haircut_shock == 0.0:
-            set_health(pools, terms, lines, p, rays.low, rays.high, MAINTENANCE, price, 0, stop, lines.health)
+            set_health(pools, terms, draft, p, rays.low, rays.high, MAINTENANCE, price, 0, stop, draft.health)
         else:
             for m in range(stop):
-                equity, maintenance, _ = pool_health(pools, terms, lines.base, p, price, m, rays.haircut[m])
-                lines.health[m] = equity - maintenance
+                equity, maintenance, _ = pool_health(pools, terms, draft.base, p, price, m, rays.haircut[m])
+                draft.health[m] = equity - maintenance
         if is_scan:
             for k in range(SCAN_STEPS + 1):
-                if lines.health[k] <= 0.0:
+                if draft.health[k] <= 0.0:
                     rays.point[step] = 0.0
                     if k > 0:
                         rays.bracketed[n] = step
@@ -143,7 +144,7 @@ def set_first_failures(
             step += 1
         else:
             for m in range(n):
-                if lines.health[m] > 0.0:
+                if draft.health[m] > 0.0:
                     rays.below[m] = rays.below[m] + width
     for m in range(n):
         rays.point[rays.bracketed[m]] = rays.below[m] + width

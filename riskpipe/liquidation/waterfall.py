@@ -9,9 +9,9 @@ from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.bits import has_any, set_mask
 from riskpipe.liquidation.closeout import Losses
 from riskpipe.liquidation.compiled import inlined, internal
-from riskpipe.liquidation.health import position_offset, position_size
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import ADL, FEE_OFFSET, FUND, N_STAGES, SETTLED, Pools, Terms, VariantRules
+from riskpipe.liquidation.positions import position_offset, position_size
 from riskpipe.liquidation.prices import notional_row, payoff_row
 from riskpipe.liquidation.results import Results
 

@@ -6,95 +6,111 @@ import pytest
 from support.hard_books import hard_case
 
 from riskpipe.liquidation import forms
-from riskpipe.liquidation.batches import evaluate, make_batch
-from riskpipe.liquidation.health import (
-    INITIAL,
-    MAINTENANCE,
-    add_many,
-    make_lines,
-    set_lines,
-)
+from riskpipe.liquidation.health import set_health
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.prices import n_rows, set_bounds, set_shocked_lane
+from riskpipe.liquidation.records import INITIAL, MAINTENANCE, make_draft
 
 ROWS, LANES = 5, 75
 
 
 # what only compiled code may call needs a caller that is compiled
 @numba.njit(cache=False)
-def plain(price, row, c, n, constant, s0, s1, out):
-    return forms.add_plain(price, row, c, n, constant, s0, s1, out)
+def play(record, price, s0, s1, out):
+    amount, term = np.zeros(len(out)), np.zeros(len(out))
+    return forms.play(record, price, s0, s1, amount, term, out)
 
 
 @numba.njit(cache=False)
-def edged(price, row, c, n, constant, s0, s1, out):
-    return forms.add_edged(price, row, c, n, constant, s0, s1, out)
+def health(pools, terms, draft, p, low, high, kind, price, out):
+    return set_health(pools, terms, draft, p, low, high, kind, price, 0, price.shape[1], out)
 
 
 @numba.njit(cache=False)
-def many(pools, terms, lines, p, low, high, price, s0, s1, kind, out):
-    n, constant, form = set_lines(pools, terms, lines, p, low, high, kind)
-    return form, n, add_many(terms, lines, price, n, constant, s0, s1, kind, out)
-
-
-@numba.njit(cache=False)
-def health(pools, terms, lines, batch, price, low, high, kind):
-    evaluate(pools, terms, lines, batch, 1, kind, price, low, high)
-
-
-@numba.njit(cache=False)
-def health_alone(pools, terms, lines, batch, price, kind, out):
+def health_alone(pools, terms, draft, p, kind, price, out):
     """Set each lane's health as that of a box of its one point, which no edge crosses."""
     low = np.zeros(price.shape[0])
     for s in range(price.shape[1]):
         low[:] = price[:, s]
-        batch.start[0], batch.stop[0] = s, s + 1
-        evaluate(pools, terms, lines, batch, 1, kind, price, low, low)
-        out[s] = batch.health[0, s]
+        set_health(pools, terms, draft, p, low, low, kind, price, s, s + 1, out)
 
 
-def random_lines(rng, n):
+def head(form, n, n_balances=0):
+    return form + forms.N_FORMS * (n + forms.MOST_LINES * n_balances)
+
+
+def random_record(rng, form, n, n_balances):
+    """Return prices, and a record of n lines and some balances with edges among the values that they take."""
     price = rng.lognormal(3.0, 1.0, (ROWS, LANES))
-    row = rng.integers(0, ROWS, n).astype(np.int32)
-    c = rng.normal(0.0, 100.0, (forms.N_COEFFICIENTS, n))
-    c[forms.GROSS] = np.abs(c[forms.GROSS])
-    # edges among the values, some of them exactly one, some never reached
-    for t in range(n):
-        c[forms.EDGE, t] = c[forms.GROSS, t] * price[row[t], int(rng.integers(0, LANES))]
-    c[forms.EDGE, rng.random(n) < 0.2] = np.inf
-    return price, row, c
+    record = [head(form, n, n_balances), float(rng.choice([0.0, -37.5, 1234.5678]))]
+    for _ in range(n):
+        row, (slope, intercept) = int(rng.integers(0, ROWS)), rng.normal(0.0, 100.0, 2)
+        gross = abs(rng.normal(0.0, 100.0))
+        line = [row, slope, intercept]
+        if form == forms.ONE_EDGE:
+            edge = np.inf if rng.random() < 0.2 else gross * price[row, int(rng.integers(0, LANES))]
+            line += [gross, edge, *rng.normal(0.0, 100.0, 2)]
+        elif form == forms.MANY_EDGES:
+            edges = np.sort(gross * rng.choice(price[row], int(rng.integers(0, 4))))
+            line += [gross, len(edges), *(v for edge in edges for v in (edge, *rng.normal(0.0, 100.0, 2)))]
+        record += line
+    for _ in range(n_balances):
+        row, ratio, base = int(rng.integers(0, ROWS)), rng.uniform(0.9, 1.1), rng.normal(0.0, 10.0)
+        edges = np.sort(10.0 * rng.choice(price[row], int(rng.integers(0, 3))))
+        positions = [(int(rng.integers(0, ROWS)), rng.normal(0.0, 1.0)) for _ in range(int(rng.integers(0, 4)))]
+        record += [row, ratio, base, len(positions), len(edges), *rng.uniform(0.0, 1.0, 2)]
+        record += [v for edge in edges for v in (edge, *rng.uniform(0.0, 1.0, 2))]
+        record += [v for position in positions for v in position]
+    return price, np.array(record, dtype=float)
 
 
-def total(price, row, c, n, constant, s, *, has_edges):
-    """Return a constant plus n lines in one lane: every multiplication and addition on its own, in order."""
-    value = constant
-    for t in range(n):
-        x = float(price[row[t], s])
-        gross, slope, intercept, edge, above, above_intercept = (float(v) for v in c[:, t])
-        is_above = has_edges and gross * x >= edge
-        value = value + (above * x + above_intercept if is_above else slope * x + intercept)
+def total(record, price, s):
+    """Return what a record comes to in one lane: every multiplication and addition on its own, in order."""
+    numbers = iter(record.tolist())
+    code, value = int(next(numbers)), next(numbers)
+    form, n, n_balances = code % forms.N_FORMS, code // forms.N_FORMS % forms.MOST_LINES, code >> 26
+    for _ in range(n):
+        x, slope, intercept = float(price[int(next(numbers)), s]), next(numbers), next(numbers)
+        if form != forms.PLAIN:
+            gross = next(numbers)
+            for _ in range(1 if form == forms.ONE_EDGE else int(next(numbers))):
+                edge, above, above_intercept = next(numbers), next(numbers), next(numbers)
+                slope, intercept = (above, above_intercept) if gross * x >= edge else (slope, intercept)
+        value += slope * x + intercept
+    for _ in range(n_balances):
+        x, ratio, amount = float(price[int(next(numbers)), s]), next(numbers), next(numbers)
+        n_positions, n_edges, credit, intercept = (next(numbers) for _ in range(4))
+        bands = [tuple(next(numbers) for _ in range(3)) for _ in range(int(n_edges))]
+        for _ in range(int(n_positions)):
+            row, size = int(next(numbers)), next(numbers)
+            amount += size * float(price[row, s])
+        owned = amount * (x * ratio)
+        for edge, credit_above, intercept_above in bands:
+            credit, intercept = (credit_above, intercept_above) if owned >= edge else (credit, intercept)
+        value += owned * credit + intercept if amount > 0.0 else amount * x
+    assert next(numbers, None) is None
     return value
 
 
-@pytest.mark.parametrize(("add", "has_edges", "fewest"), [(plain, False, 0), (edged, True, 1)])
-def test_lines_add_up_as_scalars_do(add, has_edges, fewest):
+@pytest.mark.parametrize("form", [forms.PLAIN, forms.ONE_EDGE, forms.MANY_EDGES])
+def test_records_add_up_as_scalars_do(form):
     rng = np.random.default_rng(1)
-    for n in range(fewest, 10):
-        for s0, s1 in ((0, LANES), (0, 1), (32, 64), (7, 70)):
-            price, row, c = random_lines(rng, n)
-            constant = float(rng.choice([0.0, -37.5, 1234.5678]))
-            out = np.full(LANES, 7.0)
-            negative = add(price, row, c, n, constant, s0, s1, out)
-            expected = [total(price, row, c, n, constant, s, has_edges=has_edges) for s in range(s0, s1)]
-            assert out[s0:s1].tolist() == expected
-            assert negative == sum(value < 0.0 for value in expected)
-            assert np.all(out[:s0] == 7.0)
-            assert np.all(out[s1:] == 7.0)
+    for n in range(1 if form == forms.ONE_EDGE else 0, 10):  # a record without lines is plain
+        for n_balances in range(4):
+            for s0, s1 in ((0, LANES), (0, 1), (32, 64), (7, 70)):
+                price, record = random_record(rng, form, n, n_balances)
+                out = np.full(LANES, 7.0)
+                negative = play(record, price, s0, s1, out)
+                expected = [total(record, price, s) for s in range(s0, s1)]
+                assert out[s0:s1].tolist() == expected
+                assert negative == sum(value < 0.0 for value in expected)
+                assert np.all(out[:s0] == 7.0)
+                assert np.all(out[s1:] == 7.0)
 
 
-def test_a_lane_has_the_same_bits_in_each_of_the_forms():
-    """The form is chosen by the box of all lanes' prices: none may change what a lane of it gets."""
-    seen = set()
+def test_a_lane_has_the_same_bits_however_wide_the_box_is():
+    """A record holds in the box of all lanes' prices: how many edges that gives it may not change any lane."""
+    seen, n_balances = set(), 0
     for seed in range(25):
         case = hard_case(seed, n_accounts=10, n_scenarios=LANES)
         pools, terms = Kernel(case.book, case.market, case.rules).lowered(0.0)
@@ -103,22 +119,19 @@ def test_a_lane_has_the_same_bits_in_each_of_the_forms():
         for s in range(LANES):
             set_shocked_lane(terms, price, s, rng.uniform(-0.7, 0.7), rng.uniform(-0.05, 0.05))
         set_bounds(price, LANES, bounds[0], bounds[1])
-        lines, batch, out = make_lines(pools, LANES), make_batch(LANES), np.zeros(LANES)
+        wider = np.where(bounds > 0.0, bounds * [[0.2], [5.0]], bounds * [[5.0], [0.2]])
+        draft, out, together = make_draft(pools, terms, LANES), np.zeros(LANES), np.zeros(LANES)
         for p in range(case.book.n_pools):
-            batch.pool[0], batch.start[0], batch.stop[0] = p, 0, LANES
             for kind in (MAINTENANCE, INITIAL):
-                health(pools, terms, lines, batch, price, bounds[0], bounds[1], kind)
-                together, negative = batch.health[0].copy(), batch.negative[0]
-                assert negative == np.count_nonzero(together < 0.0)
-                health_alone(pools, terms, lines, batch, price, kind, out)
-                assert np.array_equal(out, together), (seed, p, kind)
-                batch.start[0], batch.stop[0] = 0, LANES
-                form, n, below = many(pools, terms, lines, p, bounds[0], bounds[1], price, 0, LANES, kind, out)
-                seen.add(form)
-                if pools.is_plain[p] and n > 0:
-                    assert np.array_equal(out, together)
-                    assert below == negative
+                health_alone(pools, terms, draft, p, kind, price, out)
+                for low, high in (bounds, wider):
+                    negative = health(pools, terms, draft, p, low, high, kind, price, together)
+                    assert np.array_equal(out, together), (seed, p, kind)
+                    assert negative == np.count_nonzero(together < 0.0)
+                    seen.add(int(draft.record[0]) % forms.N_FORMS)
+                    n_balances += int(draft.record[0]) >> 26
     assert seen == {forms.PLAIN, forms.ONE_EDGE, forms.MANY_EDGES}
+    assert n_balances > 100
 
 
 def worst_loss(change, weight, size, row, n, s):
@@ -161,11 +174,8 @@ def test_a_scan_is_the_worst_loss_over_its_states(n_states):
     ],
 )
 def test_collateral_counts_by_its_threshold_and_debt_at_par(quantity, ratio, threshold, worth):
-    c = np.full((forms.N_COEFFICIENTS, 2), 9.0)
-    forms.set_collateral_line(c, 1, quantity, ratio, threshold)
-    price, row, out = np.array([[100.0, 50.0]]), np.zeros(1, np.int32), np.zeros(2)
-    for add in (plain, edged):
-        below = add(price, row, c[:, 1:], 1, 0.0, 0, 2, out)
-        assert out.tolist() == pytest.approx([worth, worth / 2.0], rel=1e-15)
-        assert below == (2 if worth < 0.0 else 0)
-    assert np.all(c[:, 0] == 9.0)
+    slope = forms.collateral_slope(quantity, ratio, threshold)
+    price, out = np.array([[100.0, 50.0]]), np.zeros(2)
+    below = play(np.array([head(forms.PLAIN, 1), 0.0, 0.0, slope, 0.0]), price, 0, 2, out)
+    assert out.tolist() == pytest.approx([worth, worth / 2.0], rel=1e-15)
+    assert below == (2 if worth < 0.0 else 0)

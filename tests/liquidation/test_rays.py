@@ -4,17 +4,17 @@ import numba
 import numpy as np
 from support.hard_books import hard_case
 
-from riskpipe.liquidation.health import make_lines
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.rays import BISECTION_WIDTH, SCAN_STEPS, make_rays, set_first_failures
+from riskpipe.liquidation.records import make_draft
 from riskpipe.liquidation.reference import Reference
 
 N_GROUPS = 70  # more than a word has bits
 
 
 @numba.njit(cache=False)
-def find(pools, terms, lines, rays, p, words, group_lanes):
-    set_first_failures(pools, terms, lines, rays, p, words, group_lanes)
+def find(pools, terms, draft, rays, p, words, group_lanes):
+    set_first_failures(pools, terms, draft, rays, p, words, group_lanes)
 
 
 def group_words(wanted):
@@ -39,17 +39,17 @@ def test_first_failures_of_many_groups_are_the_references():
         alone = [make_rays(terms, x[:1], y[:1], haircut) for x, y in zip(
             np.split(scenarios.index_shock, N_GROUPS), np.split(scenarios.basis_shock, N_GROUPS), strict=True
         )]  # fmt: skip
-        lines = make_lines(pools, max(N_GROUPS, SCAN_STEPS + 1))
+        draft = make_draft(pools, terms, max(N_GROUPS, SCAN_STEPS + 1))
         wanted = np.random.default_rng(seed).random(N_GROUPS) < 0.8
         words, lanes = group_words(wanted)
         for p in range(case.book.n_pools):
             if not model.can_be_liquidated(p):
                 continue
-            find(pools, terms, lines, rays, p, words, lanes)
+            find(pools, terms, draft, rays, p, words, lanes)
             point = rays.point.copy()
             assert np.all(np.isnan(point[~wanted]))
             for g in np.flatnonzero(wanted):
-                find(pools, terms, lines, alone[g], p, *group_words(np.ones(1, bool)))
+                find(pools, terms, draft, alone[g], p, *group_words(np.ones(1, bool)))
                 assert np.array_equal(alone[g].point, point[g : g + 1], equal_nan=True)
             for g in np.flatnonzero(wanted)[p % 5 :: 5]:
                 expected, mine = model.first_failure(p, g), 1.0 if np.isnan(point[g]) else point[g]

@@ -1,0 +1,35 @@
+"""Positions: their size and offset, and the tiers and bands that notionals and values fall in."""
+
+from riskpipe.liquidation.compiled import inlined
+from riskpipe.liquidation.lowering import Pools, Terms
+
+
+@inlined
+def position_size(pools: Pools, terms: Terms, q: int) -> float:
+    """Size a: contracts times multiplier, signed."""
+    return pools.quantity[q] * terms.multiplier[pools.instrument[q]]
+
+
+@inlined
+def position_offset(pools: Pools, terms: Terms, q: int) -> float:
+    """Offset b: PnL in the settlement asset is a x payoff - b."""
+    size = position_size(pools, terms, q)
+    return -size / pools.entry_price[q] if terms.is_inverse[pools.instrument[q]] else size * pools.entry_price[q]
+
+
+@inlined
+def tier_from(terms: Terms, i: int, k: int, notional: float) -> int:
+    """Tier of a notional, looked for from tier k of instrument i upwards."""
+    last = terms.tier_start[i + 1] - 1
+    while k < last and notional >= terms.tier_floor[k + 1]:
+        k += 1
+    return k
+
+
+@inlined
+def band_from(terms: Terms, asset_row: int, k: int, value: float) -> int:
+    """Haircut band of a value, looked for from band k upwards."""
+    last = terms.band_start[asset_row + 1] - 1
+    while k < last and value >= terms.band_floor[k + 1]:
+        k += 1
+    return k

@@ -1,0 +1,93 @@
+"""The tape of records: no result tells how often it was made, and rounds play only what may have changed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from strategies import random_case
+from support.hard_books import hard_case
+from support.worlds import Account, Contract, shocks, world
+
+from riskpipe.liquidation import tape
+from riskpipe.liquidation.batches import make_batch
+from riskpipe.liquidation.cascade import run_cascades
+from riskpipe.liquidation.footprint import padded
+from riskpipe.liquidation.kernel import Kernel
+from riskpipe.liquidation.lanes import cut_lanes, distinct_lanes, make_state
+from riskpipe.liquidation.lowering import lower_rules
+from riskpipe.liquidation.prices import n_rows
+from riskpipe.liquidation.records import make_draft
+
+
+def run(case):
+    return Kernel(case.book, case.market, case.rules).run(case.scenarios)
+
+
+def same(mine, other):
+    return all(np.array_equal(mine.values[key], value) for key, value in other.values.items()) and all(
+        np.array_equal(value, getattr(other.part, name)) for name, value in vars(mine.part).items()
+    )
+
+
+@pytest.mark.parametrize("room", [1.0, 1.1, 1000.0])
+def test_how_far_a_tape_holds_changes_no_result(room, monkeypatch):
+    fits = 0
+    for seed in range(8):
+        case = hard_case(seed, n_scenarios=70, n_accounts=25)
+        usual = run(case)
+        with monkeypatch.context() as patch:
+            patch.setattr(tape, "ROOM", room)
+            assert same(run(case), usual)
+        fits += int(usual.values["system/rounds"].max() > 2)
+    assert fits > 0
+
+
+def test_a_tape_that_runs_out_of_room_is_made_longer(monkeypatch):
+    case = hard_case(3, n_scenarios=40, n_accounts=25)
+    usual, make_tape = run(case), tape.make_tape
+    longest = []
+
+    def short(pools, terms, rows):
+        made = make_tape(pools, terms, rows)
+        longest.append(made)
+        return replace(made, number=made.number[:1])
+
+    monkeypatch.setattr("riskpipe.liquidation.kernel.make_tape", short)
+    assert same(run(case), usual)
+    assert longest
+
+
+def test_a_kernel_may_be_run_again_with_what_its_tapes_were_made_for_before():
+    case = random_case(5, n_accounts=40, n_instruments=4, n_scenarios=30)
+    kernel = Kernel(case.book, case.market, case.rules)
+    first, again = kernel.run(case.scenarios), kernel.run(case.scenarios)
+    calm = replace(case.scenarios, index_shock=case.scenarios.index_shock * 0.1)
+    assert same(first, again)
+    assert same(kernel.run(calm), run(replace(case, scenarios=calm)))
+    assert same(kernel.run(case.scenarios), first)
+
+
+def looks(case):
+    """Count how often a pool is looked at in later rounds."""
+    kernel = Kernel(case.book, case.market, case.rules)
+    rules = lower_rules(case.book, case.rules, case.scenarios.variants[0])
+    (lanes,) = cut_lanes(distinct_lanes(case.scenarios, 0)[0][0.0], 256)
+    pools, terms = kernel.lowered(0.0)
+    wide = padded(len(lanes.row))
+    state, made = make_state(pools, terms, lanes), tape.make_tape(pools, terms, n_rows(terms))
+    draft = make_draft(pools, terms, wide)
+    return run_cascades(pools, terms, rules, draft, make_batch(wide), lanes, state, made)
+
+
+def test_a_round_looks_only_at_open_pools_that_hold_what_has_moved():
+    """A long is closed and its sale moves its contract's mark. Of the other accounts two hold that contract."""
+    holder, other = ("sold", -0.001, 100.0), ("still", 0.001, 100.0)
+    accounts = [
+        Account("weak", balances={"USDT": 10.0}, positions=(("sold", 1.0, 100.0),)),
+        Account("holder", balances={"USDT": 1e4}, positions=(holder,)),
+        Account("both", balances={"USDT": 1e4}, positions=(holder, other)),
+        *(Account(f"other-{n}", balances={"USDT": 1e4}, positions=(other,)) for n in range(5)),
+    ]
+    contracts = [Contract("sold", underlying="ETH", depth=1e4), Contract("still", underlying="ETH", depth=1e4)]
+    assert looks(world(contracts, accounts, scenarios=shocks(-0.3))) == 2
+    assert looks(world(contracts, accounts[1:], scenarios=shocks(-0.3))) == 0
