@@ -20,7 +20,8 @@ class Snapshot:
     numeraire: asset in which money is counted.
     source: who made it, for the report.
     tables: `riskpipe.domain.tables.TABLES` name -> Arrow table holding exactly the schema's columns and types
-        (string, float64, bool, timestamp[us, UTC]); absent optional tables are empty, absent optional columns null.
+        (string, float64, bool, timestamp[us, UTC]; strings that many rows repeat may be codes into a dictionary);
+        absent optional tables are empty, absent optional columns null.
     file_hashes: relative path -> SHA-256 of the bytes read; part of a run's identity.
     """
 

@@ -86,8 +86,8 @@ def _charges(snapshot: Snapshot, links: Links) -> Iterator[_Charge]:
     if len(links.instrument_venue) == 0:
         return
     venue = links.instrument_venue[row]
-    is_elsewhere = is_known & (venue >= 0) & (links.position_account >= 0)
-    is_elsewhere &= venue != links.account_venue[links.position_account]
+    is_elsewhere = venue != links.account_venue[links.position_account]
+    is_elsewhere &= is_known & (venue >= 0) & (links.position_account >= 0)
     yield _Charge(
         Reason.OTHER_VENUE, "positions", is_elsewhere, "the instrument must be on the account's venue", "quantity"
     )
@@ -230,3 +230,8 @@ def quarantined_share(snapshot: Snapshot, links: Links, out: Quarantine) -> tupl
 def keep(table: pa.Table, leaves: BoolArray) -> pa.Table:
     """Return a table without the rows that leave."""
     return table.filter(pa.array(~leaves)) if leaves.any() else table
+
+
+def staying(leaves: BoolArray) -> BoolArray | slice:
+    """Return what selects the rows of an array that stay: all, without a copy, where none leaves, the normal night."""
+    return ~leaves if leaves.any() else slice(None)

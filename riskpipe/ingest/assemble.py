@@ -1,6 +1,7 @@
 """Assemble: snapshots in, one book out: validated, quarantined, joined, as arrays in canonical order."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ from riskpipe.domain.book import Book
 from riskpipe.domain.findings import Findings
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.errors import InputRefused
-from riskpipe.ingest.columns import booleans, floats, nulls, one_piece, rows_of, starts, unique_names
+from riskpipe.ingest.columns import booleans, coded, floats, nulls, one_piece, rows_of, starts, unique_names
 from riskpipe.ingest.join import join, join_problems
 from riskpipe.ingest.part import Part
 from riskpipe.ingest.pools import build_pools
@@ -35,20 +36,23 @@ def _entities(accounts: pa.Table) -> tuple[dict[str, np.ndarray], pa.Array]:
     has_entity = ~nulls(accounts, "entity_id")
     first_row = rows.copy()  # of each account's entity
     known = np.flatnonzero(has_entity)
-    codes = one_piece(accounts.column("entity_id")).dictionary_encode().indices.drop_null().to_numpy()
-    first_of_code = np.full(int(codes.max(initial=-1)) + 1, n_accounts)
+    entities = coded(accounts.column("entity_id"))
+    codes = entities.indices.drop_null().to_numpy()
+    first_of_code = np.full(len(entities.dictionary), n_accounts)
     first_of_code[codes[::-1]] = known[::-1]
     first_row[known] = first_of_code[codes]
     is_first = first_row == rows
     entity = (np.cumsum(is_first) - 1)[first_row].astype(np.int32)
-    names = pa.compute.coalesce(accounts.column("entity_id"), accounts.column("account_id"))
+    names = pa.concat_arrays([entities.dictionary, one_piece(accounts.column("account_id"))])
+    name = rows + len(entities.dictionary)
+    name[known] = codes
     arrays = {
         "account_entity": entity,
         "account_has_entity": has_entity,
         "entity_account_start": starts(np.bincount(entity, minlength=int(is_first.sum()))),
         "entity_account": np.argsort(entity, kind="stable").astype(np.int32),
     }
-    return arrays, one_piece(names.filter(pa.array(is_first)))
+    return arrays, names.take(pa.array(name[is_first]))
 
 
 def _account_arrays(part: Part, labels: Labels) -> tuple[dict[str, np.ndarray], dict[str, pa.Array]]:
@@ -70,17 +74,18 @@ def _account_arrays(part: Part, labels: Labels) -> tuple[dict[str, np.ndarray], 
 
 def _build_book(part: Part, findings: Findings) -> Book:
     labels = order_labels(part)
-    accounts, account_labels = _account_arrays(part, labels)
     instruments = instrument_arrays(part, labels)
-    pools = build_pools(
-        part,
-        balance_asset=rows_of(part.assets, labels.asset)[part.balance_asset],
-        settlement=instruments["instrument_settlement"],
-        n_assets=len(labels.asset),
-    )
+    with ThreadPoolExecutor() as threads:
+        pools = threads.submit(
+            build_pools,
+            part,
+            balance_asset=rows_of(part.assets, labels.asset)[part.balance_asset],
+            settlement=instruments["instrument_settlement"],
+        )
+        accounts, account_labels = _account_arrays(part, labels)
     arrays = {
         **accounts,
-        **vars(pools),
+        **pools.result()._asdict(),
         **instruments,
         **tier_arrays(part, findings),
         **asset_arrays(part, labels, findings),

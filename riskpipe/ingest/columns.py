@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
+from riskpipe.ingest.names import NameIndex
 
 N_LISTED = 20
-_GROUPED_SHARE = 0.8
 
 
 def floats(table: pa.Table, name: str) -> FloatArray:
@@ -32,12 +32,10 @@ def booleans(table: pa.Table, name: str) -> BoolArray:
 
 def equals(table: pa.Table, name: str, text: str) -> BoolArray:
     """Return where a string column has a value; null is never equal."""
-    return pc.fill_null(pc.equal(table.column(name), text), fill_value=False).to_numpy()
-
-
-def strings(table: pa.Table, name: str) -> pa.Array:
-    """Return a string column in one piece."""
-    return one_piece(table.column(name))
+    column = table.column(name)
+    if pa.types.is_dictionary(column.type):
+        return rows_of(column, pa.array([text], pa.string())) == 0
+    return pc.fill_null(pc.equal(column, text), fill_value=False).to_numpy()
 
 
 def one_piece(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -50,13 +48,13 @@ def one_piece(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 def unique_names(*columns: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return the distinct non-null strings of columns, in order of first appearance."""
-    pieces = [one_piece(column) for column in columns]
-    return pc.drop_null(pc.unique(pa.concat_arrays(pieces))) if pieces else pa.array([], pa.string())
+    pieces = [pc.unique(one_piece(column)).cast(pa.string()) for column in columns]
+    return pc.drop_null(pc.unique(pa.concat_arrays(pieces)))
 
 
-def _index_in(names: pa.Array, ids: pa.Array) -> IntArray:
-    found = pc.index_in(names, value_set=ids, skip_nulls=True)
-    return pc.fill_null(found, fill_value=-1).to_numpy()
+def coded(column: pa.ChunkedArray | pa.Array) -> pa.DictionaryArray:
+    """Return a string column in one piece as codes into its distinct strings."""
+    return one_piece(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
 
 
 def rows_of(names: pa.ChunkedArray | pa.Array, ids: pa.ChunkedArray | pa.Array) -> IntArray:
@@ -64,34 +62,19 @@ def rows_of(names: pa.ChunkedArray | pa.Array, ids: pa.ChunkedArray | pa.Array) 
 
     Parameters
     ----------
-    names: [n] strings to look up.
+    names: [n] strings to look up, plain or as codes into a dictionary.
     ids: [m] strings; of equal ones the first counts.
 
     Returns
     -------
     [n] int32 row of each name in `ids`; -1 where it is null or absent.
     """
-    names, ids = one_piece(names), one_piece(ids)
-    if len(names) < 2 or len(ids) < 1_000:
-        return _index_in(names, ids)
-    # rows of one account mostly stand together: look each run of equal names up once
-    is_head = np.ones(len(names), dtype=bool)
-    is_head[1:] = pc.fill_null(pc.not_equal(names[1:], names[:-1]), fill_value=True).to_numpy(zero_copy_only=False)
-    if np.count_nonzero(is_head) > _GROUPED_SHARE * len(names):
-        return _row_of_each(names, ids)
-    heads = _row_of_each(names.filter(pa.array(is_head)), ids)
-    return heads[np.cumsum(is_head) - 1]
-
-
-def _row_of_each(names: pa.Array, ids: pa.Array) -> IntArray:
-    if len(names) == len(ids) and names.null_count == 0 and is_strictly_ascending(ids) and names.equals(ids):
-        return np.arange(len(ids), dtype=np.int32)
-    return _index_in(names, ids)
-
-
-def is_strictly_ascending(ids: pa.Array) -> bool:
-    """Return whether every string is greater than the one before (then there are no two equal ones)."""
-    return ids.null_count == 0 and bool(pc.all(pc.greater(ids[1:], ids[:-1]), min_count=0).as_py())
+    index = NameIndex(one_piece(ids))
+    if not pa.types.is_dictionary(names.type):
+        return index.rows_of(one_piece(names))
+    names = coded(names)
+    row_of_code = np.append(index.rows_of(names.dictionary), np.int32(-1))
+    return row_of_code[pc.fill_null(names.indices, fill_value=-1).to_numpy()]
 
 
 def repeated_rows(table: pa.Table, key: Sequence[str], *, null_is_value: Sequence[str] = ()) -> IntArray:
@@ -99,22 +82,21 @@ def repeated_rows(table: pa.Table, key: Sequence[str], *, null_is_value: Sequenc
 
     A row with a null in its key has no key and repeats nothing, unless the column is one of `null_is_value`.
     """
+    if len(key) == 1:
+        return NameIndex(one_piece(table.column(key[0]))).repeated()
+    rows = np.arange(table.num_rows, dtype=np.int32)
     if table.num_rows == 0:
-        return np.zeros(0, dtype=np.int32)
-    if len(key) == 1 and is_strictly_ascending(strings(table, key[0])):
-        return np.zeros(0, dtype=np.int32)
+        return rows
     group = np.zeros(table.num_rows, dtype=np.int64)
     has_key = np.ones(table.num_rows, dtype=bool)
     for name in key:
         codes = one_piece(table.column(name)).dictionary_encode(null_encoding="encode").indices.to_numpy()
-        pair = group * (int(codes.max()) + 1) + codes
-        group = np.unique(pair, return_inverse=True)[1] if len(key) > 1 else pair
+        group = np.unique(group * (int(codes.max()) + 1) + codes, return_inverse=True)[1]
         if name not in null_is_value:
             has_key &= ~nulls(table, name)
     first = np.full(int(group.max()) + 1, table.num_rows, dtype=np.int64)
-    rows = np.arange(table.num_rows)
     np.minimum.at(first, group[has_key], rows[has_key])
-    return np.flatnonzero(has_key & (first[group] != rows)).astype(np.int32)
+    return rows[has_key & (first[group] != rows)]
 
 
 def starts(counts: IntArray | OffsetArray) -> OffsetArray:

@@ -13,6 +13,7 @@ from riskpipe.domain.book import BoolArray, IntArray, OffsetArray
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.domain.tables import COLLATERAL, INSURANCE_FUNDS, MARGIN_TIERS, TABLES, Table
 from riskpipe.ingest.columns import enumerate_some, floats, name_rows, nulls, one_piece, repeated_rows
+from riskpipe.ingest.names import NameIndex
 from riskpipe.ingest.values import value_defects
 
 
@@ -24,13 +25,16 @@ def complain(
     return f"{name}: {what}: {listed}. {remedy}"
 
 
-def repeated_key_problems(snapshot: Snapshot) -> Iterator[str]:
-    """Find rows whose key another row has already, in every table that has a key."""
+def repeated_key_problems(snapshot: Snapshot, accounts: NameIndex) -> Iterator[str]:
+    """Find rows whose key another row has already, in every table that has a key; `accounts` are the account_ids."""
     for name, spec in TABLES.items():
         if not spec.key:
             continue
         table = snapshot.tables[name]
-        rows = repeated_rows(table, spec.key, null_is_value=("venue",) if name == "prices" else ())
+        if name == "accounts":
+            rows = accounts.repeated()
+        else:
+            rows = repeated_rows(table, spec.key, null_is_value=("venue",) if name == "prices" else ())
         if len(rows):
             key = ", ".join(spec.key)
             yield complain(table, name, rows, spec.key, f"duplicate key ({key})", "Keep one row for each key")

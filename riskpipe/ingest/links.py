@@ -1,5 +1,6 @@
 """Links: which row every name in a snapshot stands for."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow as pa
 from riskpipe.domain.book import FloatArray, IntArray
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.ingest.columns import floats, nulls, one_piece, rows_of, unique_names
+from riskpipe.ingest.names import NameIndex
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Links:
         return len(self.assets)
 
 
-def link(snapshot: Snapshot) -> Links:
-    """Find the row behind every name of a snapshot."""
+def link(snapshot: Snapshot, account_index: NameIndex) -> Links:
+    """Find the row behind every name of a snapshot; `account_index` holds its account_ids."""
     tables = snapshot.tables
     accounts, instruments, prices = tables["accounts"], tables["instruments"], tables["prices"]
     assets = unique_names(
@@ -57,29 +59,32 @@ def link(snapshot: Snapshot) -> Links:
             for name in ("instruments", "accounts", "insurance_funds", "prices", "collateral")
         )
     )
-    # both at once: finding a million accounts is mostly the making of their index
-    owners = pa.concat_arrays([one_piece(tables[name].column("account_id")) for name in ("balances", "positions")])
-    owner = rows_of(owners, accounts.column("account_id"))
-    n_balances = tables["balances"].num_rows
-    return Links(
-        assets=assets,
-        venues=venues,
-        account_venue=rows_of(accounts.column("venue"), venues),
-        balance_account=owner[:n_balances],
-        balance_asset=rows_of(tables["balances"].column("asset"), assets),
-        position_account=owner[n_balances:],
-        position_instrument=rows_of(tables["positions"].column("instrument_id"), instruments.column("instrument_id")),
-        instrument_venue=rows_of(instruments.column("venue"), venues),
-        instrument_underlying=rows_of(instruments.column("underlying"), assets),
-        instrument_quote=rows_of(instruments.column("quote_asset"), assets),
-        instrument_settlement=rows_of(instruments.column("settlement_asset"), assets),
-        quote_instrument=rows_of(tables["quotes"].column("instrument_id"), instruments.column("instrument_id")),
-        depth_instrument=rows_of(tables["depth"].column("instrument_id"), instruments.column("instrument_id")),
-        price_asset=rows_of(prices.column("asset"), assets),
-        price_venue=rows_of(prices.column("venue"), venues),
-        fund_asset=rows_of(tables["insurance_funds"].column("asset"), assets),
-        numeraire=int(rows_of(pa.array([snapshot.numeraire], pa.string()), assets)[0]),
-    )
+    with ThreadPoolExecutor() as threads:
+        owners = {
+            name: threads.submit(account_index.rows_of, one_piece(tables[name].column("account_id")))
+            for name in ("balances", "positions")
+        }
+        return Links(
+            assets=assets,
+            venues=venues,
+            account_venue=rows_of(accounts.column("venue"), venues),
+            balance_asset=rows_of(tables["balances"].column("asset"), assets),
+            position_instrument=rows_of(
+                tables["positions"].column("instrument_id"), instruments.column("instrument_id")
+            ),
+            instrument_venue=rows_of(instruments.column("venue"), venues),
+            instrument_underlying=rows_of(instruments.column("underlying"), assets),
+            instrument_quote=rows_of(instruments.column("quote_asset"), assets),
+            instrument_settlement=rows_of(instruments.column("settlement_asset"), assets),
+            quote_instrument=rows_of(tables["quotes"].column("instrument_id"), instruments.column("instrument_id")),
+            depth_instrument=rows_of(tables["depth"].column("instrument_id"), instruments.column("instrument_id")),
+            price_asset=rows_of(prices.column("asset"), assets),
+            price_venue=rows_of(prices.column("venue"), venues),
+            fund_asset=rows_of(tables["insurance_funds"].column("asset"), assets),
+            numeraire=int(rows_of(pa.array([snapshot.numeraire], pa.string()), assets)[0]),
+            balance_account=owners["balances"].result(),
+            position_account=owners["positions"].result(),
+        )
 
 
 def usable_index_prices(snapshot: Snapshot, links: Links) -> FloatArray:

@@ -1,16 +1,15 @@
 """Pools: the rows of a part as margin pools, positions and slots in canonical order (see `riskpipe.domain.book`)."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
-from riskpipe.ingest.columns import starts
+from riskpipe.ingest.compiled import compiled, inlined
 from riskpipe.ingest.part import Part
 
 
-@dataclass(frozen=True)
-class Pools:
+class Pools(NamedTuple):
     """The fields of `Book` of the same names."""
 
     account_pool_start: OffsetArray
@@ -26,38 +25,99 @@ class Pools:
     slot_quantity: FloatArray
 
 
-def sorted_rows(major: OffsetArray, minor: IntArray, n_minor: int) -> tuple[OffsetArray, OffsetArray]:
-    """Sort rows by (major, minor, row number).
+class _Balances(NamedTuple):
+    """Balance rows by account."""
 
-    Parameters
-    ----------
-    major, minor: [n] non-negative keys, minor below `n_minor`.
-
-    Returns
-    -------
-    order: [n] row numbers; key: [n] major * n_minor + minor of each, ascending.
-    """
-    key = major * np.int64(n_minor) + minor
-    # stable is also by far the fastest on rows that nearly are in order, as a venue's export mostly is
-    order = np.argsort(key, kind="stable")
-    return order, key[order]
+    account: IntArray
+    asset: IntArray
+    quantity: FloatArray
 
 
-def _pool_of_positions(
-    owner: OffsetArray, is_isolated: BoolArray, n_accounts: int
-) -> tuple[OffsetArray, OffsetArray, OffsetArray]:
-    """Return where each account's pools start [a + 1], the pool of each position [q], and how many are isolated [a]."""
-    n_isolated = np.bincount(owner[is_isolated], minlength=n_accounts)
-    account_pool_start = starts(n_isolated + 1)
-    pool = account_pool_start[owner]
-    isolated = np.flatnonzero(is_isolated)
-    by_owner = isolated[np.argsort(owner[isolated], kind="stable")]
-    rank = np.arange(len(by_owner)) - starts(n_isolated)[owner[by_owner]]
-    pool[by_owner] += 1 + rank
-    return account_pool_start, pool, n_isolated
+class _Positions(NamedTuple):
+    """Position rows in canonical order."""
+
+    account: IntArray
+    settlement: IntArray  # asset
+    margin: FloatArray  # units of it set apart; NaN = margined in the account's cross pool
 
 
-def build_pools(part: Part, *, balance_asset: IntArray, settlement: IntArray, n_assets: int) -> Pools:
+@inlined
+def _add(pools: Pools, first: int, end: int, asset: int, quantity: float) -> int:
+    """Add to the slot of an asset among slots first to end - 1, which rise by asset; return their end, new or not."""
+    place = end
+    while place > first and pools.slot_asset[place - 1] >= asset:
+        place -= 1
+    if place < end and pools.slot_asset[place] == asset:
+        pools.slot_quantity[place] += quantity
+        return end
+    for later in range(end, place, -1):
+        pools.slot_asset[later] = pools.slot_asset[later - 1]
+        pools.slot_quantity[later] = pools.slot_quantity[later - 1]
+    pools.slot_asset[place] = asset
+    pools.slot_quantity[place] = 0.0 + quantity  # a sum begins at 0 and is never -0
+    return end + 1
+
+
+@inlined
+def _close(pools: Pools, pool: int, account: int, is_isolated: bool, position_end: int, slot_end: int) -> int:
+    """Note whose a pool is and where it ends; return the next one."""
+    pools.pool_account[pool] = account
+    pools.pool_is_isolated[pool] = is_isolated
+    pools.pool_position_start[pool + 1] = position_end
+    pools.pool_slot_start[pool + 1] = slot_end
+    return pool + 1
+
+
+@compiled
+def _fill(balances: _Balances, positions: _Positions, pools: Pools) -> None:
+    """Fill all but what positions bring with them, account by account."""
+    b = q = pool = slot = 0
+    n_balances, n_positions = len(balances.account), len(positions.account)
+    for account in range(len(pools.account_pool_start) - 1):
+        first_position, first_slot = q, slot
+        while b < n_balances and balances.account[b] == account:
+            slot = _add(pools, first_slot, slot, balances.asset[b], balances.quantity[b])
+            b += 1
+        while q < n_positions and positions.account[q] == account and np.isnan(positions.margin[q]):
+            slot = _add(pools, first_slot, slot, positions.settlement[q], 0.0)
+            q += 1
+        for position in range(first_position, q):
+            place = first_slot
+            while pools.slot_asset[place] != positions.settlement[position]:
+                place += 1
+            pools.position_slot[position] = place - first_slot
+        pool = _close(pools, pool, account, False, q, slot)
+        while q < n_positions and positions.account[q] == account:
+            slot = _add(pools, slot, slot, positions.settlement[q], positions.margin[q])
+            pools.position_slot[q] = 0
+            q += 1
+            pool = _close(pools, pool, account, True, q, slot)
+        pools.account_pool_start[account + 1] = pool
+
+
+@compiled
+def _set_keys(
+    account: IntArray, instrument: IntArray, margin: FloatArray, n_instruments: int, keys: OffsetArray
+) -> bool:
+    """Set keys that rise in canonical order, an account's isolated positions last; return whether they do already."""
+    is_rising = True
+    for q in range(len(keys)):
+        rank = instrument[q] if np.isnan(margin[q]) else n_instruments
+        keys[q] = account[q] * np.int64(n_instruments + 1) + rank
+        is_rising &= q == 0 or keys[q] >= keys[q - 1]
+    return is_rising
+
+
+def _position_order(part: Part, n_instruments: int) -> OffsetArray | slice:
+    """Return what brings positions into canonical order: all as they are if they have it, as an export may have."""
+    keys = np.empty(len(part.position_account), dtype=np.int64)
+    is_canonical = _set_keys(
+        part.position_account, part.position_instrument, part.position_isolated_margin, n_instruments, keys
+    )
+    return slice(None) if is_canonical else np.argsort(keys, kind="stable")
+
+
+def build_pools(part: Part, *, balance_asset: IntArray, settlement: IntArray) -> Pools:
     """Build the margin pools of every account.
 
     Parameters
@@ -65,50 +125,37 @@ def build_pools(part: Part, *, balance_asset: IntArray, settlement: IntArray, n_
     part: the joined rows.
     balance_asset: [b] asset of each balance row, an index of the book's assets.
     settlement: [i] settlement asset of each instrument.
-    n_assets: number of the book's assets.
 
     Returns
     -------
     Pools. An account's balances of one asset add up in row order; its positions in one instrument stay apart.
     """
-    n_accounts = part.tables["accounts"].num_rows
-    owner = part.position_account.astype(np.int64)
-    is_isolated = ~np.isnan(part.position_isolated_margin)
-    account_pool_start, pool, n_isolated = _pool_of_positions(owner, is_isolated, n_accounts)
-    n_pools = int(account_pool_start[-1])
-    pool_is_isolated = np.ones(n_pools, dtype=bool)
-    pool_is_isolated[account_pool_start[:-1]] = False
-
-    order, _ = sorted_rows(pool, part.position_instrument, max(len(settlement), 1))
-    pool = pool[order]
+    order = _position_order(part, len(settlement))
     instrument = part.position_instrument[order]
-    margin = np.nan_to_num(part.position_isolated_margin[order], nan=0.0)
+    margin = part.position_isolated_margin[order]
+    owner = part.balance_account
+    by_account = slice(None) if (owner[1:] >= owner[:-1]).all() else np.argsort(owner, kind="stable")
 
-    # a slot for each (pool, asset) that a balance, a position's PnL or an isolated margin falls to
-    slot_pool = np.concatenate([account_pool_start[part.balance_account], pool])
-    slot_source = np.concatenate([balance_asset, settlement[instrument]])
-    source, key = sorted_rows(slot_pool, slot_source, n_assets)
-    is_first = np.ones(len(key), dtype=bool)
-    is_first[1:] = key[1:] != key[:-1]
-    slot_of_row = np.empty(len(key), dtype=np.int64)
-    slot_of_row[source] = np.cumsum(is_first) - 1
-    slot_key = key[is_first]
-    pool_slot_start = starts(np.bincount(slot_key // n_assets, minlength=n_pools))
-    n_balances = len(balance_asset)
-    # bincount adds one row after the other, so that the sum of duplicates has one defined order
-    quantity = np.bincount(
-        slot_of_row, weights=np.concatenate([part.balance_quantity, margin]), minlength=len(slot_key)
-    ).astype(np.float64)
-    return Pools(
-        account_pool_start=account_pool_start,
-        pool_account=np.repeat(np.arange(n_accounts, dtype=np.int32), n_isolated + 1),
-        pool_is_isolated=pool_is_isolated,
-        pool_position_start=starts(np.bincount(pool, minlength=n_pools)),
-        pool_slot_start=pool_slot_start,
-        position_instrument=instrument.astype(np.int32),
+    n_accounts, n_positions = part.tables["accounts"].num_rows, len(instrument)
+    n_pools = n_accounts + np.count_nonzero(~np.isnan(margin))
+    n_most = len(owner) + n_positions
+    pools = Pools(
+        account_pool_start=np.zeros(n_accounts + 1, dtype=np.int64),
+        pool_account=np.empty(n_pools, dtype=np.int32),
+        pool_is_isolated=np.empty(n_pools, dtype=bool),
+        pool_position_start=np.zeros(n_pools + 1, dtype=np.int64),
+        pool_slot_start=np.zeros(n_pools + 1, dtype=np.int64),
+        position_instrument=instrument,
         position_quantity=part.position_quantity[order],
         position_entry_price=part.position_entry_price[order],
-        position_slot=(slot_of_row[n_balances:] - pool_slot_start[pool]).astype(np.int32),
-        slot_asset=(slot_key % n_assets).astype(np.int32),
-        slot_quantity=quantity,
+        position_slot=np.empty(n_positions, dtype=np.int32),
+        slot_asset=np.empty(n_most, dtype=np.int32),
+        slot_quantity=np.empty(n_most, dtype=np.float64),
     )
+    _fill(
+        _Balances(owner[by_account], balance_asset[by_account], part.balance_quantity[by_account]),
+        _Positions(part.position_account[order], settlement[instrument], margin),
+        pools,
+    )
+    n_slots = pools.pool_slot_start[-1]
+    return pools._replace(slot_asset=pools.slot_asset[:n_slots], slot_quantity=pools.slot_quantity[:n_slots])

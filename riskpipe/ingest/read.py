@@ -7,7 +7,7 @@ files (read in the order of their names). Everything that keeps it from being re
 import hashlib
 import json
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from riskpipe.domain.instant import parse_as_of
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.domain.tables import SNAPSHOT_FORMAT, SNAPSHOT_VERSION, TABLES, Table
 from riskpipe.errors import InputRefused
-from riskpipe.ingest.cast import cast_table, empty_table
+from riskpipe.ingest.cast import cast_schema, cast_table, coded_columns
 
 HEADER = "snapshot.json"
 _HEADER_KEYS = ("format", "version", "as_of", "numeraire", "source")
@@ -29,22 +29,26 @@ _HEADER_KEYS = ("format", "version", "as_of", "numeraire", "source")
 
 @dataclass
 class _Reading:
-    """What one reading has gathered so far."""
+    """What reading one table, or the header, has gathered so far; tables are read at the same time."""
 
-    uri: str
     filesystem: Any
     root: str
     names: dict[str, str]  # name inside the root -> "file" or "directory"
-    hasher: ThreadPoolExecutor
-    hashes: dict[str, Future[str]] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
 
     def read_bytes(self, relative: str) -> bytes:
-        """Return the bytes of a file and have them hashed."""
+        """Return the bytes of a file and note their hash."""
         data: bytes = self.filesystem.cat_file(f"{self.root.rstrip('/')}/{relative}")
-        self.hashes[relative] = self.hasher.submit(lambda: hashlib.sha256(data).hexdigest())
+        self.hashes[relative] = hashlib.sha256(data).hexdigest()
         return data
+
+    def extend(self, other: "_Reading") -> None:
+        """Append what another reading has gathered."""
+        self.hashes |= other.hashes
+        self.problems += other.problems
+        self.findings.extend(other.findings)
 
 
 def _list_names(filesystem: Any, path: str) -> dict[str, str]:  # noqa: ANN401  # fsspec is untyped
@@ -130,9 +134,16 @@ def _table_files(reading: _Reading, spec: Table) -> list[str] | None:
     return [f"{spec.name}/{name}" for name in files]
 
 
-def _parse_parquet(data: bytes) -> pa.Table:
+def _parse_parquet(data: bytes, spec: Table) -> pa.Table:
+    metadata = pq.read_metadata(pa.BufferReader(data))
+    found = {metadata.schema.column(ix).path for ix in range(metadata.num_columns)}
     # one file of a directory stands for itself: no data set discovery, no partition columns
-    with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
+    with pq.ParquetFile(
+        pa.BufferReader(data),
+        metadata=metadata,
+        read_dictionary=[name for name in coded_columns(spec) if name in found],
+        page_checksum_verification=True,
+    ) as file:
         table = file.read()
     table.validate(full=True)  # a flipped bit may leave text that is not UTF-8
     return table
@@ -144,7 +155,7 @@ def _read_table(reading: _Reading, spec: Table) -> pa.Table:
     unknown: dict[str, None] = {}
     for relative in files or ():
         try:
-            found = _parse_parquet(reading.read_bytes(relative))
+            found = _parse_parquet(reading.read_bytes(relative), spec)
         except (pa.ArrowException, OSError, ValueError) as error:
             reading.problems.append(
                 f"{relative} cannot be read as Parquet (truncated or corrupt?): {error}. Write it again"
@@ -164,7 +175,7 @@ def _read_table(reading: _Reading, spec: Table) -> pa.Table:
             count=len(unknown),
             examples=unknown,
         )
-    return pa.concat_tables(pieces) if pieces else empty_table(spec)
+    return pa.concat_tables(pieces).combine_chunks() if pieces else cast_schema(spec).empty_table()
 
 
 def _unknown_files(names: dict[str, str]) -> Iterator[str]:
@@ -209,17 +220,19 @@ def read_snapshot(uri: str) -> Snapshot:
     InputRefused: the location, header, a table or a column is missing or of the wrong kind, or a file is torn.
     """
     filesystem, root, names = _open_location(uri)
-    with ThreadPoolExecutor(max_workers=1) as hasher:
-        reading = _Reading(uri, filesystem, root, names, hasher)
-        as_of, numeraire, source = None, "", ""
-        try:
-            as_of, numeraire, source = _parse_header(reading.read_bytes(HEADER), reading.problems, reading.findings)
-        except FileNotFoundError:
-            reading.problems.append(f"{HEADER} is missing. Is this a snapshot's directory?")
-        except OSError as error:
-            reading.problems.append(f"{HEADER} cannot be read: {error}")
-        tables = {name: _read_table(reading, spec) for name, spec in TABLES.items()}
-        hashes = {name: reading.hashes[name].result() for name in sorted(reading.hashes)}
+    reading = _Reading(filesystem, root, names)
+    as_of, numeraire, source = None, "", ""
+    try:
+        as_of, numeraire, source = _parse_header(reading.read_bytes(HEADER), reading.problems, reading.findings)
+    except FileNotFoundError:
+        reading.problems.append(f"{HEADER} is missing. Is this a snapshot's directory?")
+    except OSError as error:
+        reading.problems.append(f"{HEADER} cannot be read: {error}")
+    readings = [_Reading(filesystem, root, names) for _ in TABLES]
+    with ThreadPoolExecutor(max_workers=len(TABLES)) as threads:
+        tables = dict(zip(TABLES, threads.map(_read_table, readings, TABLES.values()), strict=True))
+    for each in readings:
+        reading.extend(each)
     for name in _unknown_files(names):
         reading.findings.add(
             Severity.WARNING,
@@ -229,4 +242,5 @@ def read_snapshot(uri: str) -> Snapshot:
         )
     if reading.problems or as_of is None:
         raise InputRefused(f"snapshot {uri}", reading.problems)
+    hashes = dict(sorted(reading.hashes.items()))
     return Snapshot(uri, as_of, numeraire, source, tables, hashes, reading.findings)

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from riskpipe.domain.book import BoolArray, IntArray
 from riskpipe.domain.findings import Findings
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.domain.tables import DEPTH, INSTRUMENTS
-from riskpipe.ingest.account_rules import QUARANTINE_REASONS, Quarantine, keep, quarantine, quarantined_share
-from riskpipe.ingest.columns import floats
+from riskpipe.ingest.account_rules import QUARANTINE_REASONS, Quarantine, keep, quarantine, quarantined_share, staying
+from riskpipe.ingest.columns import floats, one_piece
 from riskpipe.ingest.ladder_rules import (
     collateral_problems,
     enumeration_problems,
@@ -24,6 +25,7 @@ from riskpipe.ingest.market_rules import (
     check_prices,
     check_unused_references,
 )
+from riskpipe.ingest.names import NameIndex
 from riskpipe.ingest.part import Part
 
 
@@ -37,24 +39,28 @@ class Validation:
 
 
 def _holdings(snapshot: Snapshot, links: Links, out: Quarantine) -> Holdings:
-    has_position = np.zeros(snapshot.tables["instruments"].num_rows, dtype=bool)
-    has_position[links.position_instrument[~out.has_position]] = True
-    stays = ~out.has_balance
-    quantity = floats(snapshot.tables["balances"], "quantity")
+    instrument = links.position_instrument[staying(out.has_position)]
+    has_position = np.bincount(instrument, minlength=snapshot.tables["instruments"].num_rows) > 0
+    stays = staying(out.has_balance)
+    quantity, asset = floats(snapshot.tables["balances"], "quantity")[stays], links.balance_asset[stays]
     has_debt = np.zeros(links.n_assets, dtype=bool)
-    has_debt[links.balance_asset[stays & (quantity < 0)]] = True
+    has_debt[asset[quantity < 0]] = True
     has_balance = np.zeros((len(links.venues), links.n_assets), dtype=bool)
-    credit = stays & (quantity >= 0)
-    has_balance[links.account_venue[links.balance_account[credit]], links.balance_asset[credit]] = True
+    is_credit = quantity >= 0
+    venue = links.account_venue[links.balance_account[stays]]
+    has_balance[venue[is_credit], asset[is_credit]] = True
     return Holdings(has_position, has_debt, has_balance)
+
+
+def _renumbered(rows: IntArray, leaves: BoolArray) -> IntArray:
+    """Return rows of a table by their numbers among those of its rows that stay."""
+    return (np.cumsum(~leaves, dtype=np.int32) - 1)[rows] if leaves.any() else rows
 
 
 def _assemble_part(snapshot: Snapshot, links: Links, out: Quarantine, verdict: Verdict) -> Part:
     balances, positions = snapshot.tables["balances"], snapshot.tables["positions"]
-    account_row = (np.cumsum(~out.has_account) - 1).astype(np.int32)
-    # a boolean selection copies every column: not worth it where nothing leaves, the normal night
-    balance = slice(None) if not out.has_balance.any() else ~out.has_balance
-    position = slice(None) if not out.has_position.any() else ~out.has_position
+    balance, position = staying(out.has_balance), staying(out.has_position)
+    has_left = verdict.instrument_row < 0
     return Part(
         uri=snapshot.uri,
         as_of=snapshot.as_of,
@@ -65,11 +71,11 @@ def _assemble_part(snapshot: Snapshot, links: Links, out: Quarantine, verdict: V
             "insurance_funds": snapshot.tables["insurance_funds"],
         },
         assets=links.assets,
-        balance_account=account_row[links.balance_account[balance]],
+        balance_account=_renumbered(links.balance_account[balance], out.has_account),
         balance_asset=links.balance_asset[balance],
         balance_quantity=floats(balances, "quantity")[balance],
-        position_account=account_row[links.position_account[position]],
-        position_instrument=verdict.instrument_row[links.position_instrument[position]],
+        position_account=_renumbered(links.position_account[position], out.has_account),
+        position_instrument=_renumbered(links.position_instrument[position], has_left),
         position_quantity=floats(positions, "quantity")[position],
         position_entry_price=floats(positions, "entry_price")[position],
         position_isolated_margin=floats(positions, "isolated_margin")[position],
@@ -91,7 +97,8 @@ def validate(snapshot: Snapshot, *, max_quarantined_share: float = 0.01) -> Vali
     given".
     """
     findings = Findings(list(snapshot.findings))
-    problems = list(repeated_key_problems(snapshot))
+    accounts = NameIndex(one_piece(snapshot.tables["accounts"].column("account_id")))
+    problems = list(repeated_key_problems(snapshot, accounts))
     for spec in (INSTRUMENTS, DEPTH):
         problems += enumeration_problems(snapshot, spec)
     problems += tier_problems(snapshot)
@@ -101,7 +108,7 @@ def validate(snapshot: Snapshot, *, max_quarantined_share: float = 0.01) -> Vali
     if n_accounts == 0:
         problems.append("accounts: the book is empty. A night without accounts is a failed export, not a safe book")
         return Validation(None, tuple(problems), findings)
-    links = link(snapshot)
+    links = link(snapshot, accounts)
     out = quarantine(snapshot, links, findings)
     if out.has_account.all():
         reasons = _quarantine_reasons(findings)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from riskpipe.domain.book import BoolArray
 from riskpipe.domain.tables import Column, Table
-from riskpipe.ingest.columns import floats, nulls
+from riskpipe.ingest.columns import floats, nulls, rows_of
 
 _BOUNDS = {
     "any": "a finite number",
@@ -45,14 +44,14 @@ def _breaks_bound(table: pa.Table, column: Column, *, is_nan_null: bool) -> Bool
     with np.errstate(invalid="ignore"):
         match column.bound:
             case "positive":
-                is_good = values > 0
+                is_good = (values > 0) & (values < np.inf)
             case "non_negative":
-                is_good = values >= 0
+                is_good = (values >= 0) & (values < np.inf)
             case "fraction":
                 is_good = (values >= 0) & (values <= 1)
             case _:
-                is_good = np.ones(len(values), dtype=bool)
-    is_bad = ~(is_good & np.isfinite(values))
+                is_good = np.isfinite(values)
+    is_bad = ~is_good
     if column.nullable:
         is_bad &= ~(np.isnan(values) if is_nan_null else nulls(table, column.name))
     return is_bad
@@ -76,7 +75,7 @@ def value_defects(table: pa.Table, spec: Table, *, nan_is_null: Container[str] |
             is_nan_null = nan_is_null is None or column.name in nan_is_null
             is_bad = _breaks_bound(table, column, is_nan_null=is_nan_null)
         elif column.choices:
-            known = pc.is_in(table.column(column.name), value_set=pa.array(column.choices, pa.string())).to_numpy()
+            known = rows_of(table.column(column.name), pa.array(column.choices, pa.string())) >= 0
             is_null = nulls(table, column.name)
             is_bad = ~known & ~is_null
             if is_bad.any():
