@@ -86,6 +86,22 @@ def stop_block(words: np.ndarray) -> int:
 
 
 @inlined
+def lanes_of_seats(words: np.ndarray, seat: np.ndarray) -> np.uint64:
+    """Return the seats whose lanes are in the set, as the lowest bits of a word.
+
+    Parameters: seat [WIDTH] uint32 the lane of each.
+    """
+    found = np.int64(0)
+    for w in range(len(words)):
+        word, first = words[w], np.uint32(w * WORD)
+        for m in range(len(seat)):
+            shift = seat[m] - first  # of a lane in another word it is too large
+            bit = (word >> np.uint64(shift & np.uint32(WORD - 1))) & _ONE
+            found += np.int64(bit * np.uint64(shift < np.uint32(WORD))) << m
+    return np.uint64(found)
+
+
+@inlined
 def set_mask(words: np.ndarray, s0: int, mask: FloatArray) -> None:
     """Set mask[n] to 1 where lane s0 + n is in the set, to 0 where not; s0 and the mask's length are multiples of
     the width.

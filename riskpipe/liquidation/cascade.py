@@ -6,7 +6,16 @@ import numpy as np
 
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.liquidation.batches import Batch, evaluate, evaluate_afresh, failing_lanes, is_due
-from riskpipe.liquidation.bits import BLOCK, NO_LANE, add_lane, first_block, has_any, has_lane, stop_block
+from riskpipe.liquidation.bits import (
+    BLOCK,
+    NO_LANE,
+    add_lane,
+    first_block,
+    has_any,
+    has_lane,
+    lanes_of_seats,
+    stop_block,
+)
 from riskpipe.liquidation.compiled import (
     SMALLEST_INDEX_SHARE,
     average_impact,
@@ -220,8 +229,9 @@ def close_risen(
     """Close the b-th pool of a batch in the active lanes in which it fails."""
     p, n_risen = batch.pool[b], 0
     for block in range(s0, s1, WIDTH):
-        is_open = ~NO_LANE
-        if not is_seated:
+        if is_seated:
+            is_open = ~lanes_of_seats(state.closed[p], state.seat[:WIDTH]) & BLOCK
+        else:
             w = block // WORD
             is_open = ((state.active[w] & ~state.closed[p, w]) >> np.uint64(block % WORD)) & BLOCK
         if is_open == NO_LANE:
@@ -231,7 +241,7 @@ def close_risen(
             continue
         for m in range(WIDTH):
             s = state.seat[block + m]
-            if (failing >> np.uint64(m)) & np.uint64(1) != NO_LANE and not has_lane(state.closed[p], s):
+            if (failing >> np.uint64(m)) & np.uint64(1) != NO_LANE and not has_lane(state.closed[p], s):  # filled up
                 if is_last:
                     state.is_cut_off[s] = True
                 else:
