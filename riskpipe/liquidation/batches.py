@@ -44,12 +44,15 @@ def is_due(n: int, is_end: bool) -> bool:
 
 
 @internal
-def evaluate(start: OffsetArray, number: FloatArray, batch: Batch, n: int, price: FloatArray, s0: int, s1: int) -> None:
-    """Set health and negative of the first n pools of a batch in lanes s0 to s1 - 1 from their records on a tape."""
+def evaluate(
+    start: OffsetArray, number: FloatArray, first: int, batch: Batch, n: int, price: FloatArray, s0: int, s1: int
+) -> None:
+    """Set health and negative of the first n pools of a batch in lanes s0 to s1 - 1 from their records on a tape, whose
+    first pool is given.
+    """  # noqa: D205
     for b in range(n):
-        batch.negative[b] = play(
-            number[start[batch.pool[b]] :], price, s0, s1, batch.amount, batch.term, batch.health[b]
-        )
+        record = number[start[batch.pool[b] - first] :]
+        batch.negative[b] = play(record, price, s0, s1, batch.amount, batch.term, batch.health[b])
 
 
 @internal

@@ -119,18 +119,18 @@ def add_closed(pools: Pools, terms: Terms, state: State, p: int, n_lanes: int) -
 
 @compiled
 def close_first(
-    pools: Pools, terms: Terms, start: OffsetArray, number: FloatArray, batch: Batch, lanes: Lanes, state: State
-) -> None:
-    """Close, in every group of lanes, the pools that fail at its shocked prices."""
-    n_groups, n_pools, wide = len(lanes.index_shock), len(pools.account), state.shocked.shape[1]
-    n = 0
-    for last in range(n_pools):
+    pools: Pools, terms: Terms, start: OffsetArray, number: FloatArray, batch: Batch, lanes: Lanes, state: State,
+    first: int, stop: int,
+) -> None:  # fmt: skip
+    """Close, in every group of lanes, the pools of a tile that fail at its shocked prices."""
+    n_groups, wide, n = len(lanes.index_shock), state.shocked.shape[1], 0
+    for last in range(first, stop):
         if pools.can_close[last]:
             batch.pool[n] = last
             n += 1
-        if not is_due(n, last == n_pools - 1):
+        if not is_due(n, last == stop - 1):
             continue
-        evaluate(start, number, batch, n, state.shocked, 0, wide)
+        evaluate(start, number, first, batch, n, state.shocked, 0, wide)
         for b in range(n):
             if batch.negative[b] == 0:
                 continue
@@ -197,24 +197,24 @@ def seat_lanes(state: State) -> bool:
 @compiled
 def close_again(
     pools: Pools, terms: Terms, start: OffsetArray, number: FloatArray, batch: Batch, state: State,
-    is_seated: bool, is_last: bool,
+    first: int, stop: int, is_seated: bool, is_last: bool,
 ) -> int:  # fmt: skip
-    """Close the pools that fail at the trigger prices of active lanes; in the last round only note that some would.
+    """Close the pools of a tile that fail at the trigger prices of active lanes; in the last round only note it.
 
     Returns how many pools are open and hold something that moved, and were looked at.
     """
     price, s0, s1 = state.trigger, first_block(state.active), stop_block(state.active)
     if is_seated:
         price, s0, s1 = state.seated, 0, WIDTH
-    looked_at, n, n_pools = 0, 0, len(pools.account)
-    for last in range(n_pools):
+    looked_at, n = 0, 0
+    for last in range(first, stop):
         if may_fail(pools, state, last):
             batch.pool[n] = last
             n += 1
-        if not is_due(n, last == n_pools - 1):
+        if not is_due(n, last == stop - 1):
             continue
         looked_at += n
-        evaluate(start, number, batch, n, price, s0, s1)
+        evaluate(start, number, first, batch, n, price, s0, s1)
         for b in range(n):
             if batch.negative[b] > 0:
                 close_risen(pools, terms, batch, state, b, s0, s1, is_seated, is_last)
@@ -345,18 +345,21 @@ def run_cascades(
 ) -> int:
     """Run all lanes to their fixed points, leaving prices, flow, closed pools and calls in `state` (new on entry).
 
-    The tape is made anew when prices leave its box. Returns how often a pool was looked at in later rounds.
-    `limits_hit` is the most laws at a limit in any round: each of them has shaped what follows.
+    The tape is made anew when prices leave its box, or for another tile. Returns how often a pool was looked at in
+    later rounds. `limits_hit` is the most laws at a limit in any round: each of them has shaped what follows.
     """
     set_shocked(terms, lanes, state)
-    fit(pools, terms, draft, tape, state.low, state.high)
-    close_first(pools, terms, tape.start, tape.number, batch, lanes, state)
+    tiles = tape.tiles(len(pools.account))
+    for tile in tiles:
+        fit(pools, terms, draft, tape, tile, state.low, state.high)
+        close_first(pools, terms, tape.start, tape.number, batch, lanes, state, *tile)
     spread_first(terms, rules, lanes, state)
     n_rounds, looked_at = 1, 0
     while move_prices(terms, rules, lanes, state) > 0:
-        fit(pools, terms, draft, tape, state.low, state.high)
         is_seated, is_last = seat_lanes(state), n_rounds >= rules.max_rounds
-        looked_at += close_again(pools, terms, tape.start, tape.number, batch, state, is_seated, is_last)
+        for tile in tiles:
+            fit(pools, terms, draft, tape, tile, state.low, state.high)
+            looked_at += close_again(pools, terms, tape.start, tape.number, batch, state, *tile, is_seated, is_last)
         n_rounds += 1
     call_margin(pools, terms, draft, batch, state, INITIAL)
     call_margin(pools, terms, draft, batch, state, MAINTENANCE)

@@ -16,7 +16,7 @@ from riskpipe.liquidation.bits import (
     stop_block,
     stop_lane,
 )
-from riskpipe.liquidation.compiled import compiled, inlined
+from riskpipe.liquidation.compiled import compiled, inlined, internal
 from riskpipe.liquidation.footprint import padded
 from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
@@ -125,7 +125,7 @@ def set_far_exits(terms: Terms, lanes: Lanes, state: State, exits: Exits) -> Non
             set_exit(terms, state, i, s, mark, exits.payoff[i], exits.notional[i])
 
 
-@inlined
+@internal
 def set_own_exits(
     pools: Pools, terms: Terms, draft: Draft, lanes: Lanes, state: State, exits: Exits, rays: Rays, p: int,
     gap_share: float,
@@ -234,7 +234,7 @@ def set_loss(pools: Pools, terms: Terms, q: int, payoff: FloatArray, price: Floa
         loss[s] = max(0.0, size * (start - payoff[s]) * price[s])
 
 
-@inlined
+@internal
 def add_shortfalls(
     pools: Pools, terms: Terms, state: State, exits: Exits, losses: Losses, p: int, s0: int, s1: int,
     payoffs: FloatArray, notionals: FloatArray, is_far: bool,

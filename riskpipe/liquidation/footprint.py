@@ -7,6 +7,7 @@ WIDTH = 32  # lanes that compiled loops take at once; what is left over would be
 MOST_LANES = 256  # how many fit the caches with the prices of some hundred instruments
 STATE_BYTES = 256_000_000  # what two bits for each pool and lane may take
 LANES_A_BYTE = 4
+TILE_POOLS = 6_000_000  # whose records are kept; beyond, they are made in every round, tile by tile
 
 
 def n_words(n_lanes: int) -> int:
@@ -28,7 +29,8 @@ def kernel_bytes(book: Book, n_lanes: int) -> int:
     """Bytes of anonymous memory that a kernel takes for n_lanes distinct scenarios of a mapped book, results apart."""
     wide = padded(min(n_lanes, most_lanes(book.n_pools)))
     # a record has some 4.5 numbers a position and 3.5 a slot, measured on generated books; where it starts and its head
-    of_records = 8 * (3 * book.n_pools + int(4.5 * book.n_positions + 3.5 * len(book.slot_asset)))
+    n_tiles = max(1.0, book.n_pools / TILE_POOLS)
+    of_records = int(8 * (3 * book.n_pools + 4.5 * book.n_positions + 3.5 * len(book.slot_asset)) / n_tiles)
     of_pools = book.n_pools * (2 * 8 * n_words(wide) + 2)  # closed and called by lane; flags
     n_prices = book.n_assets + 3 * book.n_instruments
     # prices of every lane, and at the 33 places of every ray

@@ -13,7 +13,24 @@ from riskpipe.liquidation.prices import notional_row, payoff_row
 from riskpipe.liquidation.records import Draft, record_pool
 
 
+# two functions, for the compiler takes six times as long over both in one
 @internal
+def record_alone(
+    pools: Pools, terms: Terms, draft: Draft, p: int, low: FloatArray, high: FloatArray, kind: int
+) -> None:
+    """Set draft.record to that of pool p, for prices within [low, high]."""
+    record_pool(pools, terms, draft, p, low, high, kind, draft.record)
+
+
+@internal
+def play_alone(
+    record: FloatArray, price: FloatArray, s0: int, s1: int, amount: FloatArray, term: FloatArray, h: FloatArray
+) -> int:
+    """Set h[s0:s1] to the health that a record gives; returns how many lanes are negative."""
+    return play(record, price, s0, s1, amount, term, h)
+
+
+@inlined
 def set_health(
     pools: Pools, terms: Terms, draft: Draft, p: int, low: FloatArray, high: FloatArray, kind: int,
     price: FloatArray, s0: int, s1: int, h: FloatArray,
@@ -21,8 +38,8 @@ def set_health(
     """Set h[s0:s1], pool p's equity less its maintenance (or initial) margin in USD, at prices that lie within
     [low, high]; returns how many lanes are negative.
     """  # noqa: D205
-    record_pool(pools, terms, draft, p, low, high, kind, draft.record)
-    return play(draft.record, price, s0, s1, draft.amount[0], draft.term, h)
+    record_alone(pools, terms, draft, p, low, high, kind)
+    return play_alone(draft.record, price, s0, s1, draft.amount[0], draft.term, h)
 
 
 @inlined

@@ -70,16 +70,17 @@ def _write(
 
 @compiled
 def _count_failing(
-    pools: Pools, start: OffsetArray, number: FloatArray, batch: Batch, price: FloatArray, failing: OffsetArray
-) -> None:
-    n, n_pools = 0, len(pools.account)
-    for last in range(n_pools):
+    pools: Pools, start: OffsetArray, number: FloatArray, batch: Batch, price: FloatArray, failing: OffsetArray,
+    first: int, stop: int,
+) -> None:  # fmt: skip
+    n = 0
+    for last in range(first, stop):
         if pools.can_close[last]:
             batch.pool[n] = last
             n += 1
-        if not is_due(n, last == n_pools - 1):
+        if not is_due(n, last == stop - 1):
             continue
-        evaluate(start, number, batch, n, price, 0, price.shape[1])
+        evaluate(start, number, first, batch, n, price, 0, price.shape[1])
         for b in range(n):
             if batch.negative[b] > 0:
                 for s in range(len(failing)):
@@ -124,7 +125,7 @@ class Kernel:
         self.market = market
         self.rules = rules
         self._lowered: dict[float, tuple[Pools, Terms]] = {}
-        self._tapes: dict[float, Tape] = {}  # by extra haircut, while no run has them
+        self._spare: list[Tape] = []  # the tape of the last run, while no run has it
         self.pools, self.terms = self.lowered(0.0)
 
     def lowered(self, extra_haircut: float) -> tuple[Pools, Terms]:
@@ -150,7 +151,7 @@ class Kernel:
                 tape = self._take_tape(haircut)
                 for piece in cut_lanes(lanes, most_lanes(book.n_pools)):
                     _run_lanes(*lowered, rules, haircut, piece, out, tally, tape, is_central=v == 0)
-                self._tapes[haircut] = tape
+                self._spare[:] = [tape]
             for array in out:
                 array[rows] = array[alike]
         values = {f"{group}/{name}": getattr(out, name) for group, names in GROUPS.items() for name in names}
@@ -184,9 +185,14 @@ class Kernel:
         _run_lanes(pools, self.terms, rules, 0.0, neutral, out, tally, tape, is_central=True)
 
     def _take_tape(self, extra_haircut: float) -> Tape:
-        """Return the tape under an extra haircut for the caller alone, who puts it back: runs may share a kernel."""
-        tape = self._tapes.pop(extra_haircut, None)
-        return tape or make_tape(*self.lowered(extra_haircut), n_rows(self.terms))
+        """Return a tape for the caller alone, who puts it back: runs in several threads may share a kernel."""
+        try:
+            tape = self._spare.pop()
+        except IndexError:
+            tape = make_tape(*self.lowered(extra_haircut), n_rows(self.terms))
+        if tape.extra_haircut != extra_haircut:
+            tape.extra_haircut, tape.first = extra_haircut, -1  # what is on it holds under another haircut only
+        return tape
 
     def failing_pools(self, scenarios: ScenarioSet) -> OffsetArray:
         """Count the pools with negative margin excess at each scenario's shocked prices: no cascade, every pool and
@@ -201,10 +207,12 @@ class Kernel:
                 set_shocked_lane(terms, price, s, scenarios.index_shock[n], scenarios.basis_shock[n])
             set_bounds(price, len(at), bounds[0], bounds[1])
             tape = self._take_tape(float(haircut))
-            fit(pools, terms, make_draft(pools, terms, 1), tape, bounds[0], bounds[1])
+            draft, batch = make_draft(pools, terms, 1), make_batch(len(at))
             count = np.zeros(len(at), dtype=np.int64)
-            _count_failing(pools, tape.start, tape.number, make_batch(len(at)), price, count)
-            self._tapes[float(haircut)] = tape
+            for tile in tape.tiles(len(pools.account)):
+                fit(pools, terms, draft, tape, tile, bounds[0], bounds[1])
+                _count_failing(pools, tape.start, tape.number, batch, price, count, *tile)
+            self._spare[:] = [tape]
             failing[at] = count
         return failing
 

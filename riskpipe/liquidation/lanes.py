@@ -16,7 +16,7 @@ from riskpipe.liquidation.prices import n_rows
 
 
 class Lanes(NamedTuple):
-    """The distinct scenarios of one variant and extra haircut, those of one group side by side until they are cut."""
+    """The distinct scenarios of one variant and extra haircut, those of one group side by side."""
 
     row: OffsetArray  # [lane] in the slab's results
     n_alike: OffsetArray  # [lane] scenarios with this result
@@ -135,11 +135,7 @@ def distinct_lanes(scenarios: ScenarioSet, variant: int) -> tuple[dict[float, La
 
 
 def cut_lanes(lanes: Lanes, most: int) -> list[Lanes]:
-    """Cut lanes into pieces of at most so many, or of one group where a group is larger.
-
-    In a piece each group's thinnest market comes first, then each group's second, and so on: cascades that last are
-    side by side, and a lane's group has no higher number than the lane.
-    """
+    """Cut lanes into pieces of at most so many, or of one group where a group is larger."""
     pieces, start = [], 0
     n_groups = len(lanes.index_shock)
     group_start = np.searchsorted(lanes.group, np.arange(n_groups + 1))
@@ -147,9 +143,7 @@ def cut_lanes(lanes: Lanes, most: int) -> list[Lanes]:
         stop = start + 1
         while stop < n_groups and group_start[stop + 1] - group_start[start] <= most:
             stop += 1
-        group = lanes.group[group_start[start] : group_start[stop]] - start
-        rank = np.arange(len(group)) - (group_start[start:stop] - group_start[start])[group]
-        at = group_start[start] + np.lexsort((group, rank))
+        at = slice(group_start[start], group_start[stop])
         pieces.append(
             Lanes(
                 row=lanes.row[at],

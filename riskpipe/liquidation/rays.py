@@ -127,7 +127,8 @@ def set_first_failures(
                 set_shocked_pool(pools, terms, price, p, m, x, y)
                 rays.haircut[m] = rays.haircut_shock * middle
         if rays.haircut_shock == 0.0:
-            set_health(pools, terms, draft, p, rays.low, rays.high, MAINTENANCE, price, 0, stop, draft.health)
+            kind = np.int64(MAINTENANCE)  # as a literal it would have all that it calls compiled once more
+            set_health(pools, terms, draft, p, rays.low, rays.high, kind, price, 0, stop, draft.health)
         else:
             for m in range(stop):
                 equity, maintenance, _ = pool_health(pools, terms, draft.base, p, price, m, rays.haircut[m])

@@ -57,6 +57,20 @@ def test_a_tape_that_runs_out_of_room_is_made_longer(monkeypatch):
     assert longest
 
 
+@pytest.mark.parametrize("size", [1, 7])
+def test_a_book_in_tiles_gives_the_same_results(size, monkeypatch):
+    for seed in range(4):
+        case = hard_case(seed, n_scenarios=70, n_accounts=25)
+        usual = run(case)
+        kernel = Kernel(case.book, case.market, case.rules)
+        failing = kernel.failing_pools(case.scenarios)
+        with monkeypatch.context() as patch:
+            patch.setattr(tape, "TILE_POOLS", size)
+            assert same(run(case), usual)
+            tiled = Kernel(case.book, case.market, case.rules)
+            assert np.array_equal(tiled.failing_pools(case.scenarios), failing)
+
+
 def test_a_kernel_may_be_run_again_with_what_its_tapes_were_made_for_before():
     case = random_case(5, n_accounts=40, n_instruments=4, n_scenarios=30)
     kernel = Kernel(case.book, case.market, case.rules)
