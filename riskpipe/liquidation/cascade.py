@@ -130,7 +130,7 @@ def close_first(
             n += 1
         if not is_due(n, last == stop - 1):
             continue
-        evaluate(start, number, first, batch, n, state.shocked, 0, wide)
+        evaluate(start, number, first, batch, n, state.shocked, np.int64(0), wide)  # no literal: compiled once
         for b in range(n):
             if batch.negative[b] == 0:
                 continue

@@ -28,9 +28,9 @@ def most_lanes(n_pools: int) -> int:
 def kernel_bytes(book: Book, n_lanes: int) -> int:
     """Bytes of anonymous memory that a kernel takes for n_lanes distinct scenarios of a mapped book, results apart."""
     wide = padded(min(n_lanes, most_lanes(book.n_pools)))
-    # a record has some 4.5 numbers a position and 3.5 a slot, measured on generated books; where it starts and its head
+    # where a record starts, its head, and some 5 numbers a position and 4 a slot, measured on generated books
     n_tiles = max(1.0, book.n_pools / TILE_POOLS)
-    of_records = int(8 * (3 * book.n_pools + 4.5 * book.n_positions + 3.5 * len(book.slot_asset)) / n_tiles)
+    of_records = int(8 * (3 * book.n_pools + 5 * book.n_positions + 4 * len(book.slot_asset)) / n_tiles)
     of_pools = book.n_pools * (2 * 8 * n_words(wide) + 2)  # closed and called by lane; flags
     n_prices = book.n_assets + 3 * book.n_instruments
     # prices of every lane, and at the 33 places of every ray

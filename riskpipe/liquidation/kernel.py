@@ -14,11 +14,11 @@ from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.liquidation.batches import Batch, evaluate, is_due, make_batch
-from riskpipe.liquidation.cascade import run_cascades, set_exit_factors
+from riskpipe.liquidation.cascade import close_again, run_cascades, seat_lanes, set_exit_factors
 from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_exits, make_losses, set_far_exits
 from riskpipe.liquidation.compiled import compiled
 from riskpipe.liquidation.flags import set_flags
-from riskpipe.liquidation.footprint import most_lanes, padded
+from riskpipe.liquidation.footprint import WIDTH, most_lanes, padded
 from riskpipe.liquidation.hedges import Deltas, add_broken_hedges, make_deltas
 from riskpipe.liquidation.lanes import Lanes, State, cut_lanes, distinct_lanes, make_state
 from riskpipe.liquidation.lowering import (
@@ -80,7 +80,7 @@ def _count_failing(
             n += 1
         if not is_due(n, last == stop - 1):
             continue
-        evaluate(start, number, first, batch, n, price, 0, price.shape[1])
+        evaluate(start, number, first, batch, n, price, np.int64(0), price.shape[1])
         for b in range(n):
             if batch.negative[b] > 0:
                 for s in range(len(failing)):
@@ -183,6 +183,10 @@ class Kernel:
         pools = without_pools(self.pools)
         tape = make_tape(pools, self.terms, n_rows(self.terms))
         _run_lanes(pools, self.terms, rules, 0.0, neutral, out, tally, tape, is_central=True)
+        state = make_state(pools, self.terms, neutral)  # and a later round, which such a book never has
+        close_again(
+            pools, self.terms, tape.start, tape.number, make_batch(WIDTH), state, 0, 0, seat_lanes(state), is_last=False
+        )
 
     def _take_tape(self, extra_haircut: float) -> Tape:
         """Return a tape for the caller alone, who puts it back: runs in several threads may share a kernel."""

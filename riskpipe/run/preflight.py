@@ -33,7 +33,7 @@ LARGEST_FIXED_SHARE = 0.2
 BLOCKS_PER_WORKER = 4
 
 # anonymous memory of a worker
-LIBRARIES_BYTES = 190_000_000  # an idle worker that has loaded the compiled kernel
+LIBRARIES_BYTES = 200_000_000  # an idle worker that has loaded the compiled kernel
 MAPPED_LIBRARIES_BYTES = 160_000_000  # code of libraries: resident, but not anonymous
 FORECAST_HEADROOM = 1.5
 
@@ -152,7 +152,8 @@ def worker_bytes(book: Book, sizes: dict[str, int], block_size: int, n_lanes: in
         "kernel": kernel_bytes(book, n_lanes),
         "results": 2
         * _variable_bytes(sizes | {"scenario": block_size}, per_block=True),  # as computed, and as written or read back
-        "accounts": book.n_accounts * 16 * sizes["set"],
+        # counts of every account and set, and rows of those hit, as gathered and as written
+        "accounts": book.n_accounts * (16 * sizes["set"] + int(2 * PART_ROW_BYTES * HIT_SHARE)),
     }
 
 
