@@ -88,8 +88,9 @@ def test_a_configured_block_size_is_obeyed_and_auto_stays_within_limits_where_it
     assert free.blocks > 1
     assert chosen(10**9, scenarios, limits={"blocks": 1})[1].blocks == 1
     wide = scenario_set({"index_shock": np.linspace(-0.5, 0.5, 4000).tolist()})
-    unlimited = chosen(50_000, wide)[1]
-    allowed = (unlimited.worker_bytes + preflight.LIBRARIES_BYTES) // 2
+    unlimited, least = chosen(50_000, wide)[1], chosen(50_000, wide, block_size=1)[1]
+    allowed = (unlimited.worker_bytes + least.worker_bytes) // 2
+    assert least.worker_bytes < allowed < unlimited.worker_bytes
     assert chosen(50_000, wide, limits={"worker_memory_bytes": allowed})[1].worker_bytes <= allowed
 
 
