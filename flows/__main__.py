@@ -20,7 +20,7 @@ def main() -> int:
 
     from flows.nightly import nightly
     from riskpipe.errors import INTERRUPTED, INTERRUPTION, RiskpipeError
-    from riskpipe.run.nightly import told
+    from riskpipe.run.nightly import result_lines
 
     try:
         result = nightly(arguments.config, arguments.as_of, publish=False if arguments.no_publish else None)
@@ -30,7 +30,7 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTION}\n")
         return INTERRUPTED
-    sys.stdout.writelines(f"{line}\n" for line in told(result))
+    sys.stdout.writelines(f"{line}\n" for line in result_lines(result))
     sys.stdout.write(f"cube:   {result['cube']}\nreport: {Path(result['report']).as_uri()}\n")
     return 0
 

@@ -222,12 +222,12 @@ def verify(
 
 
 def _show(result: dict[str, Any], *, is_json: bool) -> None:
-    from riskpipe.run.nightly import told
+    from riskpipe.run.nightly import result_lines
 
     if is_json:
         _print(result)
         return
-    for line in told(result):
+    for line in result_lines(result):
         typer.echo(line)
     typer.echo(f"cube:   {result['cube']}")
     typer.echo(f"report: {result['report']}")

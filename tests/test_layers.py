@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = sorted([*(ROOT / "riskpipe").rglob("*.py"), *(ROOT / "flows").rglob("*.py")])
 ROOMS = {"ingest", "calibrate", "scenarios", "margin", "liquidation", "cube", "measures", "report"}
-LEAVES = {"pricing", "domain", "errors", "numerics"}
+LEAVES = {"pricing", "domain", "errors", "numerics", "compiled"}
 LONGEST = 420
 
 

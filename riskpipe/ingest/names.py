@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from riskpipe.compiled import compiled, inlined
 from riskpipe.domain.book import IntArray
-from riskpipe.ingest.compiled import compiled, inlined
 
 _FREE = -1
 _ROW = 0x7FFFFFFF

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskpipe.compiled import compiled, inlined
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
-from riskpipe.ingest.compiled import compiled, inlined
 from riskpipe.ingest.part import Part
 
 

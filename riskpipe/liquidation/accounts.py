@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from riskpipe.compiled import compiled
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.compiled import compiled
 from riskpipe.liquidation.health import pool_health
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.lowering import Pools, Terms

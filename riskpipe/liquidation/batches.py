@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
-from riskpipe.liquidation.compiled import inlined, internal
 from riskpipe.liquidation.footprint import WIDTH
 from riskpipe.liquidation.forms import play
 from riskpipe.liquidation.health import set_health

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from riskpipe.compiled import inlined
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.compiled import inlined
 from riskpipe.liquidation.footprint import WIDTH, WORD
 
 _ONE = np.uint64(1)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from riskpipe.compiled import compiled, inlined, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.liquidation.batches import Batch, evaluate, evaluate_afresh, failing_lanes, is_due
 from riskpipe.liquidation.bits import (
@@ -15,15 +16,6 @@ from riskpipe.liquidation.bits import (
     has_lane,
     lanes_of_seats,
     stop_block,
-)
-from riskpipe.liquidation.compiled import (
-    SMALLEST_INDEX_SHARE,
-    average_impact,
-    compiled,
-    impact,
-    inlined,
-    internal,
-    is_limited,
 )
 from riskpipe.liquidation.footprint import WIDTH, WORD
 from riskpipe.liquidation.lanes import Lanes, State
@@ -39,6 +31,7 @@ from riskpipe.liquidation.prices import (
     set_shocked_lane,
 )
 from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft
+from riskpipe.liquidation.shocks import SMALLEST_INDEX_SHARE, average_impact, impact, is_limited
 from riskpipe.liquidation.tape import Tape, fit
 
 
@@ -240,8 +233,8 @@ def close_risen(
         if failing == NO_LANE:
             continue
         for m in range(WIDTH):
-            s = state.seat[block + m]
-            if (failing >> np.uint64(m)) & np.uint64(1) != NO_LANE and not has_lane(state.closed[p], s):  # filled up
+            s = state.seat[block + m]  # a lane that also fills up the block is closed only once
+            if (failing >> np.uint64(m)) & np.uint64(1) != NO_LANE and not has_lane(state.closed[p], s):
                 if is_last:
                     state.is_cut_off[s] = True
                 else:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskpipe.compiled import compiled, inlined, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.bits import (
@@ -16,11 +17,10 @@ from riskpipe.liquidation.bits import (
     stop_block,
     stop_lane,
 )
-from riskpipe.liquidation.compiled import compiled, inlined, internal
 from riskpipe.liquidation.footprint import padded
 from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
-from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
+from riskpipe.liquidation.lowering import Pools, Terms, VariantRules, widest
 from riskpipe.liquidation.positions import position_offset, position_size
 from riskpipe.liquidation.prices import mark_row, set_shocked_pool
 from riskpipe.liquidation.rays import Rays, set_first_failures
@@ -42,7 +42,6 @@ class Exits(NamedTuple):
     total_loss: FloatArray  # [lane]
     account_shortfall: FloatArray  # [lane]
     entity_loss: FloatArray  # [f, lane]
-    mask: FloatArray  # [lane]
     closed_account: np.ndarray  # [words] lanes in which a pool of the account is closed
     called_account: np.ndarray  # [words]
 
@@ -69,7 +68,7 @@ class Tally(NamedTuple):
 def make_exits(pools: Pools, terms: Terms, lanes: Lanes, n_words: int) -> Exits:
     """Allocate the scratch of close-outs."""
     n, n_i, n_f = padded(len(lanes.row)), len(terms.venue), len(terms.fund_venue)
-    most = int(np.max(np.diff(pools.position_start), initial=0))
+    most = widest(pools.position_start)
     factor, payoff, notional = (np.ones((n_i, n)) for _ in range(3))
     own_payoff, own_notional = (np.ones((most, n)) for _ in range(2))
     equity, closed_notional, fees, shortfall, total_loss, account_shortfall = (np.zeros(n) for _ in range(6))
@@ -86,7 +85,6 @@ def make_exits(pools: Pools, terms: Terms, lanes: Lanes, n_words: int) -> Exits:
         total_loss=total_loss,
         account_shortfall=account_shortfall,
         entity_loss=np.zeros((n_f, n)),
-        mask=np.zeros(n),
         closed_account=np.zeros(n_words, dtype=np.uint64),
         called_account=np.zeros(n_words, dtype=np.uint64),
     )
@@ -314,35 +312,36 @@ def close_out(
                 if has_any(state.closed[p]):
                     close_pool(pools, terms, rules, draft, lanes, state, exits, rays, losses, p)
             if has_any(exits.called_account):
-                add_weight(exits.called_account, pools.account_weight[a], exits.mask, losses.called_accounts)
+                add_weight(exits.called_account, pools.account_weight[a], state.mask, losses.called_accounts)
             if has_any(exits.closed_account):
-                add_weight(exits.closed_account, pools.account_weight[a], exits.mask, losses.closed_accounts)
-                is_short = end_account(lanes, exits, tally, a, is_central) or is_short
+                add_weight(exits.closed_account, pools.account_weight[a], state.mask, losses.closed_accounts)
+                is_short = end_account(lanes, exits, tally, a, state.mask, is_central) or is_short
         if is_short:
             a = pools.entity_account[pools.entity_account_start[e]]
             end_entity(exits, losses, e, pools.account_has_entity[a] or pools.account_weight[a] == 1.0)
 
 
 @inlined
-def add_weight(words: np.ndarray, weight: float, scratch: FloatArray, total: FloatArray) -> None:
-    """Add an account's weight in every lane of a set."""
+def add_weight(words: np.ndarray, weight: float, mask: FloatArray, total: FloatArray) -> None:
+    """Set a mask to a set of lanes, in the blocks that it spans, and add an account's weight there."""
     s0, s1 = first_block(words), stop_block(words)
-    here, mask = total[s0:s1], scratch[s0:s1]
-    set_mask(words, s0, mask)
+    here, is_there = total[s0:s1], mask[s0:s1]
+    set_mask(words, s0, is_there)
     for s in range(len(here)):
-        here[s] += weight * mask[s]
+        here[s] += weight * is_there[s]
 
 
 @inlined
-def end_account(lanes: Lanes, exits: Exits, tally: Tally, a: int, is_central: bool) -> bool:
-    """Count an account's hits and largest shortfall, and forget it; returns whether there was any."""
+def end_account(lanes: Lanes, exits: Exits, tally: Tally, a: int, mask: FloatArray, is_central: bool) -> bool:
+    """Count an account's hits, in the lanes of a mask, and its largest shortfall, and forget it; returns whether there
+    was any.
+    """  # noqa: D205
     s0, s1 = first_block(exits.closed_account), min(stop_block(exits.closed_account), len(lanes.row))
     shortfall, of_set, n_alike = exits.account_shortfall[s0:s1], lanes.set_index[s0:s1], lanes.n_alike[s0:s1]
-    closed, n_short = exits.mask[s0:s1], 0
+    closed, n_short = mask[s0:s1], 0
     for s in range(len(shortfall)):
         n_short += shortfall[s] > 0.0
     if is_central:
-        set_mask(exits.closed_account, s0, exits.mask[s0 : stop_block(exits.closed_account)])
         for k in range(tally.hits.shape[0]):
             hits = 0
             for s in range(len(closed)):

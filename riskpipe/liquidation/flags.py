@@ -1,9 +1,9 @@
-"""What is known of each pool and entity before any scenario: which can be closed, which are plain, which can break."""
+"""What is known of each pool and entity before any scenario: which can be closed, which can break."""
 
 import numpy as np
 
+from riskpipe.compiled import compiled, inlined
 from riskpipe.domain.book import BoolArray, IntArray
-from riskpipe.liquidation.compiled import compiled, inlined
 from riskpipe.liquidation.lowering import Pools, Terms
 
 _LONG, _SHORT = 1, 2
@@ -13,20 +13,18 @@ def set_flags(pools: Pools, terms: Terms) -> None:
     """Fill the flags of a lowered book."""
     sides = np.zeros(len(terms.index_price), dtype=np.int32)
     has_trade = np.zeros(len(terms.index_price), dtype=np.bool_)
-    _set_pools(pools, terms)
+    _set_pools(pools)
     _set_entities(pools, terms, sides, has_trade)
 
 
 @compiled
-def _set_pools(pools: Pools, terms: Terms) -> None:
+def _set_pools(pools: Pools) -> None:
     for p in range(len(pools.account)):
-        is_at_stake, is_plain = False, True
+        is_at_stake = False
         for q in range(pools.position_start[p], pools.position_start[p + 1]):
             is_at_stake = is_at_stake or pools.quantity[q] != 0.0
-            is_plain = is_plain and terms.settles_at_par[pools.instrument[q]]
         for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
             is_at_stake = is_at_stake or pools.slot_quantity[k] < 0.0
-        pools.is_plain[p] = is_plain
         pools.can_close[p] = is_at_stake and not pools.account_is_exempt[pools.account[p]]
 
 

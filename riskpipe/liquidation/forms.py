@@ -22,8 +22,8 @@ Bits: lines are added in the order given, each by a multiplication and an additi
 depends on neither the number of lanes nor how many lines share a loop.
 """
 
+from riskpipe.compiled import compiled, inlined
 from riskpipe.domain.book import FloatArray, IntArray
-from riskpipe.liquidation.compiled import compiled, inlined
 
 PLAIN, ONE_EDGE, MANY_EDGES = range(3)
 N_FORMS = 4

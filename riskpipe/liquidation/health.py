@@ -1,11 +1,10 @@
 """A pool's health over lanes: equity less what it must hold, by the one expression that every test of a scenario uses.
 
-A pool is lowered to a record (`records`) that is played over lanes (`forms`). It is *plain* when whatever settles does
-so at par, in the quote asset of linear contracts, so that its record is lines only.
+A pool is lowered to a record (`records`) that is played over lanes (`forms`).
 """
 
+from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.compiled import inlined, internal
 from riskpipe.liquidation.forms import play
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.positions import position_offset, position_size, tier_from

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray
 from riskpipe.liquidation.bits import has_any, set_mask
-from riskpipe.liquidation.compiled import inlined, internal
 from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import Pools, Terms

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from riskpipe.compiled import compiled
 from riskpipe.domain.book import Book, FloatArray, OffsetArray
 from riskpipe.domain.market import Market
 from riskpipe.domain.parts import AccountPart
@@ -16,7 +17,6 @@ from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.liquidation.batches import Batch, evaluate, is_due, make_batch
 from riskpipe.liquidation.cascade import close_again, run_cascades, seat_lanes, set_exit_factors
 from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_exits, make_losses, set_far_exits
-from riskpipe.liquidation.compiled import compiled
 from riskpipe.liquidation.flags import set_flags
 from riskpipe.liquidation.footprint import WIDTH, most_lanes, padded
 from riskpipe.liquidation.hedges import Deltas, add_broken_hedges, make_deltas

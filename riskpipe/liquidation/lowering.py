@@ -48,7 +48,6 @@ class Pools(NamedTuple):
     entity_account_start: OffsetArray  # [e + 1]
     entity_account: IntArray  # [a]
     can_close: BoolArray  # [p] has positions or debt and is not exempt
-    is_plain: BoolArray  # [p] its health is a sum of lines
     can_break: BoolArray  # [e] has legs of both signs on one underlying, so that closing may leave it less hedged
 
 
@@ -112,6 +111,11 @@ class VariantRules(NamedTuple):
     max_rounds: int
 
 
+def widest(start: OffsetArray) -> int:
+    """Return how many rows the longest of some groups has, from where each starts."""
+    return int(np.max(np.diff(start), initial=0))
+
+
 def lower_pools(book: Book) -> Pools:
     """Lower the book's pools without a copy; the flags are false until `flags.set_flags` fills them."""
     return Pools(
@@ -133,7 +137,6 @@ def lower_pools(book: Book) -> Pools:
         entity_account_start=_frozen(book.entity_account_start),
         entity_account=_frozen(book.entity_account),
         can_close=np.zeros(book.n_pools, dtype=np.bool_),
-        is_plain=np.zeros(book.n_pools, dtype=np.bool_),
         can_break=np.zeros(len(book.entity_account_start) - 1, dtype=np.bool_),
     )
 

@@ -1,6 +1,7 @@
 """Positions: their size and offset, and the tiers and bands that notionals and values fall in."""
 
-from riskpipe.liquidation.compiled import inlined
+from riskpipe.compiled import inlined
+from riskpipe.domain.book import FloatArray
 from riskpipe.liquidation.lowering import Pools, Terms
 
 
@@ -18,18 +19,20 @@ def position_offset(pools: Pools, terms: Terms, q: int) -> float:
 
 
 @inlined
-def tier_from(terms: Terms, i: int, k: int, notional: float) -> int:
-    """Tier of a notional, looked for from tier k of instrument i upwards."""
-    last = terms.tier_start[i + 1] - 1
-    while k < last and notional >= terms.tier_floor[k + 1]:
+def step_from(floors: FloatArray, k: int, stop: int, value: float) -> int:
+    """Tier of a notional or haircut band of a value, looked for from k up to stop - 1."""
+    while k < stop - 1 and value >= floors[k + 1]:
         k += 1
     return k
 
 
 @inlined
+def tier_from(terms: Terms, i: int, k: int, notional: float) -> int:
+    """Tier of a notional, looked for from tier k of instrument i upwards."""
+    return step_from(terms.tier_floor, k, terms.tier_start[i + 1], notional)
+
+
+@inlined
 def band_from(terms: Terms, asset_row: int, k: int, value: float) -> int:
     """Haircut band of a value, looked for from band k upwards."""
-    last = terms.band_start[asset_row + 1] - 1
-    while k < last and value >= terms.band_floor[k + 1]:
-        k += 1
-    return k
+    return step_from(terms.band_floor, k, terms.band_start[asset_row + 1], value)

@@ -5,9 +5,10 @@ Rows of a table: assets in USD, then by instrument the USD notional and the payo
 
 import numpy as np
 
+from riskpipe.compiled import compiled, inlined
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.compiled import SMALLEST_INDEX_SHARE, compiled, inlined, shocked_asset
 from riskpipe.liquidation.lowering import Pools, Terms
+from riskpipe.liquidation.shocks import SMALLEST_INDEX_SHARE, shocked_asset
 
 
 def n_rows(terms: Terms) -> int:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskpipe.compiled import compiled, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.liquidation.bits import has_common
-from riskpipe.liquidation.compiled import compiled, internal
 from riskpipe.liquidation.health import pool_health, set_health
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.prices import (

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskpipe.compiled import inlined
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray
-from riskpipe.liquidation.compiled import inlined
 from riskpipe.liquidation.forms import (
     BALANCE,
     EDGE,
@@ -25,7 +25,7 @@ from riskpipe.liquidation.forms import (
     PLAIN_LINE,
     POSITION,
 )
-from riskpipe.liquidation.lowering import CREDIT_AT_PAR, Pools, Terms
+from riskpipe.liquidation.lowering import CREDIT_AT_PAR, Pools, Terms, widest
 from riskpipe.liquidation.positions import band_from, position_offset, position_size, tier_from
 from riskpipe.liquidation.prices import notional_row, payoff_row
 
@@ -53,19 +53,15 @@ class Draft(NamedTuple):
 
 def most_numbers(pools: Pools, terms: Terms) -> int:
     """Count the numbers that no pool's record exceeds."""
-    n_slots = int(np.max(np.diff(pools.slot_start), initial=0))
-    n_positions = int(np.max(np.diff(pools.position_start), initial=0))
-    n_tiers = int(np.max(np.diff(terms.tier_start), initial=0))
-    n_bands = int(np.max(np.diff(terms.band_start), initial=0))
-    of_slot = MANY_EDGES_LINE + BALANCE + 2 * EDGE * n_bands
-    of_position = max(MANY_EDGES_LINE + EDGE * n_tiers, ONE_EDGE_LINE) + POSITION
-    return HEAD + n_slots * max(of_slot, ONE_EDGE_LINE + BALANCE + EDGE * n_bands) + n_positions * of_position
+    of_slot = ONE_EDGE_LINE + BALANCE + 2 * EDGE * widest(terms.band_start)  # as a line and as a balance
+    of_position = ONE_EDGE_LINE + EDGE * widest(terms.tier_start) + POSITION
+    return HEAD + widest(pools.slot_start) * of_slot + widest(pools.position_start) * of_position
 
 
 def make_draft(pools: Pools, terms: Terms, n_lanes: int) -> Draft:
     """Allocate the scratch of one pool."""
-    most_slots = int(np.max(np.diff(pools.slot_start), initial=0))
-    n = most_slots + int(np.max(np.diff(pools.position_start), initial=0))
+    most_slots = widest(pools.slot_start)
+    n = most_slots + widest(pools.position_start)
     row, first, last = (np.zeros(n, dtype=np.int32) for _ in range(3))
     gross, slope, intercept, size = (np.zeros(n) for _ in range(4))
     return Draft(
@@ -245,10 +241,8 @@ def write_balance(
         end = write_edge(record, end, terms.band_floor[above], terms.band_credit[above], terms.band_intercept[above])
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
         if pools.position_slot[q] == j:
-            record[end], record[end + 1] = (
-                payoff_row(terms, pools.instrument[q]),
-                position_size(pools, terms, q),
-            )
+            record[end] = payoff_row(terms, pools.instrument[q])
+            record[end + 1] = position_size(pools, terms, q)
             end += POSITION
     return end
 

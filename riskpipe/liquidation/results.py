@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskpipe.compiled import internal
 from riskpipe.domain.book import FloatArray
 from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.closeout import Losses
-from riskpipe.liquidation.compiled import internal
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import Terms
 from riskpipe.liquidation.prices import index_ratio, mark_row, notional_row, shocked_basis

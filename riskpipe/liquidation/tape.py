@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from riskpipe.compiled import compiled
 from riskpipe.domain.book import FloatArray, OffsetArray
-from riskpipe.liquidation.compiled import compiled
 from riskpipe.liquidation.footprint import TILE_POOLS
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.records import MAINTENANCE, Draft, most_numbers, record_pool

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray
 from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.bits import has_any, set_mask
 from riskpipe.liquidation.closeout import Losses
-from riskpipe.liquidation.compiled import inlined, internal
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import ADL, FEE_OFFSET, FUND, N_STAGES, SETTLED, Pools, Terms, VariantRules
 from riskpipe.liquidation.positions import position_offset, position_size

@@ -35,7 +35,7 @@ class NightResult:
         return {**self.__dict__, "as_of": self.as_of.isoformat(), "headline": list(self.headline)}
 
 
-def told(result: dict[str, Any]) -> list[str]:
+def result_lines(result: dict[str, Any]) -> list[str]:
     """What a command says of a night's result (`NightResult.as_json`), line by line, before where it is."""
     state = "was done already" if result["was_complete"] else "is done"
     published = " and published" if result["is_published"] else ", not published"

@@ -28,7 +28,5 @@ print(len(prepared) > 10, sorted(name for name, _ in signatures() - prepared))
 
 def test_a_run_calls_nothing_that_preparing_did_not_compile():
     """In a process of its own: what other tests called is compiled already."""
-    found = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=TESTS, env=None, capture_output=True, text=True, check=True
-    )
+    found = subprocess.run([sys.executable, "-c", SCRIPT], cwd=TESTS, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "True []"

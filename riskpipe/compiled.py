@@ -1,0 +1,24 @@
+"""How loops over rows are compiled: decorators for what no array form fits.
+
+Bits: fastmath is off, so that results do not depend on threads, workers or how many rows share a loop.
+"""
+
+from numba import njit
+
+from riskpipe.numerics import compile_cache
+
+compile_cache()  # before the first decorator
+# without numba's reference counts, whose atomic increments on every array access cost ten times the arithmetic and
+# more: such a function must not allocate
+_OPTIONS = {
+    "nogil": True,
+    "cache": True,
+    "fastmath": False,
+    "error_model": "numpy",
+    "_nrt": False,
+    "no_cfunc_wrapper": True,
+}
+compiled = njit(**_OPTIONS)
+internal = njit(**_OPTIONS, no_cpython_wrapper=True)  # called by compiled code only
+# a call passes every array of its tuples by value, some kilobytes, so what runs once per row is inlined
+inlined = njit(**_OPTIONS, inline="always")
