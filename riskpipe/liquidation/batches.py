@@ -6,6 +6,7 @@ import numpy as np
 
 from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
+from riskpipe.liquidation.bits import negative_lanes
 from riskpipe.liquidation.footprint import WIDTH
 from riskpipe.liquidation.forms import play
 from riskpipe.liquidation.health import set_health
@@ -19,18 +20,17 @@ class Batch(NamedTuple):
     """Some pools, enough of them that a call costs nothing, and their health over lanes."""
 
     pool: OffsetArray  # [b]
-    negative: OffsetArray  # [b] lanes in which it misses what it must hold
+    failing: np.ndarray  # [b, blocks of lanes] bits: lanes in which it misses what it must hold
     health: FloatArray  # [b, lane] USD
     amount: FloatArray  # [lane] scratch
     term: FloatArray  # [lane] scratch
 
 
 def make_batch(n_lanes: int) -> Batch:
-    """Allocate a batch."""
-    pool, negative = (np.zeros(BATCH, dtype=np.int64) for _ in range(2))
+    """Allocate a batch for a multiple of the width."""
     return Batch(
-        pool=pool,
-        negative=negative,
+        pool=np.zeros(BATCH, dtype=np.int64),
+        failing=np.zeros((BATCH, n_lanes // WIDTH), dtype=np.uint64),
         health=np.zeros((BATCH, n_lanes)),
         amount=np.zeros(n_lanes),
         term=np.zeros(n_lanes),
@@ -43,16 +43,24 @@ def is_due(n: int, is_end: bool) -> bool:
     return n == BATCH or (n > 0 and is_end)
 
 
+@inlined
+def note_failing(batch: Batch, b: int, n_lanes: int) -> None:
+    """Set in which blocks of the first n lanes the b-th pool fails."""
+    for block in range(0, n_lanes, WIDTH):
+        batch.failing[b, block // WIDTH] = negative_lanes(batch.health[b], block)
+
+
 @internal
 def evaluate(
-    start: OffsetArray, number: FloatArray, first: int, batch: Batch, n: int, price: FloatArray, s0: int, s1: int
+    start: OffsetArray, number: FloatArray, first: int, batch: Batch, n: int, price: FloatArray, n_lanes: int
 ) -> None:
-    """Set health and negative of the first n pools of a batch in lanes s0 to s1 - 1 from their records on a tape, whose
-    first pool is given.
+    """Set health and failing of the first n pools of a batch in the first lanes from their records on a tape, whose
+    first pool is given. Bits of lanes that only fill up a block mean nothing.
     """  # noqa: D205
     for b in range(n):
         record = number[start[batch.pool[b] - first] :]
-        batch.negative[b] = play(record, price, s0, s1, batch.amount, batch.term, batch.health[b])
+        play(record, price, 0, n_lanes, batch.amount, batch.term, batch.health[b])
+        note_failing(batch, b, n_lanes)
 
 
 @internal
@@ -61,16 +69,7 @@ def evaluate_afresh(
     high: FloatArray,
 ) -> None:  # fmt: skip
     """Set the same in all lanes, at prices that lie within [low, high], from records made for the purpose."""
+    n_lanes = price.shape[1]
     for b in range(n):
-        batch.negative[b] = set_health(
-            pools, terms, draft, batch.pool[b], low, high, kind, price, 0, price.shape[1], batch.health[b]
-        )
-
-
-@inlined
-def failing_lanes(batch: Batch, b: int, s0: int) -> np.uint64:
-    """Return the lanes from s0 on, as many as the width, in which the b-th pool fails, as the lowest bits of a word."""
-    health, word = batch.health[b, s0 : s0 + WIDTH], np.int64(0)
-    for s in range(len(health)):  # the compiler takes this for a sum, which it can do side by side
-        word += np.int64(health[s] < 0.0) << s
-    return np.uint64(word)
+        set_health(pools, terms, draft, batch.pool[b], low, high, kind, price, 0, n_lanes, batch.health[b])
+        note_failing(batch, b, n_lanes)

@@ -1,6 +1,11 @@
 """Sets of lanes as words of 64 bits: in which a pool is closed, or called, and which are active."""
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from riskpipe.compiled import inlined
 from riskpipe.domain.book import FloatArray
@@ -85,12 +90,26 @@ def stop_block(words: np.ndarray) -> int:
     return (stop_lane(words) + WIDTH - 1) & -WIDTH
 
 
+@intrinsic
+def negative_lanes(_context: Any, row: Any, _first: Any) -> Any:  # noqa: ANN401  numba's own types, not values
+    """Call with (row, first): which of row[first : first + WIDTH] are below zero, as the lowest bits of a word.
+
+    The vector comparison whose result is those bits exists in the compiler's language only.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        vector = ir.VectorType(ir.DoubleType(), WIDTH)
+        place = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
+        is_negative = builder.fcmp_ordered("<", builder.load(place, align=8), ir.Constant(vector, [0.0] * WIDTH))
+        return builder.zext(builder.bitcast(is_negative, ir.IntType(WIDTH)), ir.IntType(WORD))
+
+    return types.uint64(row, types.intp), generate
+
+
 @inlined
 def lanes_of_seats(words: np.ndarray, seat: np.ndarray) -> np.uint64:
-    """Return the seats whose lanes are in the set, as the lowest bits of a word.
-
-    Parameters: seat [WIDTH] uint32 the lane of each.
-    """
+    """Return the seats whose lanes are in the set, as the lowest bits of a word; seat [WIDTH] the lane of each."""
     found = np.int64(0)
     for w in range(len(words)):
         word, first = words[w], np.uint32(w * WORD)

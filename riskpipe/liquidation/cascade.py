@@ -6,18 +6,9 @@ import numpy as np
 
 from riskpipe.compiled import compiled, inlined, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
-from riskpipe.liquidation.batches import Batch, evaluate, evaluate_afresh, failing_lanes, is_due
-from riskpipe.liquidation.bits import (
-    BLOCK,
-    NO_LANE,
-    add_lane,
-    first_block,
-    has_any,
-    has_lane,
-    lanes_of_seats,
-    stop_block,
-)
-from riskpipe.liquidation.footprint import WIDTH, WORD
+from riskpipe.liquidation.batches import Batch, evaluate, evaluate_afresh, is_due
+from riskpipe.liquidation.bits import BLOCK, NO_LANE, add_lane, has_any, has_common, has_lane, lanes_of_seats
+from riskpipe.liquidation.footprint import VECTOR, WIDTH, WORD, padded
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import VWAP, Pools, Terms, VariantRules
 from riskpipe.liquidation.positions import position_size
@@ -123,19 +114,18 @@ def close_first(
             n += 1
         if not is_due(n, last == stop - 1):
             continue
-        evaluate(start, number, first, batch, n, state.shocked, np.int64(0), wide)  # no literal: compiled once
+        evaluate(start, number, first, batch, n, state.shocked, wide)
         for b in range(n):
-            if batch.negative[b] == 0:
-                continue
             p, n_risen = batch.pool[b], 0
             for g in range(n_groups):
-                if batch.health[b, g] < 0.0:
+                if (batch.failing[b, g // WIDTH] >> np.uint64(g % WIDTH)) & np.uint64(1) != NO_LANE:
                     state.risen[n_risen] = g
                     n_risen += 1
                     state.has_risen[g] = True
                     for w in range(len(state.active)):
                         state.closed[p, w] |= state.group_lanes[g, w]
-            add_closed(pools, terms, state, p, n_risen)
+            if n_risen > 0:
+                add_closed(pools, terms, state, p, n_risen)
         n = 0
 
 
@@ -147,14 +137,61 @@ def spread_groups(lanes: Lanes, closed: FloatArray) -> None:
             closed[i, s] = closed[i, lanes.group[s]]
 
 
+@compiled
+def seat_lanes(state: State) -> int:
+    """Give each active lane a seat, all side by side; returns how many. Seats that fill up a block repeat the first."""
+    n = 0
+    for s in range(len(state.seat)):
+        if has_lane(state.active, s):
+            state.seat[n] = s
+            n += 1
+    for m in range(n, len(state.seat)):
+        state.seat[m] = state.seat[0]
+    return n
+
+
+@compiled
+def find_open(pools: Pools, state: State, first: int, stop: int, n_seats: int) -> int:
+    """List the pools of a tile that can be closed and are open in a seat's lane; returns how many."""
+    n = 0
+    for p in range(first, stop):
+        if not pools.can_close[p]:
+            continue
+        is_closed, found = has_any(state.closed[p]), NO_LANE
+        state.open[p] = 0
+        for block in range(0, n_seats, WIDTH):
+            lanes = BLOCK
+            if is_closed:
+                lanes = ~lanes_of_seats(state.closed[p], state.seat[block : block + WIDTH]) & BLOCK
+            if n_seats - block < WIDTH:
+                lanes &= (np.uint64(1) << np.uint64(n_seats - block)) - np.uint64(1)
+            state.open[p, block // WORD] |= lanes << np.uint64(block % WORD)
+            found |= lanes
+        if found != NO_LANE:
+            state.candidate[first + n] = p
+            n += 1
+    return n
+
+
+@compiled
+def set_seated(state: State, n_seats: int) -> bool:
+    """Set the prices of seats, and which of them are due; returns whether every instrument's price moved."""
+    state.is_due[:] = 0
+    for m in range(n_seats):
+        if has_lane(state.active, state.seat[m]):
+            add_lane(state.is_due, m)
+    for r in range(state.trigger.shape[0]):
+        for m in range((n_seats + WIDTH - 1) // WIDTH * WIDTH):
+            state.seated[r, m] = state.trigger[r, state.seat[m]]
+    have_all_moved = True
+    for i in range(len(state.has_instrument_moved)):
+        have_all_moved = have_all_moved and state.has_instrument_moved[i]
+    return have_all_moved
+
+
 @inlined
-def may_fail(pools: Pools, state: State, p: int) -> bool:
-    """Whether pool p is open in an active lane and holds something that moved in the last round in any lane."""
-    is_open = NO_LANE
-    for w in range(len(state.active)):
-        is_open |= state.active[w] & ~state.closed[p, w]
-    if is_open == NO_LANE or not pools.can_close[p]:
-        return False
+def has_moved(pools: Pools, state: State, p: int) -> bool:
+    """Whether pool p holds something that moved in the last round in any lane."""
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
         if state.has_instrument_moved[pools.instrument[q]]:
             return True
@@ -165,83 +202,56 @@ def may_fail(pools: Pools, state: State, p: int) -> bool:
 
 
 @compiled
-def seat_lanes(state: State) -> bool:
-    """Give each active lane a seat, where its prices stand side by side with the others', if one block holds them all.
-
-    Returns whether it does; else each lane's seat is the lane.
-    """
-    n = 0
-    for s in range(len(state.seat)):
-        if has_lane(state.active, s):
-            state.seat[n] = s
-            n += 1
-    if n > WIDTH:
-        for s in range(len(state.seat)):
-            state.seat[s] = s
-        return False
-    for m in range(n, WIDTH):
-        state.seat[m] = state.seat[0]
-    for r in range(state.trigger.shape[0]):
-        for m in range(WIDTH):
-            state.seated[r, m] = state.trigger[r, state.seat[m]]
-    return True
-
-
-@compiled
 def close_again(
     pools: Pools, terms: Terms, start: OffsetArray, number: FloatArray, batch: Batch, state: State,
-    first: int, stop: int, is_seated: bool, is_last: bool,
-) -> int:  # fmt: skip
-    """Close the pools of a tile that fail at the trigger prices of active lanes; in the last round only note it.
+    first: int, n_candidates: int, n_seats: int, have_all_moved: bool, is_last: bool,
+) -> tuple[int, int]:  # fmt: skip
+    """Close the candidates of a tile that fail at the prices of seats that are due; in the last round only note it.
 
-    Returns how many pools are open and hold something that moved, and were looked at.
+    Returns how many are candidates from now on, and how many were looked at.
     """
-    price, s0, s1 = state.trigger, first_block(state.active), stop_block(state.active)
-    if is_seated:
-        price, s0, s1 = state.seated, 0, WIDTH
-    looked_at, n = 0, 0
-    for last in range(first, stop):
-        if may_fail(pools, state, last):
-            batch.pool[n] = last
-            n += 1
-        if not is_due(n, last == stop - 1):
+    kept, looked_at, n = 0, 0, 0
+    n_evaluated = (n_seats + VECTOR - 1) // VECTOR * VECTOR
+    for j in range(first, first + n_candidates):
+        p = state.candidate[j]
+        if has_common(state.open[p], state.is_due):
+            state.candidate[first + kept] = p
+            kept += 1
+            if have_all_moved or has_moved(pools, state, p):
+                batch.pool[n] = p
+                n += 1
+        if not is_due(n, j == first + n_candidates - 1):
             continue
         looked_at += n
-        evaluate(start, number, first, batch, n, price, s0, s1)
+        evaluate(start, number, first, batch, n, state.seated, n_evaluated)
         for b in range(n):
-            if batch.negative[b] > 0:
-                close_risen(pools, terms, batch, state, b, s0, s1, is_seated, is_last)
+            close_risen(pools, terms, batch, state, b, n_seats, is_last)
         n = 0
-    return looked_at
+    return kept, looked_at
 
 
 @inlined
-def close_risen(
-    pools: Pools, terms: Terms, batch: Batch, state: State, b: int, s0: int, s1: int, is_seated: bool, is_last: bool
-) -> None:
-    """Close the b-th pool of a batch in the active lanes in which it fails."""
+def close_risen(pools: Pools, terms: Terms, batch: Batch, state: State, b: int, n_seats: int, is_last: bool) -> None:
+    """Close the b-th pool of a batch in the lanes of seats that are due in which it is open and fails."""
     p, n_risen = batch.pool[b], 0
-    for block in range(s0, s1, WIDTH):
-        if is_seated:
-            is_open = ~lanes_of_seats(state.closed[p], state.seat[:WIDTH]) & BLOCK
-        else:
-            w = block // WORD
-            is_open = ((state.active[w] & ~state.closed[p, w]) >> np.uint64(block % WORD)) & BLOCK
-        if is_open == NO_LANE:
-            continue
-        failing = failing_lanes(batch, b, block) & is_open
+    for block in range(0, n_seats, WIDTH):
+        w, shift = block // WORD, np.uint64(block % WORD)
+        failing = batch.failing[b, block // WIDTH] & ((state.open[p, w] & state.is_due[w]) >> shift)
         if failing == NO_LANE:
             continue
         for m in range(WIDTH):
-            s = state.seat[block + m]  # a lane that also fills up the block is closed only once
-            if (failing >> np.uint64(m)) & np.uint64(1) != NO_LANE and not has_lane(state.closed[p], s):
-                if is_last:
-                    state.is_cut_off[s] = True
-                else:
-                    state.has_risen[s] = True
-                    add_lane(state.closed[p], s)
-                    state.risen[n_risen] = s
-                    n_risen += 1
+            if (failing >> np.uint64(m)) & np.uint64(1) == NO_LANE:
+                continue
+            s = state.seat[block + m]
+            if is_last:
+                state.is_cut_off[s] = True
+                continue
+            state.has_risen[s] = True
+            add_lane(state.closed[p], s)
+            state.risen[n_risen] = s
+            n_risen += 1
+        if not is_last:
+            state.open[p, w] &= ~(failing << shift)
     if n_risen > 0:
         add_closed(pools, terms, state, p, n_risen)
 
@@ -267,11 +277,12 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
         evaluate_afresh(pools, terms, draft, batch, n, kind, state.trigger, state.low, state.high)
         for b in range(n):
             p = batch.pool[b]
-            if batch.negative[b] == 0:
-                continue
+            if kind == INITIAL:
+                for w in range(len(state.every)):
+                    state.called[p, w] = 0
             for block in range(0, wide, WIDTH):
                 w = block // WORD
-                failing = failing_lanes(batch, b, block) << np.uint64(block % WORD)
+                failing = batch.failing[b, block // WIDTH] << np.uint64(block % WORD)
                 if kind == INITIAL:
                     state.called[p, w] |= failing & ~state.closed[p, w] & state.every[w]
                 else:
@@ -347,12 +358,19 @@ def run_cascades(
         fit(pools, terms, draft, tape, tile, state.low, state.high)
         close_first(pools, terms, tape.start, tape.number, batch, lanes, state, *tile)
     spread_first(terms, rules, lanes, state)
-    n_rounds, looked_at = 1, 0
-    while move_prices(terms, rules, lanes, state) > 0:
-        is_seated, is_last = seat_lanes(state), n_rounds >= rules.max_rounds
-        for tile in tiles:
+    n_rounds, looked_at, n_seats, n_candidates = 1, 0, 0, [0] * len(tiles)
+    while (n_active := move_prices(terms, rules, lanes, state)) > 0:
+        if n_seats == 0 or padded(n_active) < padded(n_seats) or 2 * n_active <= n_seats:
+            n_seats = seat_lanes(state)
+            n_candidates = [find_open(pools, state, *tile, n_seats) for tile in tiles]
+        have_all_moved = set_seated(state, n_seats)
+        for t, tile in enumerate(tiles):
             fit(pools, terms, draft, tape, tile, state.low, state.high)
-            looked_at += close_again(pools, terms, tape.start, tape.number, batch, state, *tile, is_seated, is_last)
+            n_candidates[t], looked = close_again(
+                pools, terms, tape.start, tape.number, batch, state, tile[0], n_candidates[t], n_seats,
+                have_all_moved, n_rounds >= rules.max_rounds,
+            )  # fmt: skip
+            looked_at += looked
         n_rounds += 1
     call_margin(pools, terms, draft, batch, state, INITIAL)
     call_margin(pools, terms, draft, batch, state, MAINTENANCE)

@@ -3,7 +3,8 @@
 from riskpipe.domain.book import Book
 
 WORD = 64  # lanes in a word of bits
-WIDTH = 32  # lanes that compiled loops take at once; what is left over would be taken one by one
+WIDTH = 32  # lanes that compiled loops take at once
+VECTOR = 8  # and those that they take at once of what is left over; beyond, one by one
 MOST_LANES = 256  # how many fit the caches with the prices of some hundred instruments
 STATE_BYTES = 256_000_000  # what two bits for each pool and lane may take
 LANES_A_BYTE = 4
@@ -31,7 +32,8 @@ def kernel_bytes(book: Book, n_lanes: int) -> int:
     # where a record starts, its head, and some 5 numbers a position and 4 a slot, measured on generated books
     n_tiles = max(1.0, book.n_pools / TILE_POOLS)
     of_records = int(8 * (3 * book.n_pools + 5 * book.n_positions + 4 * len(book.slot_asset)) / n_tiles)
-    of_pools = book.n_pools * (2 * 8 * n_words(wide) + 1)  # closed and called by lane; which can be closed
+    # closed by lane, open by seat or called by lane; which can be closed, which are candidates
+    of_pools = book.n_pools * (2 * 8 * n_words(wide) + 1 + 4)
     n_prices = book.n_assets + 3 * book.n_instruments
     # prices of every lane, and at the 33 places of every ray
     of_lanes = 8 * wide * ((4 + 33) * n_prices + 20 * book.n_instruments + 40 * book.n_funds)

@@ -34,8 +34,8 @@ HEAD, PLAIN_LINE, ONE_EDGE_LINE, MANY_EDGES_LINE, EDGE, BALANCE, POSITION = 2, 3
 @inlined
 def play(
     record: FloatArray, price: FloatArray, s0: int, s1: int, amount: FloatArray, term: FloatArray, out: FloatArray
-) -> int:
-    """Set out[s0:s1] to a pool's health in lanes s0 to s1 - 1; returns in how many it is negative.
+) -> None:
+    """Set out[s0:s1] to a pool's health in lanes s0 to s1 - 1.
 
     Parameters: record from the pool's head on; price [row, lane]; amount and term scratch [lane].
     """
@@ -43,64 +43,54 @@ def play(
     form, n, n_balances = head % N_FORMS, head // N_FORMS % MOST_LINES, head // (N_FORMS * MOST_LINES)
     lines = record[HEAD:]
     if form == PLAIN:
-        negative = add_plain(lines, n, constant, price, s0, s1, out)
+        add_plain(lines, n, constant, price, s0, s1, out)
         end = n * PLAIN_LINE
     elif form == ONE_EDGE:
-        negative = add_edged(lines, n, constant, price, s0, s1, out)
+        add_edged(lines, n, constant, price, s0, s1, out)
         end = n * ONE_EDGE_LINE
     else:
-        negative, end = add_many(lines, n, constant, price, s0, s1, term, out)
+        end = add_many(lines, n, constant, price, s0, s1, term, out)
     for _ in range(n_balances):
-        negative, end = add_balance(lines, end, price, s0, s1, amount, term, out)
-    return negative
+        end = add_balance(lines, end, price, s0, s1, amount, term, out)
 
 
 @inlined
-def add_plain(c: FloatArray, n: int, constant: float, price: FloatArray, s0: int, s1: int, out: FloatArray) -> int:
-    """Set out[s0:s1] to a constant plus n lines without edges; returns how many lanes are negative."""
+def add_plain(c: FloatArray, n: int, constant: float, price: FloatArray, s0: int, s1: int, out: FloatArray) -> None:
+    """Set out[s0:s1] to a constant plus n lines without edges."""
     h = out[s0:s1]
     lanes = s1 - s0  # rows are cut to the lanes, for an index from 0 is one that the compiler knows not to wrap around
-    negative, t = 0, 0
     if n == 0:
         for s in range(lanes):
             h[s] = constant
-        return lanes if constant < 0.0 else 0
+        return
+    t = 0
     while t < n:
-        negative, left = 0, n - t
+        left = n - t
         at = PLAIN_LINE * t
         a0, b0, x0 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
         if left == 1:
             for s in range(lanes):
-                v = (constant if t == 0 else h[s]) + (a0 * x0[s] + b0)
-                h[s] = v
-                negative += v < 0.0
+                h[s] = (constant if t == 0 else h[s]) + (a0 * x0[s] + b0)
             break
         at += PLAIN_LINE
         a1, b1, x1 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
         if left == 2:
             for s in range(lanes):
-                v = ((constant if t == 0 else h[s]) + (a0 * x0[s] + b0)) + (a1 * x1[s] + b1)
-                h[s] = v
-                negative += v < 0.0
+                h[s] = ((constant if t == 0 else h[s]) + (a0 * x0[s] + b0)) + (a1 * x1[s] + b1)
             break
         at += PLAIN_LINE
         a2, b2, x2 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
         if left == 3:
             for s in range(lanes):
                 v = (constant if t == 0 else h[s]) + (a0 * x0[s] + b0)
-                v = (v + (a1 * x1[s] + b1)) + (a2 * x2[s] + b2)
-                h[s] = v
-                negative += v < 0.0
+                h[s] = (v + (a1 * x1[s] + b1)) + (a2 * x2[s] + b2)
             break
         at += PLAIN_LINE
         a3, b3, x3 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
         for s in range(lanes):
             v = ((constant if t == 0 else h[s]) + (a0 * x0[s] + b0)) + (a1 * x1[s] + b1)
-            v = (v + (a2 * x2[s] + b2)) + (a3 * x3[s] + b3)
-            h[s] = v
-            negative += v < 0.0
+            h[s] = (v + (a2 * x2[s] + b2)) + (a3 * x3[s] + b3)
         t += 4
-    return negative
 
 
 @inlined
@@ -111,21 +101,19 @@ def _edged(g: float, a: float, b: float, edge: float, above: float, above_interc
 
 
 @inlined
-def add_edged(c: FloatArray, n: int, constant: float, price: FloatArray, s0: int, s1: int, out: FloatArray) -> int:
-    """Set out[s0:s1] to a constant plus n lines with at most one edge each; returns how many lanes are negative."""
+def add_edged(c: FloatArray, n: int, constant: float, price: FloatArray, s0: int, s1: int, out: FloatArray) -> None:
+    """Set out[s0:s1] to a constant plus n lines with at most one edge each."""
     h = out[s0:s1]
     lanes = s1 - s0
-    negative, t = 0, 0
+    t = 0
     while t < n:
-        negative, left = 0, n - t
+        left = n - t
         at = ONE_EDGE_LINE * t
         a0, b0, g0, e0, f0, i0 = c[at + 1], c[at + 2], c[at + 3], c[at + 4], c[at + 5], c[at + 6]
         x0 = price[int(c[at]), s0:s1]
         if left == 1:
             for s in range(lanes):
-                v = (constant if t == 0 else h[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
-                h[s] = v
-                negative += v < 0.0
+                h[s] = (constant if t == 0 else h[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
             break
         at += ONE_EDGE_LINE
         a1, b1, g1, e1, f1, i1 = c[at + 1], c[at + 2], c[at + 3], c[at + 4], c[at + 5], c[at + 6]
@@ -133,9 +121,7 @@ def add_edged(c: FloatArray, n: int, constant: float, price: FloatArray, s0: int
         if left == 2:
             for s in range(lanes):
                 v = (constant if t == 0 else h[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
-                v = v + _edged(g1, a1, b1, e1, f1, i1, x1[s])
-                h[s] = v
-                negative += v < 0.0
+                h[s] = v + _edged(g1, a1, b1, e1, f1, i1, x1[s])
             break
         at += ONE_EDGE_LINE
         a2, b2, g2, e2, f2, i2 = c[at + 1], c[at + 2], c[at + 3], c[at + 4], c[at + 5], c[at + 6]
@@ -143,21 +129,15 @@ def add_edged(c: FloatArray, n: int, constant: float, price: FloatArray, s0: int
         for s in range(lanes):
             v = (constant if t == 0 else h[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
             v = v + _edged(g1, a1, b1, e1, f1, i1, x1[s])
-            v = v + _edged(g2, a2, b2, e2, f2, i2, x2[s])
-            h[s] = v
-            negative += v < 0.0
+            h[s] = v + _edged(g2, a2, b2, e2, f2, i2, x2[s])
         t += 3
-    return negative
 
 
 @inlined
 def add_many(
     c: FloatArray, n: int, constant: float, price: FloatArray, s0: int, s1: int, term: FloatArray, out: FloatArray
-) -> tuple[int, int]:
-    """Set out[s0:s1] to a constant plus n lines with any number of edges each.
-
-    Returns how many lanes are negative, and where the lines end.
-    """
+) -> int:
+    """Set out[s0:s1] to a constant plus n lines with any number of edges each; returns where they end."""
     total, line, lanes, at = out[s0:s1], term[s0:s1], s1 - s0, 0
     for s in range(lanes):
         total[s] = constant
@@ -175,10 +155,7 @@ def add_many(
                 line[s] = above if gross * x[s] >= edge else line[s]
         for s in range(lanes):
             total[s] = total[s] + line[s]
-    negative = 0
-    for s in range(lanes):
-        negative += total[s] < 0.0
-    return negative, at
+    return at
 
 
 @inlined
@@ -192,9 +169,9 @@ def _counted(h: float, amount: float, x: float, ratio: float, credit: float, int
 @inlined
 def add_balance(
     c: FloatArray, at: int, price: FloatArray, s0: int, s1: int, amount: FloatArray, term: FloatArray, out: FloatArray
-) -> tuple[int, int]:
-    """Add to out[s0:s1] what the balance at `at` counts for; returns how many lanes are negative, and where it ends."""
-    h, lanes, negative = out[s0:s1], s1 - s0, 0
+) -> int:
+    """Add to out[s0:s1] what the balance at `at` counts for; returns where it ends."""
+    h, lanes = out[s0:s1], s1 - s0
     x, ratio, base = price[int(c[at]), s0:s1], c[at + 1], c[at + 2]
     n, n_edges, credit, intercept = int(c[at + 3]), int(c[at + 4]), c[at + 5], c[at + 6]
     edges = at + BALANCE
@@ -203,10 +180,8 @@ def add_balance(
     if n == 1 and n_edges == 0:
         payoff, size = price[int(c[positions]), s0:s1], c[positions + 1]
         for s in range(lanes):
-            v = _counted(h[s], base + size * payoff[s], x[s], ratio, credit, intercept)
-            h[s] = v
-            negative += v < 0.0
-        return negative, end
+            h[s] = _counted(h[s], base + size * payoff[s], x[s], ratio, credit, intercept)
+        return end
     held, counted = amount[s0:s1], term[s0:s1]
     for s in range(lanes):
         held[s] = base
@@ -216,10 +191,8 @@ def add_balance(
             held[s] = held[s] + size * payoff[s]
     if n_edges == 0:
         for s in range(lanes):
-            v = _counted(h[s], held[s], x[s], ratio, credit, intercept)
-            h[s] = v
-            negative += v < 0.0
-        return negative, end
+            h[s] = _counted(h[s], held[s], x[s], ratio, credit, intercept)
+        return end
     for s in range(lanes):
         counted[s] = held[s] * (x[s] * ratio) * credit + intercept
     for k in range(n_edges):
@@ -230,10 +203,8 @@ def add_balance(
             counted[s] = above if owned >= edge else counted[s]
     for s in range(lanes):
         owned, owed = counted[s], held[s] * x[s]
-        v = h[s] + (owned if held[s] > 0.0 else owed)
-        h[s] = v
-        negative += v < 0.0
-    return negative, end
+        h[s] = h[s] + (owned if held[s] > 0.0 else owed)
+    return end
 
 
 @compiled

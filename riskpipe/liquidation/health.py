@@ -24,21 +24,21 @@ def record_alone(
 @internal
 def play_alone(
     record: FloatArray, price: FloatArray, s0: int, s1: int, amount: FloatArray, term: FloatArray, h: FloatArray
-) -> int:
-    """Set h[s0:s1] to the health that a record gives; returns how many lanes are negative."""
-    return play(record, price, s0, s1, amount, term, h)
+) -> None:
+    """Set h[s0:s1] to the health that a record gives."""
+    play(record, price, s0, s1, amount, term, h)
 
 
 @inlined
 def set_health(
     pools: Pools, terms: Terms, draft: Draft, p: int, low: FloatArray, high: FloatArray, kind: int,
     price: FloatArray, s0: int, s1: int, h: FloatArray,
-) -> int:  # fmt: skip
+) -> None:  # fmt: skip
     """Set h[s0:s1], pool p's equity less its maintenance (or initial) margin in USD, at prices that lie within
-    [low, high]; returns how many lanes are negative.
+    [low, high].
     """  # noqa: D205
     record_alone(pools, terms, draft, p, low, high, kind)
-    return play_alone(draft.record, price, s0, s1, draft.amount[0], draft.term, h)
+    play_alone(draft.record, price, s0, s1, draft.amount[0], draft.term, h)
 
 
 @inlined

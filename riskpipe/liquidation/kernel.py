@@ -15,7 +15,14 @@ from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.liquidation.batches import Batch, evaluate, is_due, make_batch
-from riskpipe.liquidation.cascade import close_again, run_cascades, seat_lanes, set_exit_factors
+from riskpipe.liquidation.cascade import (
+    close_again,
+    find_open,
+    run_cascades,
+    seat_lanes,
+    set_exit_factors,
+    set_seated,
+)
 from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_exits, make_losses, set_far_exits
 from riskpipe.liquidation.flags import set_flags
 from riskpipe.liquidation.footprint import WIDTH, most_lanes, padded
@@ -30,7 +37,7 @@ from riskpipe.liquidation.lowering import (
     lower_terms,
     without_pools,
 )
-from riskpipe.liquidation.prices import n_rows, set_bounds, set_shocked_lane
+from riskpipe.liquidation.prices import n_rows, pad, set_bounds, set_shocked_lane
 from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
 from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
@@ -80,11 +87,16 @@ def _count_failing(
             n += 1
         if not is_due(n, last == stop - 1):
             continue
-        evaluate(start, number, first, batch, n, price, np.int64(0), price.shape[1])
-        for b in range(n):
-            if batch.negative[b] > 0:
-                for s in range(len(failing)):
-                    failing[s] += batch.health[b, s] < 0.0
+        evaluate(start, number, first, batch, n, price, price.shape[1])
+        b = 0
+        while b + 4 <= n:  # four at once, so that counts are read and written once
+            h0, h1, h2, h3 = batch.health[b], batch.health[b + 1], batch.health[b + 2], batch.health[b + 3]
+            for s in range(len(failing)):
+                failing[s] += (h0[s] < 0.0) + (h1[s] < 0.0) + (h2[s] < 0.0) + (h3[s] < 0.0)
+            b += 4
+        for left in range(b, n):
+            for s in range(len(failing)):
+                failing[s] += batch.health[left, s] < 0.0
         n = 0
 
 
@@ -184,9 +196,12 @@ class Kernel:
         tape = make_tape(pools, self.terms, n_rows(self.terms))
         _run_lanes(pools, self.terms, rules, 0.0, neutral, out, tally, tape, is_central=True)
         state = make_state(pools, self.terms, neutral)  # and a later round, which such a book never has
+        n_seats = seat_lanes(state)
+        find_open(pools, state, 0, 0, n_seats)
         close_again(
-            pools, self.terms, tape.start, tape.number, make_batch(WIDTH), state, 0, 0, seat_lanes(state), is_last=False
-        )
+            pools, self.terms, tape.start, tape.number, make_batch(WIDTH), state, 0, 0, n_seats,
+            set_seated(state, n_seats), is_last=False,
+        )  # fmt: skip
 
     def _take_tape(self, extra_haircut: float) -> Tape:
         """Return a tape for the caller alone, who puts it back: runs in several threads may share a kernel."""
@@ -206,15 +221,16 @@ class Kernel:
         for haircut in np.unique(scenarios.haircut_shock):
             pools, terms = self.lowered(float(haircut))
             at = np.flatnonzero(scenarios.haircut_shock == haircut)
-            price, bounds = np.zeros((n_rows(terms), len(at))), np.zeros((2, n_rows(terms)))
+            price, bounds = np.zeros((n_rows(terms), padded(len(at)))), np.zeros((2, n_rows(terms)))
             for s, n in enumerate(at):
                 set_shocked_lane(terms, price, s, scenarios.index_shock[n], scenarios.basis_shock[n])
+            pad(price, len(at))
             set_bounds(price, len(at), bounds[0], bounds[1])
             tape = self._take_tape(float(haircut))
-            draft, batch = make_draft(pools, terms, 1), make_batch(len(at))
+            draft, batch = make_draft(pools, terms, 1), make_batch(padded(len(at)))
             count = np.zeros(len(at), dtype=np.int64)
             for tile in tape.tiles(len(pools.account)):
-                fit(pools, terms, draft, tape, tile, bounds[0], bounds[1])
+                fit(pools, terms, draft, tape, tile, bounds[0], bounds[1], room=1.0)  # prices do not move on from here
                 _count_failing(pools, tape.start, tape.number, batch, price, count, *tile)
             self._spare[:] = [tape]
             failing[at] = count

@@ -10,7 +10,7 @@ import numpy as np
 
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.scenarios import ScenarioSet
-from riskpipe.liquidation.footprint import WIDTH, n_words, padded
+from riskpipe.liquidation.footprint import n_words, padded
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.prices import n_rows
 
@@ -35,7 +35,9 @@ class State(NamedTuple):
     low: FloatArray  # [rows] of the prices of all lanes
     high: FloatArray  # [rows]
     seat: np.ndarray  # [lane] uint32: the lane that is evaluated there
-    seated: FloatArray  # [rows, WIDTH] trigger prices of seats
+    seated: FloatArray  # [rows, lane] trigger prices of seats
+    is_due: np.ndarray  # [words] seats of active lanes
+    candidate: np.ndarray  # [p] int32: of each tile of pools, those open in some seat's lane
     risen: np.ndarray  # [lane] uint32: where a pool is closed now
     has_instrument_moved: BoolArray  # [i] in the last round, in some lane
     has_asset_moved: BoolArray  # [c]
@@ -50,7 +52,8 @@ class State(NamedTuple):
     index_move: FloatArray  # [c, lane]
     index_average: FloatArray  # [c, lane]
     closed: np.ndarray  # [p, words] lanes in which the pool is closed
-    called: np.ndarray  # [p, words] lanes in which it is open and misses its initial margin only
+    open: np.ndarray  # [p, words] seats in whose lanes a candidate is open
+    called: np.ndarray  # [p, words] later, in the same memory: lanes in which it is open and misses its initial margin
     group_lanes: np.ndarray  # [group, words]
     every: np.ndarray  # [words] all lanes, without those that fill up the width
     active: np.ndarray  # [words] lanes whose last round closed something
@@ -72,13 +75,16 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         group_lanes[g, s >> 6] |= np.uint64(1) << np.uint64(s & 63)
     wide, wide_groups = padded(n), padded(n_groups)
     by_instrument = [np.zeros((n_i, wide)) for _ in range(7)]
+    open_or_called = np.zeros((len(pools.account), words), dtype=np.uint64)
     return State(
         shocked=np.ones((rows, wide_groups)),
         trigger=np.ones((rows, wide)),
         low=np.zeros(rows),
         high=np.zeros(rows),
         seat=np.zeros(wide, dtype=np.uint32),
-        seated=np.ones((rows, WIDTH)),
+        seated=np.ones((rows, wide)),
+        is_due=np.zeros(words, dtype=np.uint64),
+        candidate=np.zeros(len(pools.account), dtype=np.int32),
         risen=np.zeros(max(wide, wide_groups), dtype=np.uint32),
         has_instrument_moved=np.zeros(n_i, dtype=np.bool_),
         has_asset_moved=np.zeros(n_c, dtype=np.bool_),
@@ -93,7 +99,8 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         index_move=np.zeros((n_c, wide)),
         index_average=np.zeros((n_c, wide)),
         closed=np.zeros((len(pools.account), words), dtype=np.uint64),
-        called=np.zeros((len(pools.account), words), dtype=np.uint64),
+        open=open_or_called,
+        called=open_or_called,
         group_lanes=group_lanes,
         every=np.bitwise_or.reduce(group_lanes),
         active=np.zeros(words, dtype=np.uint64),

@@ -176,6 +176,9 @@ def set_lines(
         k = tier_from(terms, i, terms.tier_start[i], gross * low[r])
         last = tier_from(terms, i, k, gross * high[r])
         slope, intercept = tier_line(terms, k, size, gross, kind)
+        if n == 0 and low[r] == high[r]:
+            constant += slope * low[r] + intercept
+            continue
         draft.size[n], draft.is_slot[n] = size, False
         form = set_line(draft, n, r, gross, slope, intercept, k, last, form)
         n += 1

@@ -49,15 +49,18 @@ def make_tape(pools: Pools, terms: Terms, rows: int) -> Tape:
 
 
 def fit(
-    pools: Pools, terms: Terms, draft: Draft, tape: Tape, tile: tuple[int, int], low: FloatArray, high: FloatArray
-) -> None:
+    pools: Pools, terms: Terms, draft: Draft, tape: Tape, tile: tuple[int, int], low: FloatArray, high: FloatArray,
+    room: float = ROOM,
+) -> None:  # fmt: skip
     """Make a tape anew that is not of this tile or does not hold within [low, high], with some room around it."""
     first, stop = tile
     if first == tape.first and np.all(tape.low <= low) and np.all(high <= tape.high):
         return
     tape.first = first
-    tape.low = np.where(low > 0.0, low / ROOM, low * ROOM)  # what an inverse contract pays is negative
-    tape.high = np.where(high > 0.0, high * ROOM, high / ROOM)
+    tape.low = np.where(low > 0.0, low / room, low * room)  # what an inverse contract pays is negative
+    tape.high = np.where(high > 0.0, high * room, high / room)
+    still = _still_rows(terms, low, high)
+    tape.low[still], tape.high[still] = low[still], high[still]
     p, at, most = first, 0, len(draft.record)
     while True:
         p, at = _record(pools, terms, draft, tape.start, tape.number, tape.low, tape.high, first, stop, p, at, most)
@@ -66,6 +69,15 @@ def fit(
         longer = np.empty(len(tape.number) * 3 // 2 + most)
         longer[:at] = tape.number[:at]
         tape.number = longer
+
+
+def _still_rows(terms: Terms, low: FloatArray, high: FloatArray) -> OffsetArray:
+    """Return the rows that no shock moves, and flow hardly ever: stable assets, and what inverse contracts are worth in
+    them. Without room they add to a record's constant instead of a line.
+    """  # noqa: D205
+    n = len(terms.index_beta)
+    is_still = (terms.index_beta == 0.0) & (low[:n] == high[:n])
+    return np.concatenate((np.flatnonzero(is_still), n + np.flatnonzero(terms.is_inverse & is_still[terms.quote])))
 
 
 @compiled

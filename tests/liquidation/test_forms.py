@@ -100,10 +100,9 @@ def test_records_add_up_as_scalars_do(form):
             for s0, s1 in ((0, LANES), (0, 1), (32, 64), (7, 70)):
                 price, record = random_record(rng, form, n, n_balances)
                 out = np.full(LANES, 7.0)
-                negative = play(record, price, s0, s1, out)
+                play(record, price, s0, s1, out)
                 expected = [total(record, price, s) for s in range(s0, s1)]
                 assert out[s0:s1].tolist() == expected
-                assert negative == sum(value < 0.0 for value in expected)
                 assert np.all(out[:s0] == 7.0)
                 assert np.all(out[s1:] == 7.0)
 
@@ -125,9 +124,8 @@ def test_a_lane_has_the_same_bits_however_wide_the_box_is():
             for kind in (MAINTENANCE, INITIAL):
                 health_alone(pools, terms, draft, p, kind, price, out)
                 for low, high in (bounds, wider):
-                    negative = health(pools, terms, draft, p, low, high, kind, price, together)
+                    health(pools, terms, draft, p, low, high, kind, price, together)
                     assert np.array_equal(out, together), (seed, p, kind)
-                    assert negative == np.count_nonzero(together < 0.0)
                     seen.add(int(draft.record[0]) % forms.N_FORMS)
                     n_balances += int(draft.record[0]) >> 26
     assert seen == {forms.PLAIN, forms.ONE_EDGE, forms.MANY_EDGES}
@@ -176,6 +174,5 @@ def test_a_scan_is_the_worst_loss_over_its_states(n_states):
 def test_collateral_counts_by_its_threshold_and_debt_at_par(quantity, ratio, threshold, worth):
     slope = forms.collateral_slope(quantity, ratio, threshold)
     price, out = np.array([[100.0, 50.0]]), np.zeros(2)
-    below = play(np.array([head(forms.PLAIN, 1), 0.0, 0.0, slope, 0.0]), price, 0, 2, out)
+    play(np.array([head(forms.PLAIN, 1), 0.0, 0.0, slope, 0.0]), price, 0, 2, out)
     assert out.tolist() == pytest.approx([worth, worth / 2.0], rel=1e-15)
-    assert below == (2 if worth < 0.0 else 0)
