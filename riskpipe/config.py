@@ -9,35 +9,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from riskpipe.domain.instant import format_as_of, parse_as_of
 from riskpipe.errors import ConfigError
-from riskpipe.strict_yaml import explained, nearest, read_yaml, unknown_keys
+from riskpipe.strict_yaml import closest_model, explained, nearest, read_yaml, unknown_keys
+from riskpipe.venues.fields import Float, Int, Law, Share, Strict
+from riskpipe.venues.files import VenueFile, in_force
+from riskpipe.venues.rules import IndexImpactConfig, VenueConfig
 
 
-def _not_boolean(value: Any) -> Any:  # noqa: ANN401  what a YAML file may hold
-    if isinstance(value, bool):
-        raise ValueError(  # noqa: TRY004  pydantic lists ValueErrors only
-            "expected a number (YAML reads yes, no, on and off as true and false)"
-        )
-    return value
+def _venue(value: Any) -> Any:  # noqa: ANN401  what a YAML file may hold
+    if isinstance(value, VenueConfig | VenueFile):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("expected a mapping of rules, or the name of a file under configs/venues")  # noqa: TRY004
+    return closest_model([VenueConfig, VenueFile], value).model_validate(value)
 
 
-Float = Annotated[float, BeforeValidator(_not_boolean)]
-Int = Annotated[int, BeforeValidator(_not_boolean)]
 Name = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*)?$")]
-Share = Annotated[Float, Field(ge=0.0, le=1.0)]
-Law = Literal["exponential", "linear"]
-STAGES = Literal["fee_offset", "fund", "adl"]
+Venue = Annotated[VenueConfig | VenueFile, BeforeValidator(_venue)]
 
 DEFAULT_STABLE_ASSETS = ("USD", "USDT", "USDC", "DAI", "FDUSD", "PYUSD")
 
@@ -55,69 +46,6 @@ NOT_KEYED = {
 }
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class MarginConfig(_Strict):
-    """Which margin model a venue uses."""
-
-    model: Literal["tiered"] = "tiered"
-
-
-class LiquidationConfig(_Strict):
-    """How a venue closes pools."""
-
-    policy: Literal["full"] = "full"
-    fee_rate: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
-    close_out_alpha: Share | Literal["vwap"] = 1.0
-    gap_share: Share = 1.0
-    max_rounds: Annotated[Int, Field(ge=1)] = 100
-
-
-class IndexImpactConfig(_Strict):
-    """How net spot flow moves an index."""
-
-    law: Law = "exponential"
-    price_floor: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
-    price_cap: Annotated[Float, Field(gt=0.0)] = 3.0
-
-
-class ImpactConfig(IndexImpactConfig):
-    """How forced flow moves a venue's marks."""
-
-    kappa: Share = 0.0
-    mark_response: Share = 1.0
-    mark_band: Annotated[Float, Field(gt=0.0)] | None = None
-    depth_coefficient: Annotated[Float, Field(gt=0.0)] = 0.4
-    arbitrage_capacity_usd: Annotated[Float, Field(ge=0.0)] | None = None
-
-
-class AdlConfig(_Strict):
-    """How a venue allocates auto-deleveraging."""
-
-    policy: Literal["pro_rata"] = "pro_rata"
-
-
-class VenueConfig(_Strict):
-    """One venue's rules; the defaults are the design's."""
-
-    source: str | None = None
-    margin: MarginConfig = MarginConfig()
-    liquidation: LiquidationConfig = LiquidationConfig()
-    impact: ImpactConfig = ImpactConfig()
-    waterfall: tuple[STAGES, ...] = ("fee_offset", "fund", "adl")
-    adl: AdlConfig = AdlConfig()
-    fund_haircut: Share = 0.0
-
-    @field_validator("waterfall")
-    @classmethod
-    def _once_each(cls, stages: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(stages)) != len(stages):
-            raise ValueError("each stage may stand once only")
-        return stages
-
-
 def _axis(values: Sequence[float]) -> tuple[float, ...]:
     if not values:
         raise ValueError("an axis needs at least one value: leave the key out for the neutral value")
@@ -129,7 +57,7 @@ def _axis(values: Sequence[float]) -> tuple[float, ...]:
 Shock = Annotated[Float, Field(ge=-1.0, le=10.0)]
 
 
-class GridConfig(_Strict):
+class GridConfig(Strict):
     """The scenario grid: the product of its axes. An axis left out keeps its neutral value."""
 
     index_shock: tuple[Shock, ...] = (0.0,)
@@ -140,7 +68,7 @@ class GridConfig(_Strict):
     _check = field_validator("index_shock", "basis_shock", "vol_shock", "depth_factor")(_axis)
 
 
-class PresetScenario(_Strict):
+class PresetScenario(Strict):
     """One named scenario of a preset file."""
 
     name: str
@@ -151,21 +79,21 @@ class PresetScenario(_Strict):
     depth_factor: Annotated[Float, Field(gt=0.0, le=100.0)] = 1.0
 
 
-class Preset(_Strict):
+class Preset(Strict):
     """A preset file under configs/scenarios: named scenarios without probabilities."""
 
     description: str
     scenarios: tuple[PresetScenario, ...]
 
 
-class ScenariosConfig(_Strict):
+class ScenariosConfig(Strict):
     """What is computed."""
 
     grid: GridConfig = GridConfig()
     presets: tuple[str | Preset, ...] = ()
 
 
-class VariantsConfig(_Strict):
+class VariantsConfig(Strict):
     """Readings of uncertain rules: the product is taken, the first value of each list is central."""
 
     gap_share: tuple[Share, ...] = ()
@@ -181,7 +109,7 @@ class VariantsConfig(_Strict):
         return values
 
 
-class CalibrationConfig(_Strict):
+class CalibrationConfig(Strict):
     """How the price history is read."""
 
     lookback_days: Annotated[Int, Field(ge=1, le=36_500)] = 90
@@ -189,7 +117,7 @@ class CalibrationConfig(_Strict):
     minimum_observations: Annotated[Int, Field(ge=2)] = 48
 
 
-class LimitsConfig(_Strict):
+class LimitsConfig(Strict):
     """What a run may take at most, by its forecast; a key left out sets no limit."""
 
     blocks: Annotated[Int, Field(ge=1)] | None = None
@@ -203,20 +131,20 @@ class LimitsConfig(_Strict):
     """Of the run's cube and parts as stored, compressed; the book is kept once for all runs on it."""
 
 
-class ReportConfig(_Strict):
+class ReportConfig(Strict):
     """What the report shows."""
 
     worst_cells: Annotated[Int, Field(ge=1, le=1000)] = 20
 
 
-class ExecutorClass(_Strict):
+class ExecutorClass(Strict):
     """A subclass of distributed.deploy.Cluster by dotted name."""
 
     cluster_class: str = Field(alias="class", pattern=r"^[A-Za-z_][\w.]*$")
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] = Field(default_factory=dict)
 
 
-class RunConfig(_Strict):
+class RunConfig(Strict):
     """A run: what is read, computed and published."""
 
     book: Name = ""
@@ -233,7 +161,7 @@ class RunConfig(_Strict):
     calibration: CalibrationConfig = CalibrationConfig()
     scenarios: ScenariosConfig = ScenariosConfig()
     variants: VariantsConfig = VariantsConfig()
-    venues: dict[str, VenueConfig] = {}
+    venues: dict[str, Venue] = Field(default_factory=dict)
     limits: LimitsConfig = LimitsConfig()
     report: ReportConfig = ReportConfig()
 
@@ -248,6 +176,18 @@ class RunConfig(_Strict):
     def snapshots(self) -> tuple[str, ...]:
         """The snapshot locations, one per venue or book."""
         return (self.snapshot,) if isinstance(self.snapshot, str) else self.snapshot
+
+    def venues_at(self, as_of: datetime) -> dict[str, VenueConfig]:
+        """Return every venue's rules in force at an instant; ConfigError names each venue that has none by then."""
+        found, problems = {}, []
+        for name, venue in self.venues.items():
+            try:
+                found[name] = in_force(venue, as_of, f"venue {name!r}")
+            except ConfigError as error:
+                problems.append(str(error))
+        if problems:
+            raise ConfigError("; ".join(problems))
+        return found
 
     def keyed(self) -> dict[str, Any]:
         """Return the resolved configuration as it enters the run's identity: plain JSON values, files inlined."""
@@ -290,11 +230,10 @@ def resolve(
         _override(data, override)
     problems = _inline_files(data)
     problems += unknown_keys(RunConfig, data)
-    if not problems:
-        try:
-            config = RunConfig.model_validate(data)
-        except ValidationError as error:
-            problems = [explained(item) for item in error.errors()]
+    try:
+        config = RunConfig.model_validate(data)
+    except ValidationError as error:
+        problems += [explained(item) for item in error.errors() if item["type"] != "extra_forbidden"]
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         raise ConfigError(f"{subject}: {len(problems)} problem{'s' if len(problems) > 1 else ''}{listed}")

@@ -4,11 +4,12 @@ YAML readers take the last of two equal keys without a word, so that a line adde
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from riskpipe.errors import ConfigError
 
@@ -57,25 +58,43 @@ def unknown_keys(model: type[BaseModel], data: Any, path: tuple[str, ...] = ()) 
     """List the keys of a raw mapping that its model, or a model below, does not know, each with the nearest known."""
     if not isinstance(data, Mapping):
         return []
-    fields = {spec.alias or name: spec for name, spec in model.model_fields.items()}
+    fields = _keys(model)
     problems = []
     for key, value in data.items():
         where = ".".join((*path, str(key)))
         if key not in fields:
             problems.append(f"unknown key {where}{nearest(str(key), list(fields))}")
             continue
-        below = next((m for m in _models(fields[key].annotation)), None)
-        if below is None:
+        annotation = fields[key].annotation
+        models = _models(annotation)
+        if not models:
             continue
-        if get_origin(fields[key].annotation) is dict and isinstance(value, Mapping):  # keys are names, such as venues
-            for name, item in value.items():
-                problems += unknown_keys(below, item, (*path, str(key), str(name)))
+        if get_origin(annotation) is dict and isinstance(value, Mapping):  # keys are names, such as venues
+            parts = [((*path, str(key), str(name)), item) for name, item in value.items()]
         elif isinstance(value, list):
-            for n, item in enumerate(value):
-                problems += unknown_keys(below, item, (*path, f"{key}[{n}]"))
+            parts = [((*path, f"{key}[{n}]"), item) for n, item in enumerate(value)]
         else:
-            problems += unknown_keys(below, value, (*path, str(key)))
+            parts = [((*path, str(key)), value)]
+        for place, item in parts:
+            problems += unknown_keys(closest_model(models, item), item, place)
     return problems
+
+
+def closest_model(models: Sequence[type[BaseModel]], data: Any) -> type[BaseModel]:  # noqa: ANN401
+    """Return the model that a raw mapping was most likely meant for: by its tag, required keys, then any keys."""
+    given = data if isinstance(data, Mapping) else {}
+
+    def likeness(model: type[BaseModel]) -> tuple[int, int, int]:
+        fields = {name: spec for name, spec in _keys(model).items() if name in given}
+        hints = [(given[name], spec.annotation) for name, spec in fields.items()]
+        n_tags = sum(get_origin(hint) is Literal and value in get_args(hint) for value, hint in hints)
+        return n_tags, sum(spec.is_required() for spec in fields.values()), len(fields)
+
+    return max(models, key=likeness)  # the first of equals
+
+
+def _keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {spec.alias or name: spec for name, spec in model.model_fields.items()}
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401

@@ -16,7 +16,6 @@ class VenueRules:
     """One venue's margin, liquidation, impact and loss rules (design defaults)."""
 
     venue: str
-    margin_model: Literal["tiered"] = "tiered"
     policy: Literal["full"] = "full"
     fee_rate: float = 0.0
     close_out_alpha: CloseOutAlpha = 1.0

@@ -4,18 +4,24 @@ from itertools import product
 
 import numpy as np
 
-from riskpipe.config import Preset, RunConfig, VenueConfig
+from riskpipe.config import Preset, RunConfig
 from riskpipe.domain.book import Book
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.rules import IndexImpact, Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
+from riskpipe.errors import ConfigError
 from riskpipe.scenarios.grid import scenario_set
+from riskpipe.venues import VenueConfig, not_computed_yet
 
 
 def rules_of(config: RunConfig, book: Book) -> tuple[Rules, Findings]:
-    """Return the rules of every venue of the book; venues without configuration get the defaults, with a finding."""
+    """Return the rules of every venue of the book, as in force at its instant; venues without configuration get the
+    defaults, with a finding.
+
+    Raises ConfigError naming every rule that no night computes yet.
+    """  # noqa: D205
     findings = Findings()
-    names = book.names("venue")
+    names, configured = book.names("venue"), config.venues_at(book.as_of)
     defaulted = [name for name in names if name not in config.venues]
     if defaulted:
         findings.add(
@@ -36,7 +42,12 @@ def rules_of(config: RunConfig, book: Book) -> tuple[Rules, Findings]:
             count=len(unused),
             examples=unused,
         )
-    venues = tuple(_venue_rules(name, config.venues.get(name, VenueConfig())) for name in names)
+    chosen = {name: configured.get(name, VenueConfig()) for name in names}
+    problems = [f"venues.{name}: {key}" for name, venue in chosen.items() for key in not_computed_yet(venue)]
+    if problems:
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        raise ConfigError(f"rules that are read but not computed yet:{listed}\nWrite the venue's rules without them")
+    venues = tuple(_venue_rules(name, chosen[name]) for name in names)
     index = config.index_impact
     return Rules(venues, IndexImpact(index.law, index.price_floor, index.price_cap)), findings
 
@@ -49,7 +60,6 @@ def default_rules(book: Book) -> Rules:
 def _venue_rules(name: str, venue: VenueConfig) -> VenueRules:
     return VenueRules(
         venue=name,
-        margin_model=venue.margin.model,
         policy=venue.liquidation.policy,
         fee_rate=venue.liquidation.fee_rate,
         close_out_alpha=venue.liquidation.close_out_alpha,
