@@ -3,12 +3,32 @@
 Parameters come from configs/venues and the run's file.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 ImpactLaw = Literal["exponential", "linear"]
 Stage = Literal["fee_offset", "fund", "adl"]
 CloseOutAlpha = float | Literal["vwap"]
+
+
+@dataclass(frozen=True)
+class ContractRules:
+    """How a contract's margin follows from its tiers: (rate_k + slope x coins) x amount - deduction_k, and a fee.
+
+    Coins are the size (linear contracts), or the size over the price (inverse ones).
+    """
+
+    unit: Literal["usd", "coin"] = "usd"
+    """What tiers count: USD of notional, or coins; the requirement is in the same unit."""
+    valued_at: Literal["mark", "entry"] = "mark"
+    """The price at which the requirement takes the amount. Inverse contracts at entry need coins."""
+    fee_rate: float = 0.0
+    """Closing fee inside the trigger, on the notional at the mark."""
+    initial_slope: float = 0.0
+    """Per coin."""
+    maintenance_slope: float = 0.0
+    """Per coin."""
 
 
 @dataclass(frozen=True)
@@ -49,3 +69,5 @@ class Rules:
 
     venues: tuple[VenueRules, ...]
     index_impact: IndexImpact = IndexImpact()
+    contracts: Mapping[str, ContractRules] = field(default_factory=dict)
+    """By instrument label; those left out follow the defaults of `ContractRules`."""

@@ -7,7 +7,8 @@ is a sum of *lines* `slope x price + intercept`, one for each balance and positi
 - collateral health: a balance's line is its amount times its liquidation threshold, or par where it is owed;
 - scan: the requirement is the worst loss over K states of the market around the lane's own;
 
-and of balances whose amount depends on prices, because something settles in them, valued band by band.
+and of balances whose amount depends on prices, because something settles in them, valued band by band; and of
+requirements in coins, parabolas in the price 1/m of inverse contracts, worth what the coin is.
 
 A pool's *record* is all of that as bare numbers one after the other (`records` writes it, `play` reads it):
 
@@ -16,7 +17,9 @@ A pool's *record* is all of that as bare numbers one after the other (`records` 
 - each line of a pool with at most one edge a line: row, slope, intercept, gross, edge, slope and intercept above;
 - each line of any other: row, slope, intercept, gross, n edges, then edge, slope and intercept above it of each;
 - each balance: row, ratio, base, n positions, n edges, credit, intercept, then edge, credit and intercept above it of
-  each edge, then row and size of each position.
+  each edge, then row and size of each position;
+- each requirement in coins, counted among the balances: -1 - row of the coin, row of the payoff, gross, slope,
+  intercept, curvature, n edges, then edge, slope and intercept above it of each.
 
 Bits: lines are added in the order given, each by a multiplication and an addition of its own, so that a lane's result
 depends on neither the number of lanes nor how many lines share a loop.
@@ -28,7 +31,8 @@ from riskpipe.domain.book import FloatArray, IntArray
 PLAIN, ONE_EDGE, MANY_EDGES = range(3)
 N_FORMS = 4
 MOST_LINES = 2**24
-HEAD, PLAIN_LINE, ONE_EDGE_LINE, MANY_EDGES_LINE, EDGE, BALANCE, POSITION = 2, 3, 7, 5, 3, 7, 2  # numbers of each
+HEAD, PLAIN_LINE, ONE_EDGE_LINE, MANY_EDGES_LINE, EDGE = 2, 3, 7, 5, 3  # numbers of each
+BALANCE, POSITION, SETTLED = 7, 2, 7
 
 
 @inlined
@@ -51,7 +55,10 @@ def play(
     else:
         end = add_many(lines, n, constant, price, s0, s1, term, out)
     for _ in range(n_balances):
-        end = add_balance(lines, end, price, s0, s1, amount, term, out)
+        if lines[end] < 0.0:
+            end = add_settled(lines, end, price, s0, s1, term, out)
+        else:
+            end = add_balance(lines, end, price, s0, s1, amount, term, out)
 
 
 @inlined
@@ -205,6 +212,26 @@ def add_balance(
         owned, owed = counted[s], held[s] * x[s]
         h[s] = h[s] + (owned if held[s] > 0.0 else owed)
     return end
+
+
+@inlined
+def add_settled(c: FloatArray, at: int, price: FloatArray, s0: int, s1: int, term: FloatArray, out: FloatArray) -> int:
+    """Add to out[s0:s1] the requirement in coins at `at`, a negative number; returns where it ends."""
+    h, coins, lanes = out[s0:s1], term[s0:s1], s1 - s0
+    usd, x = price[int(-1.0 - c[at]), s0:s1], price[int(c[at + 1]), s0:s1]
+    gross, slope, intercept, curvature, n_edges = c[at + 2], c[at + 3], c[at + 4], c[at + 5], int(c[at + 6])
+    at += SETTLED
+    for s in range(lanes):
+        coins[s] = (curvature * x[s] + slope) * x[s] + intercept
+    for _edge in range(n_edges):
+        edge, slope, intercept = c[at], c[at + 1], c[at + 2]
+        at += EDGE
+        for s in range(lanes):
+            above = (curvature * x[s] + slope) * x[s] + intercept
+            coins[s] = above if gross * x[s] >= edge else coins[s]
+    for s in range(lanes):
+        h[s] = h[s] + coins[s] * usd[s]
+    return at
 
 
 @compiled

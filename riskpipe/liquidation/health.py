@@ -6,7 +6,7 @@ A pool is lowered to a record (`records`) that is played over lanes (`forms`).
 from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray
 from riskpipe.liquidation.forms import play
-from riskpipe.liquidation.lowering import Pools, Terms
+from riskpipe.liquidation.lowering import BY_NOTIONAL, BY_SIZE, IN_COINS, Pools, Terms
 from riskpipe.liquidation.positions import position_offset, position_size, tier_from
 from riskpipe.liquidation.prices import notional_row, payoff_row
 from riskpipe.liquidation.records import Draft, record_pool
@@ -42,6 +42,34 @@ def set_health(
 
 
 @inlined
+def position_margin(pools: Pools, terms: Terms, q: int, price: FloatArray, s: int) -> tuple[float, float]:
+    """Maintenance and initial margin in USD of position q in one lane."""
+    i = pools.instrument[q]
+    size, entry = abs(position_size(pools, terms, q)), pools.entry_price[q]
+    form, fee = terms.margin_form[i], terms.margin_fee[i]
+    if form == IN_COINS:
+        closed, usd = -size * price[payoff_row(terms, i), s], price[terms.settlement[i], s]
+        coins = size / entry if terms.is_at_entry[i] else closed
+        amount = value = coins
+    else:
+        closed, usd = size * price[notional_row(terms, i), s], 1.0
+        coins, value = size, size * (price[terms.quote[i], s] * entry) if terms.is_at_entry[i] else closed
+        amount = size if form == BY_SIZE else value
+    k = tier_from(terms, i, terms.tier_start[i], amount)
+    maintenance = terms.tier_maintenance_rate[k] * amount - terms.tier_deduction[k]
+    initial = terms.tier_initial_rate[k] * amount
+    if form != IN_COINS:
+        unit = 1.0 if form == BY_NOTIONAL or size == 0.0 else value / size
+        return (
+            maintenance * unit + terms.maintenance_slope[i] * coins * value + fee * closed,
+            initial * unit + terms.initial_slope[i] * coins * value + fee * closed,
+        )
+    maintenance += terms.maintenance_slope[i] * coins * coins + fee * closed
+    initial += terms.initial_slope[i] * coins * coins + fee * closed
+    return maintenance * usd, initial * usd
+
+
+@inlined
 def pool_health(
     pools: Pools, terms: Terms, amounts: FloatArray, p: int, price: FloatArray, s: int, extra_haircut: float
 ) -> tuple[float, float, float]:
@@ -57,10 +85,9 @@ def pool_health(
         i = pools.instrument[q]
         size = position_size(pools, terms, q)
         amounts[pools.position_slot[q]] += size * price[payoff_row(terms, i), s] - position_offset(pools, terms, q)
-        notional = abs(size) * price[notional_row(terms, i), s]
-        k = tier_from(terms, i, terms.tier_start[i], notional)
-        maintenance += terms.tier_maintenance_rate[k] * notional - terms.tier_deduction[k]
-        initial += terms.tier_initial_rate[k] * notional
+        required = position_margin(pools, terms, q, price, s)
+        maintenance += required[0]
+        initial += required[1]
     venue = pools.account_venue[pools.account[p]]
     equity = 0.0
     for j in range(n_slots):

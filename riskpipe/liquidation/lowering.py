@@ -11,7 +11,7 @@ import numpy as np
 
 from riskpipe.domain.book import Book, BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.market import Market
-from riskpipe.domain.rules import Rules
+from riskpipe.domain.rules import ContractRules, Rules
 from riskpipe.domain.scenarios import Variant
 from riskpipe.pricing.impact import LARGEST_FALL, LAW_CODES
 
@@ -19,9 +19,10 @@ FEE_OFFSET, FUND, ADL = 0, 1, 2
 STAGE_CODES = {"fee_offset": FEE_OFFSET, "fund": FUND, "adl": ADL}
 SETTLED = 1e-12  # a loss whose parts add up to it but for rounding leaves nothing over
 VWAP = -1.0
-CONTINUOUS = 1e-12  # a requirement that jumps by no more, over itself, does not jump
 N_STAGES = len(STAGE_CODES)
 CREDIT_BY_BAND, CREDIT_AT_PAR = 0, 1
+# what a contract's tiers count: its USD notional, its size in coins (linear), its coins at the price (inverse)
+BY_NOTIONAL, BY_SIZE, IN_COINS = range(3)
 
 
 class Pools(NamedTuple):
@@ -66,7 +67,11 @@ class Terms(NamedTuple):
     tier_initial_rate: FloatArray  # [t]
     tier_maintenance_rate: FloatArray  # [t]
     tier_deduction: FloatArray  # [t]
-    has_steps: BoolArray  # [i] the deductions given leave steps between tiers
+    margin_form: IntArray  # [i] BY_NOTIONAL, BY_SIZE or IN_COINS
+    is_at_entry: BoolArray  # [i] the requirement takes the amount at the entry price
+    margin_fee: FloatArray  # [i] closing fee inside the trigger
+    initial_slope: FloatArray  # [i] per coin
+    maintenance_slope: FloatArray  # [i] per coin
     band_start: OffsetArray  # [v * c + 1]
     band_floor: FloatArray  # [b]
     band_haircut: FloatArray  # [b]
@@ -166,7 +171,7 @@ def lower_terms(book: Book, market: Market, rules: Rules, extra_haircut: float) 
         tier_initial_rate=_frozen(book.tier_initial_rate),
         tier_maintenance_rate=_frozen(book.tier_maintenance_rate),
         tier_deduction=_frozen(book.tier_deduction),
-        has_steps=_frozen(_has_steps(book)),
+        **_margin_terms(book, rules),
         band_start=_frozen(book.collateral_band_start),
         band_floor=_frozen(book.band_floor),
         band_haircut=_frozen(book.band_haircut),
@@ -248,15 +253,23 @@ def _credits(book: Book, market: Market, extra_haircut: float) -> tuple[FloatArr
     return credit, intercept, kind
 
 
-def _has_steps(book: Book) -> BoolArray:
-    """Return by instrument whether its maintenance margin jumps at a tier's floor."""
-    rate, deduction = book.tier_maintenance_rate, book.tier_deduction
-    below = np.maximum(np.arange(len(rate)) - 1, 0)
-    step = book.tier_floor * (rate - rate[below]) - (deduction - deduction[below])
-    is_step = np.abs(step) > CONTINUOUS * np.maximum(1.0, book.tier_floor * rate)
-    is_step[book.instrument_tier_start[:-1]] = False  # nothing lies below the first tier
-    count = np.concatenate(([0], np.cumsum(is_step)))
-    return count[book.instrument_tier_start[1:]] > count[book.instrument_tier_start[:-1]]
+def _margin_terms(book: Book, rules: Rules) -> dict[str, np.ndarray]:
+    """Return how each contract's margin follows from its tiers."""
+    default = ContractRules()
+    of = [rules.contracts.get(name, default) for name in book.names("instrument")]
+    in_coins = np.array([rule.unit == "coin" for rule in of], dtype=np.bool_)
+    has_slope = np.array([max(rule.initial_slope, rule.maintenance_slope) > 0.0 for rule in of], dtype=np.bool_)
+    is_at_entry = np.array([rule.valued_at == "entry" for rule in of], dtype=np.bool_)
+    is_inverse = np.asarray(book.instrument_is_inverse)
+    form = np.where(in_coins, BY_SIZE, BY_NOTIONAL)
+    form[is_inverse & (in_coins | has_slope | is_at_entry)] = IN_COINS
+    return {
+        "margin_form": _frozen(form.astype(np.int32)),
+        "is_at_entry": _frozen(is_at_entry),
+        "margin_fee": _frozen(np.array([rule.fee_rate for rule in of], dtype=np.float64)),
+        "initial_slope": _frozen(np.array([rule.initial_slope for rule in of], dtype=np.float64)),
+        "maintenance_slope": _frozen(np.array([rule.maintenance_slope for rule in of], dtype=np.float64)),
+    }
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

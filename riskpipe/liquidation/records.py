@@ -24,8 +24,9 @@ from riskpipe.liquidation.forms import (
     PLAIN,
     PLAIN_LINE,
     POSITION,
+    SETTLED,
 )
-from riskpipe.liquidation.lowering import CREDIT_AT_PAR, Pools, Terms, widest
+from riskpipe.liquidation.lowering import BY_SIZE, CREDIT_AT_PAR, IN_COINS, Pools, Terms, widest
 from riskpipe.liquidation.positions import band_from, position_offset, position_size, tier_from
 from riskpipe.liquidation.prices import notional_row, payoff_row
 
@@ -40,6 +41,7 @@ class Draft(NamedTuple):
     slope: FloatArray  # [n]
     intercept: FloatArray  # [n]
     size: FloatArray  # [n] signed size of a position at par, else 0
+    extra: FloatArray  # [n] what is added to every tier's rate
     first: IntArray  # [n] tier or band at the lowest price of the box
     last: IntArray  # [n] and at the highest
     is_slot: BoolArray  # [n] a balance's line, with bands; else a position's, with tiers
@@ -54,22 +56,23 @@ class Draft(NamedTuple):
 def most_numbers(pools: Pools, terms: Terms) -> int:
     """Count the numbers that no pool's record exceeds."""
     of_slot = ONE_EDGE_LINE + BALANCE + 2 * EDGE * widest(terms.band_start)  # as a line and as a balance
-    of_position = ONE_EDGE_LINE + EDGE * widest(terms.tier_start) + POSITION
+    of_position = 2 * ONE_EDGE_LINE + POSITION + SETTLED + 2 * EDGE * widest(terms.tier_start)
     return HEAD + widest(pools.slot_start) * of_slot + widest(pools.position_start) * of_position
 
 
 def make_draft(pools: Pools, terms: Terms, n_lanes: int) -> Draft:
     """Allocate the scratch of one pool."""
     most_slots = widest(pools.slot_start)
-    n = most_slots + widest(pools.position_start)
+    n = most_slots + 2 * widest(pools.position_start)
     row, first, last = (np.zeros(n, dtype=np.int32) for _ in range(3))
-    gross, slope, intercept, size = (np.zeros(n) for _ in range(4))
+    gross, slope, intercept, size, extra = (np.zeros(n) for _ in range(5))
     return Draft(
         row=row,
         gross=gross,
         slope=slope,
         intercept=intercept,
         size=size,
+        extra=extra,
         first=first,
         last=last,
         is_slot=np.zeros(n, dtype=np.bool_),
@@ -83,11 +86,18 @@ def make_draft(pools: Pools, terms: Terms, n_lanes: int) -> Draft:
 
 
 @inlined
-def tier_line(terms: Terms, k: int, size: float, gross: float, kind: int) -> tuple[float, float]:
-    """Slope and intercept over a position's notional price in tier k."""
+def tier_terms(terms: Terms, k: int, kind: int) -> tuple[float, float]:
+    """Rate and deduction of tier k."""
     if kind == MAINTENANCE:
-        return size - terms.tier_maintenance_rate[k] * gross, terms.tier_deduction[k]
-    return size - terms.tier_initial_rate[k] * gross, 0.0
+        return terms.tier_maintenance_rate[k], terms.tier_deduction[k]
+    return terms.tier_initial_rate[k], 0.0
+
+
+@inlined
+def tier_line(terms: Terms, k: int, size: float, gross: float, extra: float, kind: int) -> tuple[float, float]:
+    """Slope and intercept over a position's price in tier k."""
+    rate, deduction = tier_terms(terms, k, kind)
+    return size - (rate + extra) * gross, deduction
 
 
 @inlined
@@ -95,7 +105,7 @@ def edge_of(terms: Terms, draft: Draft, t: int, k: int, kind: int) -> tuple[floa
     """Where tier or band k of line t starts, and its slope and intercept there."""
     if draft.is_slot[t]:
         return terms.band_floor[k], draft.gross[t] * terms.band_credit[k], terms.band_intercept[k]
-    slope, intercept = tier_line(terms, k, draft.size[t], draft.gross[t], kind)
+    slope, intercept = tier_line(terms, k, draft.size[t], draft.gross[t], draft.extra[t], kind)
     return terms.tier_floor[k], slope, intercept
 
 
@@ -169,17 +179,40 @@ def set_lines(
     n, constant, form = set_slots(pools, terms, draft, p, low, high, False, n, constant, form)
     for q in range(first, first + n_positions):
         i = pools.instrument[q]
+        if terms.margin_form[i] == IN_COINS:
+            n_balances += 1
+            continue
         size = position_size(pools, terms, q)
-        gross, r = abs(size), notional_row(terms, i)
+        gross, r, fee = abs(size), notional_row(terms, i), terms.margin_fee[i]
         if draft.is_valued[pools.position_slot[q]]:
             size = 0.0
-        k = tier_from(terms, i, terms.tier_start[i], gross * low[r])
-        last = tier_from(terms, i, k, gross * high[r])
-        slope, intercept = tier_line(terms, k, size, gross, kind)
+        extra = gross * (terms.maintenance_slope[i] if kind == MAINTENANCE else terms.initial_slope[i])
+        if terms.is_at_entry[i]:
+            slope = size - fee * gross
+            if n == 0 and low[r] == high[r]:
+                constant += slope * low[r]
+            elif slope != 0.0:
+                draft.is_slot[n] = False
+                form = set_line(draft, n, r, gross, slope, 0.0, 0, 0, form)
+                n += 1
+            r, size = terms.quote[i], 0.0
+        else:
+            extra += fee
+        k, per_size = terms.tier_start[i], pools.entry_price[q] if terms.is_at_entry[i] else 1.0
+        if terms.margin_form[i] == BY_SIZE:
+            k = tier_from(terms, i, k, gross)
+            rate, deduction = tier_terms(terms, k, kind)
+            slope = size - ((rate + extra) * gross - deduction) * per_size
+            intercept, last = 0.0, k
+        else:
+            gross *= per_size
+            k = tier_from(terms, i, k, gross * low[r])
+            last = tier_from(terms, i, k, gross * high[r])
+            slope, intercept = tier_line(terms, k, size, gross, extra, kind)
         if n == 0 and low[r] == high[r]:
             constant += slope * low[r] + intercept
             continue
-        draft.size[n], draft.is_slot[n] = size, False
+        draft.size[n], draft.extra[n], draft.is_slot[n] = size, extra, False
         form = set_line(draft, n, r, gross, slope, intercept, k, last, form)
         n += 1
     return n, constant, form, n_balances
@@ -251,13 +284,42 @@ def write_balance(
 
 
 @inlined
+def write_settled(
+    pools: Pools, terms: Terms, q: int, low: FloatArray, high: FloatArray, kind: int, record: FloatArray, at: int
+) -> int:
+    """Write what position q requires in coins, negative, as a parabola in its payoff price; returns where it ends."""
+    i = pools.instrument[q]
+    gross, r, n_edges = abs(position_size(pools, terms, q)), payoff_row(terms, i), 0
+    per_coin = terms.maintenance_slope[i] if kind == MAINTENANCE else terms.initial_slope[i]
+    record[at], record[at + 1], record[at + 2] = -1.0 - terms.settlement[i], r, -gross
+    end = at + SETTLED
+    if terms.is_at_entry[i]:
+        coins = gross / pools.entry_price[q]
+        rate, deduction = tier_terms(terms, tier_from(terms, i, terms.tier_start[i], coins), kind)
+        slope, intercept = terms.margin_fee[i] * gross, deduction - (rate + per_coin * coins) * coins
+        per_coin = 0.0
+    else:
+        k = tier_from(terms, i, terms.tier_start[i], -gross * high[r])
+        last = tier_from(terms, i, k, -gross * low[r])
+        slope, intercept = tier_line(terms, k, 0.0, -gross, terms.margin_fee[i], kind)
+        for above in range(k + 1, last + 1):
+            steeper, higher = tier_line(terms, above, 0.0, -gross, terms.margin_fee[i], kind)
+            end = write_edge(record, end, terms.tier_floor[above], steeper, higher)
+        n_edges = last - k
+    record[at + 3], record[at + 4], record[at + 5] = slope, intercept, -per_coin * gross * gross
+    record[at + 6] = n_edges
+    return end
+
+
+@inlined
 def record_pool(
     pools: Pools, terms: Terms, draft: Draft, p: int, low: FloatArray, high: FloatArray, kind: int, record: FloatArray
 ) -> int:
     """Write the record of pool p that holds while prices stay within [low, high]; returns how many numbers it has.
 
     Balances come first, those in assets of beta 0 before the others, then positions, each in canonical order, then the
-    balances that something settles in otherwise than at par, whose lines hold their margin only.
+    balances that something settles in otherwise than at par, whose lines hold their margin only, then what positions
+    require in coins.
     """
     n, constant, form, n_balances = set_lines(pools, terms, draft, p, low, high, kind)
     record[0], record[1] = form + N_FORMS * (n + MOST_LINES * n_balances), constant
@@ -268,4 +330,7 @@ def record_pool(
         for j in range(pools.slot_start[p + 1] - pools.slot_start[p]):
             if draft.is_valued[j]:
                 at = write_balance(pools, terms, draft, p, j, low, high, record, at)
+        for q in range(pools.position_start[p], pools.position_start[p + 1]):
+            if terms.margin_form[pools.instrument[q]] == IN_COINS:
+                at = write_settled(pools, terms, q, low, high, kind, record, at)
     return at

@@ -9,11 +9,12 @@ import numpy as np
 
 from riskpipe.domain.book import Book
 from riskpipe.domain.market import Market
-from riskpipe.domain.rules import Rules, VenueRules
+from riskpipe.domain.rules import ContractRules, Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.liquidation.reference_losses import settle
 from riskpipe.liquidation.state import CloseOut, Health, Impact, Outcome, Prices
-from riskpipe.margin.tiered import collateral_credit, initial_margin, maintenance_margin
+from riskpipe.margin.model import Holding, PositionModel, SizeSlope, Tiered
+from riskpipe.margin.tiered import collateral_credit
 from riskpipe.pricing.impact import LARGEST_FALL, LAW_CODES, average_impact, impact, is_limited
 from riskpipe.pricing.payoff import notional_usd, pnl
 
@@ -31,6 +32,7 @@ class Reference:
         self.rules = rules
         self.scenarios = scenarios
         self.underlyings = sorted(set(book.instrument_underlying.tolist()))
+        self.margin_models = [self.margin_model(i) for i in range(book.n_instruments)]
 
     # ---- rules and prices -------------------------------------------------------------------------------------------
 
@@ -70,6 +72,19 @@ class Reference:
             )
             mark.append(shocked.mark[i] * index_move * (1.0 + response[i]))
         return Prices(asset, mark)
+
+    def margin_model(self, i: int) -> PositionModel:
+        """Return the margin model of an instrument, from its tiers and its rules."""
+        book = self.book
+        rules = self.rules.contracts.get(book.names("instrument")[i], ContractRules())
+        tiers = slice(int(book.instrument_tier_start[i]), int(book.instrument_tier_start[i + 1]))
+        initial = tuple(book.tier_initial_rate[tiers].tolist())
+        maintenance = tuple(book.tier_maintenance_rate[tiers].tolist())
+        if rules.initial_slope > 0.0:
+            slopes = rules.initial_slope, rules.maintenance_slope
+            return SizeSlope(initial[0], maintenance[0], *slopes, rules.valued_at, rules.fee_rate)
+        floors, deductions = tuple(book.tier_floor[tiers].tolist()), tuple(book.tier_deduction[tiers].tolist())
+        return Tiered(floors, initial, maintenance, deductions, rules.unit, rules.valued_at, rules.fee_rate)
 
     # ---- pools ------------------------------------------------------------------------------------------------------
 
@@ -127,13 +142,16 @@ class Reference:
         equity = maintenance = initial = 0.0
         for q in self.positions(p):
             i = int(book.position_instrument[q])
-            tiers = slice(int(book.instrument_tier_start[i]), int(book.instrument_tier_start[i + 1]))
-            floors = book.tier_floor[tiers].tolist()
-            notional = self.position_notional(q, marks[q], prices.asset)
-            maintenance += maintenance_margin(
-                notional, floors, book.tier_maintenance_rate[tiers].tolist(), book.tier_deduction[tiers].tolist()
+            holding = Holding(
+                size=float(book.position_quantity[q] * book.instrument_multiplier[i]),
+                is_inverse=bool(book.instrument_is_inverse[i]),
+                entry_price=float(book.position_entry_price[q]),
+                mark_price=marks[q],
+                quote_price=prices.asset[book.instrument_quote[i]],
+                settlement_price=prices.asset[book.instrument_settlement[i]],
             )
-            initial += initial_margin(notional, floors, book.tier_initial_rate[tiers].tolist())
+            maintenance += self.margin_models[i].maintenance_margin(holding)
+            initial += self.margin_models[i].initial_margin(holding)
         for k, amount in self.settled(p, marks).items():
             c = int(book.slot_asset[k])
             balance = float(book.slot_quantity[k])

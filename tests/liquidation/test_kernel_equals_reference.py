@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 from hypothesis import assume, given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from strategies import cases, random_case
 from support.cascades import deep_cases
 from support.equality import KNIFE_EDGE, compared, gross_notional, run
+from support.mixed_margin import with_mixed_margin
 
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.reference import Reference
@@ -67,6 +69,24 @@ def test_every_variable_equals_the_reference_in_deep_cascades(capsys):
         assert tally[key] >= 15, key
     never = tally["keys"] - {key for key in tally["keys"] if tally[key]}
     assert never == ALWAYS_NIL
+
+
+def test_every_variable_equals_the_reference_when_every_contract_has_its_own_margin_model(capsys):
+    tally = Counter()
+
+    @settings(max_examples=250)
+    @given(cases(), st.integers(0, 2**32 - 1))
+    def compare_one(case, seed):
+        case = with_mixed_margin(np.random.default_rng(seed), case)
+        compare(case, tally)
+        for rules in case.rules.contracts.values():
+            tally[rules.unit, rules.valued_at, rules.maintenance_slope > 0.0] += 1
+
+    compare_one()
+    tell(tally, capsys, "mixed margin models")
+    for unit, valued_at in product(("usd", "coin"), ("mark", "entry")):
+        for has_slope in (False, True):
+            assert tally[unit, valued_at, has_slope] >= 20
 
 
 def in_two_sets(scenarios):

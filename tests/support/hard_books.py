@@ -1,13 +1,15 @@
 """Random books that lean on every turn of the kernel, and slabs of many distinct scenarios.
 
 Eight tiers crossed within a slab, deductions that leave steps, haircuts that fall and rise up to all of the value,
-venues' own collateral prices, contracts quoted or settled in a coin, positions of nothing, exempt accounts.
+venues' own collateral prices, contracts quoted or settled in a coin, positions of nothing, exempt accounts; every
+second of them with a margin model drawn for each contract.
 """
 
 from dataclasses import replace
 
 import numpy as np
 from strategies import Case, market_of, random_book, random_rules
+from support.mixed_margin import with_mixed_margin
 
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 
@@ -127,7 +129,8 @@ def hard_case(seed, *, n_scenarios=6, n_accounts=12, leverage=1.0, most=0.6):
     rules = replace(rules, venues=tuple(replace(venue, max_rounds=allowed) for venue in rules.venues))
     market, thin = market_of(book), float(rng.choice([1.0, 0.2, 0.03])) * max(1.0, leverage)
     depths = {name: getattr(market, name) * thin for name in ("depth_bid", "depth_ask", "index_depth")}
-    return Case(book, replace(market, **depths), rules, many_scenarios(rng, n_scenarios, most=most))
+    case = Case(book, replace(market, **depths), rules, many_scenarios(rng, n_scenarios, most=most))
+    return with_mixed_margin(np.random.default_rng([seed, 1]), case) if seed % 2 else case
 
 
 def taken(scenarios, rows):
