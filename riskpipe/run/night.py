@@ -106,6 +106,7 @@ def open_night(config: RunConfig, as_of: datetime | None = None, progress: Progr
             f"snapshot {config.snapshots[0]}",
             [f"snapshot.json says as_of {format_as_of(given)}, but the night asked for is {format_as_of(as_of)}"],
         )
+    config.venues_at(given)  # no rules in force by then is known before anything is read on
     history = None
     if config.history is not None:
         history = read_history(config.history, as_of=given, lookback_days=config.calibration.lookback_days)

@@ -15,6 +15,7 @@ from riskpipe.cube.read import open_cube
 from riskpipe.cube.store import Store, open_store
 from riskpipe.domain.controls import Control
 from riskpipe.domain.findings import Findings
+from riskpipe.domain.replication import Replication
 from riskpipe.errors import StoreError
 from riskpipe.measures.registry import Options, take_measures
 from riskpipe.report.render import render
@@ -40,6 +41,7 @@ def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
         # the report's own time is not known while it is rendered, and rendering again must give the same bytes
         if attempt.get("stage", "report") != "report":
             timings[attempt["stage"]] = timings.get(attempt["stage"], 0.0) + float(attempt["seconds"])
+    replication = results["accounts"].get("replication")  # runs of earlier versions kept none
     hashes = attributes["input_hashes"]
     files = {f"snapshot {n + 1}: {name}": sha for n, by in enumerate(hashes["snapshots"]) for name, sha in by.items()}
     return ReportInput(
@@ -58,6 +60,7 @@ def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
         timings=timings,
         findings=findings,
         controls=[Control.from_json(control) for control in results["accounts"]["controls"]],
+        replication=Replication.from_json(replication) if replication is not None else Replication(),
         n_blocks=len(plan["blocks"]),
         cube=cube,
         measures=take_measures(cube, options),
@@ -84,7 +87,7 @@ def report(night: Night) -> dict[str, Any]:
 
 def _headline(store: Store, run_id: str) -> list[str]:
     points = json.loads(store.read(f"{run_prefix(run_id)}/report/report.json"))["points"]
-    return [point["text"] for point in points]
+    return [f"{point['text']} (replication {point['grade']})" if point["grade"] else point["text"] for point in points]
 
 
 def summary_markdown(night: Night) -> str:

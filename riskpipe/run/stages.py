@@ -22,6 +22,8 @@ from riskpipe.domain.market import HORIZONS_HOURS, Market
 from riskpipe.errors import ComputeError, StoreError
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.controls import control_findings, control_totals, summary
+from riskpipe.ingest.replication import replicate
+from riskpipe.ingest.venue_tables import completed
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.numerics import numerics_fingerprint
@@ -41,14 +43,16 @@ from riskpipe.run.preflight import (
     worker_memory_limit,
 )
 from riskpipe.run.publish import report, report_options
-from riskpipe.run.wiring import index_axis, rules_of, scenarios_of, stress_findings
+from riskpipe.run.wiring import index_axis, rules_of, scenarios_of, stress_findings, tables_of
 
 
 def ingest(night: Night) -> dict[str, Any]:
     """Assemble and keep the book, and create the plan that the rest of the run obeys."""
     plan = find_plan(night.store, night.run_id)
     if plan is None:
-        book, findings = assemble(night.snapshots, max_quarantined_share=night.config.max_quarantined_share)
+        tables = tables_of(night.config, night.as_of)
+        snapshots = [completed(snapshot, tables) for snapshot in night.snapshots]
+        book, findings = assemble(snapshots, max_quarantined_share=night.config.max_quarantined_share)
         rules, more = rules_of(night.config, book)
         findings.extend(more)
         scenarios = scenarios_of(night.config)
@@ -194,7 +198,7 @@ def _compile_once(night: Night) -> None:
 
 
 def write_accounts(night: Night) -> dict[str, Any]:
-    """Write what no block writes: /accounts from the merged parts, /basis from the market; check control totals."""
+    """Write what no block writes: /accounts from the merged parts, /basis from the market; check what is reported."""
     store, run_id = night.store, night.run_id
     plan = read_plan(store, run_id)
     book, market = _book(night), read_market(store, run_id)
@@ -223,7 +227,12 @@ def write_accounts(night: Night) -> dict[str, Any]:
         },
     )
     controls = control_totals(book, equity=health.equity, maintenance_margin=health.maintenance_margin)
-    return {"controls": [control.as_json() for control in controls], "findings": control_findings(controls).as_json()}
+    replication = replicate(book, equity=health.equity, maintenance_margin=health.maintenance_margin)
+    return {
+        "controls": [control.as_json() for control in controls],
+        "replication": replication.as_json(),
+        "findings": control_findings(controls).as_json(),
+    }
 
 
 def _basis_arrays(market: Market) -> dict[str, np.ndarray]:

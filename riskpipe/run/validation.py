@@ -7,9 +7,11 @@ from riskpipe.calibrate.market import calibrate
 from riskpipe.config import DEFAULT_STABLE_ASSETS
 from riskpipe.domain.controls import Control
 from riskpipe.domain.findings import Findings
+from riskpipe.domain.replication import Replication
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.controls import control_findings, control_totals, summary
 from riskpipe.ingest.read import read_snapshot
+from riskpipe.ingest.replication import replicate
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.run.wiring import default_rules
@@ -23,6 +25,7 @@ class Validated:
     summary: dict[str, Any]
     findings: Findings
     controls: tuple[Control, ...]
+    replication: Replication
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -31,6 +34,7 @@ class Validated:
             "summary": self.summary,
             "findings": self.findings.as_json(),
             "controls": [control.as_json() for control in self.controls],
+            "replication": self.replication.as_json(),
         }
 
     def as_text(self) -> str:
@@ -45,6 +49,12 @@ class Validated:
         lines += [
             f"  {control.status:<11} {control.name} {control.subject}: {control.detail}" for control in self.controls
         ]
+        lines += [f"replication of reported figures: {self.replication.grade()}"]
+        lines += [f"  {one.grade:<11} {one.figure} {one.venue}: {one.as_text()}" for one in self.replication.figures]
+        lines += [
+            f"  mismatch    {one.figure} {one.venue} {one.account!r}: {one.as_text()}"
+            for one in self.replication.mismatches
+        ]
         return "\n".join(lines)
 
 
@@ -58,5 +68,6 @@ def validate_snapshot(uri: str) -> Validated:
     market, _ = calibrate(book, rules, None, stable_assets=DEFAULT_STABLE_ASSETS)
     health = account_health(Kernel(book, market, rules), 0.0, 0.0)
     controls = control_totals(book, equity=health.equity, maintenance_margin=health.maintenance_margin)
+    replication = replicate(book, equity=health.equity, maintenance_margin=health.maintenance_margin)
     findings.extend(control_findings(controls))
-    return Validated(uri, summary(book, findings), findings, controls)
+    return Validated(uri, summary(book, findings), findings, controls, replication)

@@ -1,5 +1,6 @@
 """Wiring: from a run's configuration to the plain values that rooms take."""
 
+from datetime import datetime
 from itertools import product
 
 import numpy as np
@@ -7,11 +8,12 @@ import numpy as np
 from riskpipe.config import Preset, RunConfig
 from riskpipe.domain.book import Book
 from riskpipe.domain.findings import Findings, Reason, Severity
-from riskpipe.domain.rules import IndexImpact, Rules, VenueRules
+from riskpipe.domain.rules import ContractRules, IndexImpact, Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.errors import ConfigError
+from riskpipe.ingest.venue_tables import ContractTiers, VenueTables
 from riskpipe.scenarios.grid import scenario_set
-from riskpipe.venues import VenueConfig, not_computed_yet
+from riskpipe.venues import ContractMargin, VenueConfig, approximations, not_computed, refusals
 
 
 def rules_of(config: RunConfig, book: Book) -> tuple[Rules, Findings]:
@@ -43,13 +45,76 @@ def rules_of(config: RunConfig, book: Book) -> tuple[Rules, Findings]:
             examples=unused,
         )
     chosen = {name: configured.get(name, VenueConfig()) for name in names}
-    problems = [f"venues.{name}: {key}" for name, venue in chosen.items() for key in not_computed_yet(venue)]
+    contracts, problems = _contracts_of(chosen, book)
+    problems += [f"venues.{name}: {key}" for name, venue in chosen.items() for key in refusals(venue)]
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
-        raise ConfigError(f"rules that are read but not computed yet:{listed}\nWrite the venue's rules without them")
+        raise ConfigError(f"venues have rules that cannot be computed:{listed}\nCorrect them, or leave them out")
+    for name, venue in chosen.items():
+        for key in not_computed(venue):
+            findings.add(Severity.WARNING, Reason.APPROXIMATED, f"venues.{name}", f"not computed: {key}")
+    for name in names:
+        rules = approximations(config.venues.get(name))
+        if rules:
+            findings.add(
+                Severity.INFO,
+                Reason.APPROXIMATED,
+                f"venues.{name}",
+                "rules that are computed otherwise than the venue has them",
+                count=len(rules),
+                examples=(f"{item.rule}: {item.instead}" for item in rules),
+            )
     venues = tuple(_venue_rules(name, chosen[name]) for name in names)
     index = config.index_impact
-    return Rules(venues, IndexImpact(index.law, index.price_floor, index.price_cap)), findings
+    return Rules(venues, IndexImpact(index.law, index.price_floor, index.price_cap), contracts), findings
+
+
+def tables_of(config: RunConfig, as_of: datetime) -> dict[str, VenueTables]:
+    """Return what venues' own rules, as in force at an instant, bring for snapshots that lack it."""
+    return {
+        name: VenueTables(
+            linear=_tiers_of(venue.margin.of(is_inverse=False)),
+            inverse=_tiers_of(venue.margin.of(is_inverse=True)),
+            collateral=venue.collateral,
+        )
+        for name, venue in config.venues_at(as_of).items()
+    }
+
+
+def _tiers_of(margin: ContractMargin) -> ContractTiers:
+    """Return a contract's tiers; rates that grow with size are one tier, to which the slope is added."""
+    if margin.model == "size_slope":
+        rates = {name: ((0.0, row.initial_rate, row.maintenance_rate, None),) for name, row in margin.slopes.items()}
+        return ContractTiers(rates, is_final=True)
+    rows = {
+        name: tuple((row[0], row[1], row[2], row[3] if len(row) > 3 else None) for row in tiers)
+        for name, tiers in margin.tiers.items()
+    }
+    return ContractTiers(rows)
+
+
+def _contracts_of(venues: dict[str, VenueConfig], book: Book) -> tuple[dict[str, ContractRules], list[str]]:
+    """Return how every contract's margin follows from its tiers, defaults left out, and what is wrong with it."""
+    contracts, problems = {}, []
+    venue_names, assets = book.names("venue"), book.names("asset")
+    for i, instrument in enumerate(book.names("instrument")):
+        venue, is_inverse = venue_names[book.instrument_venue[i]], bool(book.instrument_is_inverse[i])
+        margin = venues[venue].margin.of(is_inverse=is_inverse)
+        slope = margin.slope_of(instrument, assets[book.instrument_underlying[i]])
+        if margin.model == "size_slope" and slope is None:
+            problems.append(f"venues.{venue}: margin.slopes has no row for {instrument}, and none for '*'")
+        if is_inverse and margin.valued_at == "entry" and margin.unit == "usd" and margin.model == "tiered":
+            problems.append(f"venues.{venue}: inverse contracts valued at entry, such as {instrument}, need unit: coin")
+        rules = ContractRules(
+            unit="coin" if is_inverse and margin.model == "size_slope" else margin.unit,
+            valued_at=margin.valued_at,
+            fee_rate=margin.fee_rate,
+            initial_slope=0.0 if slope is None else slope.initial_slope,
+            maintenance_slope=0.0 if slope is None else slope.maintenance_slope,
+        )
+        if rules != ContractRules():
+            contracts[instrument] = rules
+    return contracts, problems
 
 
 def default_rules(book: Book) -> Rules:

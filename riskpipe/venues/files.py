@@ -84,24 +84,25 @@ def in_force(venue: VenueConfig | VenueFile, as_of: datetime, name: str = "the v
     return applying[-1]
 
 
-def not_computed_yet(venue: VenueConfig) -> list[str]:
-    """Name the keys of flat rules that are read but that no night computes yet, each with its value."""
+def approximations(venue: VenueConfig | VenueFile | None) -> tuple[Approximation, ...]:
+    """Return which of its rules a venue's file says are computed otherwise; flat rules say nothing."""
+    return venue.approximated if isinstance(venue, VenueFile) else ()
+
+
+def refusals(venue: VenueConfig) -> list[str]:
+    """Name the keys without which a night would be wrong, and that no night computes yet, each with its value."""
+    return [f"margin.model: {venue.margin.model}"] if venue.margin.model == "collateral_health" else []
+
+
+def not_computed(venue: VenueConfig) -> list[str]:
+    """Name the keys that no night computes yet but that a night can do without, and what happens instead."""
     found = []
-    for prefix, margin in (("margin", venue.margin), ("margin.inverse", venue.margin.inverse)):
-        if margin is None:
-            continue
-        if margin.model != "tiered":
-            found.append(f"{prefix}.model: {margin.model}")
-        if margin.unit != "usd":
-            found.append(f"{prefix}.unit: {margin.unit}")
-        if margin.valued_at != "mark":
-            found.append(f"{prefix}.valued_at: {margin.valued_at}")
-        if margin.fee_rate != 0.0:
-            found.append(f"{prefix}.fee_rate: {margin.fee_rate}")
     if venue.margin.portfolio:
-        found.append(f"margin.portfolio: {', '.join(venue.margin.portfolio)}")
+        units = ", ".join(venue.margin.portfolio)
+        found.append(f"margin.portfolio ({units}): accounts of margin mode portfolio are quarantined")
     if venue.initial_collateral:
-        found.append(f"initial_collateral: {', '.join(venue.initial_collateral)}")
+        assets = ", ".join(venue.initial_collateral)
+        found.append(f"initial_collateral ({assets}): margin calls credit these assets as the trigger does")
     return found
 
 

@@ -11,7 +11,7 @@ from riskpipe.errors import ConfigError
 from riskpipe.margin.lending import CloseFactor, EMode, LendingAsset
 from riskpipe.margin.model import SizeSlope
 from riskpipe.margin.scan_parameters import scan_model
-from riskpipe.venues import VenueFile, in_force, not_computed_yet
+from riskpipe.venues import VenueFile, in_force, not_computed, refusals
 
 SECOND = timedelta(seconds=1)
 RULES = [
@@ -198,15 +198,10 @@ def test_what_a_runs_identity_holds_is_read_back_as_it_was(name):
 
 
 def test_what_no_night_computes_yet_is_named_by_its_key():
-    assert not_computed_yet(rules_at("binance_usdm", "2024-01-01")) == []
-    assert not_computed_yet(rules_at("hyperliquid", "2026-10-01")) == []
-    assert not_computed_yet(rules_at("aave_v3", "2024-01-01")) == ["margin.model: collateral_health"]
-    assert not_computed_yet(rules_at("bybit", "2025-01-01")) == [
-        "margin.valued_at: entry",
-        "margin.fee_rate: 0.00055",
-        "margin.inverse.unit: coin",
-        "margin.inverse.valued_at: entry",
-        "margin.inverse.fee_rate: 0.00055",
-    ]
-    named = not_computed_yet(rules_at("deribit", "2026-03-01"))
-    assert [name.split(":")[0] for name in named] == ["margin.model", "margin.portfolio", "initial_collateral"]
+    for name in DATED:
+        for rules in venue_file(name).rules:
+            is_lending = rules.margin.model == "collateral_health"
+            assert refusals(rules) == (["margin.model: collateral_health"] if is_lending else [])
+    assert not_computed(rules_at("binance_usdm", "2024-01-01")) == []
+    named = not_computed(rules_at("deribit", "2026-03-01"))
+    assert [name.split(" ")[0] for name in named] == ["margin.portfolio", "initial_collateral"]
