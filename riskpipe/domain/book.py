@@ -2,16 +2,18 @@
 
 Canonical order, on which bits depend: accounts in the order of the joined snapshots; of each account the cross pool
 first, then its isolated pools in row order; in a pool positions by instrument index, then row order, and slots (one for
-each asset it holds, owes or settles in) by asset index. Index arrays ending `_start` have one more entry than what they
-index: the members of x are `start[x]:start[x + 1]`.
+each asset it holds, owes or settles in) by asset index. A lending account is one pool without positions; an asset that
+it both holds and owes has two slots, the collateral first: a protocol does not net them. Index arrays ending `_start`
+have one more entry than what they index: the members of x are `start[x]:start[x + 1]`.
 
 Numbers are as given in the snapshot: NaN where it has none. Defaults, betas and depths are chosen in `calibrate`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +31,10 @@ class InstrumentKind(IntEnum):
     PERPETUAL = 0
     FUTURE = 1
     OPTION = 2
+
+
+def _left_out() -> Any:  # noqa: ANN401  an array once the book is made
+    return None
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,26 @@ class Book:
     fund_balance: FloatArray  # [f] units of the asset
     venue_fund: IntArray  # [v] the fund named after the venue, -1 where nothing can fall to it
 
+    # loans; left out: no account is one, and no terms are given
+    account_is_lending: BoolArray = field(default_factory=_left_out)  # [a]
+    slot_threshold: FloatArray = field(default_factory=_left_out)  # [k] its owner's own, NaN = the venue's; loans only
+    lending_threshold: FloatArray = field(default_factory=_left_out)  # [v, c] of collateral, NaN = none: it counts 0
+    lending_bonus: FloatArray = field(default_factory=_left_out)  # [v, c] on what a liquidation takes, NaN = none
+    close_factor: FloatArray = field(default_factory=_left_out)  # [v, c] share of a debt closed at once, NaN = none
+
+    def __post_init__(self) -> None:
+        """Fill in what is left out."""
+        terms = (self.n_venues, self.n_assets)
+        for name, shape, neutral in (
+            ("account_is_lending", self.n_accounts, False),
+            ("slot_threshold", len(self.slot_asset), np.nan),
+            ("lending_threshold", terms, np.nan),
+            ("lending_bonus", terms, np.nan),
+            ("close_factor", terms, np.nan),
+        ):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.full(shape, neutral))
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return every array by field name, in declaration order."""
         return {spec.name: value for spec in fields(self) if isinstance(value := getattr(self, spec.name), np.ndarray)}
@@ -119,6 +145,13 @@ class Book:
     def names(self, dimension: str) -> list[str]:
         """Return the labels of a dimension (account, venue, asset, instrument, fund, entity, segment) as strings."""
         return [str(label) for label in self.labels[dimension].to_pylist()]
+
+    @property
+    def underlyings(self) -> IntArray:
+        """Assets that forced closing sells or buys: underlyings of contracts, collateral of loans; [u] ascending."""
+        owner = np.repeat(self.pool_account, np.diff(self.pool_slot_start))
+        is_collateral = self.account_is_lending[owner] & (self.slot_quantity > 0.0)
+        return np.union1d(self.instrument_underlying, np.unique(self.slot_asset[is_collateral])).astype(np.int32)
 
     @property
     def n_accounts(self) -> int:

@@ -32,6 +32,24 @@ class ContractRules:
 
 
 @dataclass(frozen=True)
+class LendingRules:
+    """How much of a loan one liquidation repays, and when it is worth while."""
+
+    close_factor: float = 1.0
+    """Share of the debt left, where the collateral table gives none."""
+    full_health: float = 0.0
+    """Health factor at or below which all may be repaid."""
+    full_below_usd: float = 0.0
+    """All may be repaid where debt or collateral left is worth less."""
+    minimum_leftover_usd: float = 0.0
+    """A liquidation leaves as much of both debt and collateral, or nothing of one of them."""
+    protocol_fee: float = 0.0
+    """Share of the bonus that the protocol keeps."""
+    liquidation_cost_usd: float = 0.0
+    """What a liquidation costs whoever does it (gas): one that does not earn it back does not happen."""
+
+
+@dataclass(frozen=True)
 class VenueRules:
     """One venue's margin, liquidation, impact and loss rules (design defaults)."""
 
@@ -52,6 +70,7 @@ class VenueRules:
     waterfall: tuple[Stage, ...] = ("fee_offset", "fund", "adl")
     adl_policy: Literal["pro_rata"] = "pro_rata"
     fund_haircut: float = 0.0
+    lending: LendingRules = LendingRules()
 
 
 @dataclass(frozen=True)

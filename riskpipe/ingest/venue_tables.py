@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.snapshot import Snapshot
@@ -34,16 +35,20 @@ class VenueTables:
     inverse: ContractTiers = ContractTiers()
     collateral: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     """Bands by asset: floor in USD, haircut."""
+    loans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Liquidation threshold and bonus by asset; "*" is the default."""
 
 
 def completed(snapshot: Snapshot, venues: Mapping[str, VenueTables]) -> Snapshot:
-    """Return the snapshot with tiers for instruments that name no schedule, and bands for collateral that has none.
+    """Return the snapshot with tiers for instruments that name no schedule, and bands, thresholds and bonuses for assets
+    that have no row of collateral.
 
     The snapshot's own rows win, except over rules that are final. Findings tell how much came from the rules.
-    """
+    """  # noqa: D205
     findings = Findings(list(snapshot.findings))
     tables = dict(snapshot.tables)
     tables |= _with_tiers(tables, venues, findings)
+    tables |= _with_loan_terms(tables, venues, findings)
     tables |= _with_bands(tables, venues, findings)
     return replace(snapshot, tables=tables, findings=findings)
 
@@ -109,6 +114,36 @@ def _with_bands(
     )
     rows = [(venue, asset, floor, haircut) for venue, asset, bands in added for floor, haircut in bands]
     return {"collateral": _with_rows(table, rows, ("venue", "asset", "floor_usd", "haircut"))}
+
+
+def _with_loan_terms(
+    tables: Mapping[str, pa.Table], venues: Mapping[str, VenueTables], findings: Findings
+) -> dict[str, pa.Table]:
+    table, accounts = tables["collateral"], tables["accounts"]
+    own = set(zip(table.column("venue").to_pylist(), table.column("asset").to_pylist(), strict=True))
+    lending = accounts.filter(pc.equal(accounts.column("kind"), "lending"))
+    present = set(lending.column("venue").unique().to_pylist())
+    held = tables["balances"].column("asset").unique().to_pylist()
+    rows: list[tuple[str | float | None, ...]] = []
+    for venue in sorted(present & venues.keys()):
+        terms = venues[venue].loans
+        for asset in held:
+            found = terms.get(asset, terms.get(EVERY))
+            if found is not None and asset is not None and (venue, asset) not in own:
+                threshold, bonus = found
+                rows.append((venue, asset, 0.0, 1.0 - threshold, threshold, bonus))
+    if not rows:
+        return {}
+    findings.add(
+        Severity.INFO,
+        Reason.VENUE_TABLE,
+        "collateral",
+        "loans' collateral counts by the thresholds and bonuses of its venue's rules: the snapshot has none",
+        count=len(rows),
+        examples=(f"{row[1]} on {row[0]}" for row in rows),
+    )
+    names = ("venue", "asset", "floor_usd", "haircut", "liquidation_threshold", "liquidation_bonus")
+    return {"collateral": _with_rows(table, rows, names)}
 
 
 def _with_column(table: pa.Table, name: str, values: list[str | None]) -> pa.Table:

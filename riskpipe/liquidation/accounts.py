@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from riskpipe.compiled import compiled
-from riskpipe.domain.book import FloatArray
+from riskpipe.domain.book import BoolArray, FloatArray
 from riskpipe.liquidation.health import pool_health
 from riskpipe.liquidation.kernel import Kernel
+from riskpipe.liquidation.loans import loan_pools
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.prices import n_rows, set_shocked_lane
 from riskpipe.liquidation.rays import SCAN_STEPS, Rays, make_rays, set_first_failures
@@ -47,10 +48,10 @@ def _set_health(
 @compiled
 def _set_distances(
     pools: Pools, terms: Terms, draft: Draft, rays: Rays, every: np.ndarray, group_lanes: np.ndarray,
-    distance: FloatArray,
+    is_at_stake: BoolArray, distance: FloatArray,
 ) -> None:  # fmt: skip
     for p in range(len(pools.account)):
-        if not pools.can_close[p]:
+        if not is_at_stake[p]:
             continue
         a = pools.account[p]
         set_first_failures(pools, terms, draft, rays, p, every, group_lanes)
@@ -72,11 +73,14 @@ def account_health(kernel: Kernel, lowest_shock: float, highest_shock: float) ->
     _set_health(pools, terms, draft, price, excess, equity, maintenance)
     excess[np.isinf(excess)] = 0.0  # accounts that hold nothing at all
     every, group_lanes = np.ones(1, dtype=np.uint64), np.ones((1, 1), dtype=np.uint64)
+    is_at_stake = pools.can_close.copy()
+    loans = loan_pools(pools)
+    is_at_stake[loans] = ~pools.account_is_exempt[pools.account[loans]]
     distances = []
     for furthest in (min(lowest_shock, 0.0), max(highest_shock, 0.0)):
         distance = np.full(n, np.nan)
         if furthest != 0.0:
             rays = make_rays(terms, np.array([furthest]), np.zeros(1), 0.0)
-            _set_distances(pools, terms, draft, rays, every, group_lanes, distance)
+            _set_distances(pools, terms, draft, rays, every, group_lanes, is_at_stake, distance)
         distances.append(distance)
     return AccountHealth(excess, equity, maintenance, distances[0], distances[1])

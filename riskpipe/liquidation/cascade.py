@@ -10,6 +10,7 @@ from riskpipe.liquidation.batches import Batch, evaluate, evaluate_afresh, is_du
 from riskpipe.liquidation.bits import BLOCK, NO_LANE, add_lane, has_any, has_common, has_lane, lanes_of_seats
 from riskpipe.liquidation.footprint import VECTOR, WIDTH, WORD, padded
 from riskpipe.liquidation.lanes import Lanes, State
+from riskpipe.liquidation.loans import Loans, liquidate_loans, set_first_seized
 from riskpipe.liquidation.lowering import VWAP, Pools, Terms, VariantRules
 from riskpipe.liquidation.positions import position_size
 from riskpipe.liquidation.prices import (
@@ -56,7 +57,7 @@ def set_impact(terms: Terms, rules: VariantRules, lanes: Lanes, state: State, s:
         limits_hit += is_limited(own, kept, limit, cap)
         state.dislocation[i, s] = min(max(rules.response[i] * own, -rules.band[i]), rules.band[i])
     for c in range(len(terms.index_price)):
-        flow = state.index_flow[c]
+        flow = state.index_flow[c] + state.spot[c, s] * state.shocked[c, g]
         if math.isnan(terms.index_depth[c]) or flow == 0.0:
             continue
         room = 1.0 - SMALLEST_INDEX_SHARE * terms.index_price[c] / state.shocked[c, g]
@@ -262,11 +263,13 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
     fails and stays open all the same, exempt or cut off: it is past a call.
     """  # noqa: D205
     n, n_pools, wide = 0, len(pools.account), state.trigger.shape[1]
+    if kind == INITIAL:
+        state.called[:] = 0  # candidates' seats were kept here
     is_cut_off = False
     for s in range(len(state.is_cut_off)):
         is_cut_off = is_cut_off or state.is_cut_off[s]
     for last in range(n_pools):
-        has_work = kind == INITIAL
+        has_work = kind == INITIAL and not pools.account_is_lending[pools.account[last]]
         if kind == MAINTENANCE and (is_cut_off or not pools.can_close[last]):
             has_work = has_any(state.called[last])
         if has_work:
@@ -277,9 +280,6 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
         evaluate_afresh(pools, terms, draft, batch, n, kind, state.trigger, state.low, state.high)
         for b in range(n):
             p = batch.pool[b]
-            if kind == INITIAL:
-                for w in range(len(state.every)):
-                    state.called[p, w] = 0
             for block in range(0, wide, WIDTH):
                 w = block // WORD
                 failing = batch.failing[b, block // WIDTH] << np.uint64(block % WORD)
@@ -345,8 +345,9 @@ def spread_first(terms: Terms, rules: VariantRules, lanes: Lanes, state: State) 
 
 
 def run_cascades(
-    pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, batch: Batch, lanes: Lanes, state: State, tape: Tape
-) -> int:
+    pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, batch: Batch, lanes: Lanes, state: State, tape: Tape,
+    loans: Loans,
+) -> int:  # fmt: skip
     """Run all lanes to their fixed points, leaving prices, flow, closed pools and calls in `state` (new on entry).
 
     The tape is made anew when prices leave its box, or for another tile. Returns how often a pool was looked at in
@@ -358,19 +359,24 @@ def run_cascades(
         fit(pools, terms, draft, tape, tile, state.low, state.high)
         close_first(pools, terms, tape.start, tape.number, batch, lanes, state, *tile)
     spread_first(terms, rules, lanes, state)
+    if len(loans.pool) > 0:
+        liquidate_loans(pools, terms, rules, lanes, state, loans, is_first=True, is_last=False)
+        set_first_seized(lanes, state, loans)
     n_rounds, looked_at, n_seats, n_candidates = 1, 0, 0, [0] * len(tiles)
     while (n_active := move_prices(terms, rules, lanes, state)) > 0:
         if n_seats == 0 or padded(n_active) < padded(n_seats) or 2 * n_active <= n_seats:
             n_seats = seat_lanes(state)
             n_candidates = [find_open(pools, state, *tile, n_seats) for tile in tiles]
-        have_all_moved = set_seated(state, n_seats)
+        have_all_moved, is_last = set_seated(state, n_seats), n_rounds >= rules.max_rounds
         for t, tile in enumerate(tiles):
             fit(pools, terms, draft, tape, tile, state.low, state.high)
             n_candidates[t], looked = close_again(
                 pools, terms, tape.start, tape.number, batch, state, tile[0], n_candidates[t], n_seats,
-                have_all_moved, n_rounds >= rules.max_rounds,
+                have_all_moved, is_last,
             )  # fmt: skip
             looked_at += looked
+        if len(loans.pool) > 0:
+            liquidate_loans(pools, terms, rules, lanes, state, loans, is_first=False, is_last=is_last)
         n_rounds += 1
     call_margin(pools, terms, draft, batch, state, INITIAL)
     call_margin(pools, terms, draft, batch, state, MAINTENANCE)

@@ -20,6 +20,7 @@ from riskpipe.liquidation.bits import (
 from riskpipe.liquidation.footprint import padded
 from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
+from riskpipe.liquidation.loans import Loans, place_of, set_shortfall
 from riskpipe.liquidation.lowering import Pools, Terms, VariantRules, widest
 from riskpipe.liquidation.positions import position_offset, position_size
 from riskpipe.liquidation.prices import mark_row, set_shocked_pool
@@ -292,30 +293,54 @@ def insert_entity(losses: Losses, f: int, s: int, e: int, loss: float) -> None:
     losses.entity[f, place, s] = e
 
 
+@inlined
+def close_loan(pools: Pools, terms: Terms, state: State, exits: Exits, loans: Loans, losses: Losses, p: int) -> bool:
+    """Add a loan's shortfall in every lane, liquidated or not, to its venue's fund; returns whether there is any."""
+    m, account = place_of(loans, p), pools.account[p]
+    if m < 0 or set_shortfall(pools, terms, state, loans, m, exits.shortfall) == 0.0:
+        return False
+    f = terms.venue_fund[pools.account_venue[account]]
+    by_fund, by_entity = losses.shortfall[f], exits.entity_loss[f]
+    for s in range(len(loans.underwater)):
+        short = exits.shortfall[s]
+        loans.underwater[s] += short
+        exits.account_shortfall[s] += short
+        by_fund[s] += short
+        by_entity[s] += short
+    return True
+
+
 @compiled
 def close_out(
     pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, lanes: Lanes, state: State, exits: Exits,
-    rays: Rays, losses: Losses, tally: Tally, is_central: bool,
+    rays: Rays, loans: Loans, losses: Losses, tally: Tally, is_central: bool,
 ) -> None:  # fmt: skip
-    """Close out every closed pool of every lane, entity by entity, and count accounts closed and called."""
+    """Close out every closed pool of every lane and every loan, entity by entity; count accounts closed and called."""
     n_words = len(state.active)
     for e in range(len(pools.entity_account_start) - 1):
         is_short = False
         for n in range(pools.entity_account_start[e], pools.entity_account_start[e + 1]):
-            a = pools.entity_account[n]
+            a, is_underwater = pools.entity_account[n], False
             for w in range(n_words):
                 exits.closed_account[w], exits.called_account[w] = 0, 0
             for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
                 for w in range(n_words):
                     exits.closed_account[w] |= state.closed[p, w]
                     exits.called_account[w] |= state.called[p, w]
-                if has_any(state.closed[p]):
+                if pools.account_is_lending[a]:
+                    is_underwater = close_loan(pools, terms, state, exits, loans, losses, p)
+                elif has_any(state.closed[p]):
                     close_pool(pools, terms, rules, draft, lanes, state, exits, rays, losses, p)
             if has_any(exits.called_account):
                 add_weight(exits.called_account, pools.account_weight[a], state.mask, losses.called_accounts)
+            s0, s1 = first_block(exits.closed_account), stop_block(exits.closed_account)
+            if is_underwater:  # a loan may be short where nothing of it was liquidated
+                s0, s1 = 0, len(state.mask)
+                state.mask[:] = 0.0
             if has_any(exits.closed_account):
                 add_weight(exits.closed_account, pools.account_weight[a], state.mask, losses.closed_accounts)
-                is_short = end_account(lanes, exits, tally, a, state.mask, is_central) or is_short
+            if s1 > 0:
+                is_short = end_account(lanes, exits, tally, a, state.mask, s0, s1, is_central) or is_short
         if is_short:
             a = pools.entity_account[pools.entity_account_start[e]]
             end_entity(exits, losses, e, pools.account_has_entity[a] or pools.account_weight[a] == 1.0)
@@ -332,11 +357,13 @@ def add_weight(words: np.ndarray, weight: float, mask: FloatArray, total: FloatA
 
 
 @inlined
-def end_account(lanes: Lanes, exits: Exits, tally: Tally, a: int, mask: FloatArray, is_central: bool) -> bool:
+def end_account(
+    lanes: Lanes, exits: Exits, tally: Tally, a: int, mask: FloatArray, s0: int, s1: int, is_central: bool
+) -> bool:
     """Count an account's hits, in the lanes of a mask, and its largest shortfall, and forget it; returns whether there
     was any.
     """  # noqa: D205
-    s0, s1 = first_block(exits.closed_account), min(stop_block(exits.closed_account), len(lanes.row))
+    s1 = min(s1, len(lanes.row))
     shortfall, of_set, n_alike = exits.account_shortfall[s0:s1], lanes.set_index[s0:s1], lanes.n_alike[s0:s1]
     closed, n_short = mask[s0:s1], 0
     for s in range(len(shortfall)):

@@ -25,7 +25,8 @@ def _set_pools(pools: Pools) -> None:
             is_at_stake = is_at_stake or pools.quantity[q] != 0.0
         for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
             is_at_stake = is_at_stake or pools.slot_quantity[k] < 0.0
-        pools.can_close[p] = is_at_stake and not pools.account_is_exempt[pools.account[p]]
+        a = pools.account[p]
+        pools.can_close[p] = is_at_stake and not pools.account_is_exempt[a] and not pools.account_is_lending[a]
 
 
 @inlined
@@ -35,6 +36,7 @@ def _add_sides(pools: Pools, terms: Terms, a: int, sides: IntArray, has_trade: B
         first_slot = pools.slot_start[p]
         for k in range(first_slot, pools.slot_start[p + 1]):
             sides[pools.asset[k]] |= _LONG if pools.slot_quantity[k] >= 0.0 else _SHORT
+            has_trade[pools.asset[k]] |= pools.account_is_lending[a]  # collateral is sold, debt repaid
         for q in range(pools.position_start[p], pools.position_start[p + 1]):
             u = terms.underlying[pools.instrument[q]]
             sides[u] |= _LONG if pools.quantity[q] >= 0.0 else _SHORT
@@ -51,6 +53,9 @@ def _is_two_sided(pools: Pools, terms: Terms, a: int, sides: IntArray, has_trade
             u = terms.underlying[pools.instrument[q]]
             if has_trade[u] and sides[u] == _LONG | _SHORT:
                 return True
+        for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
+            if has_trade[pools.asset[k]] and sides[pools.asset[k]] == _LONG | _SHORT:
+                return True
     return False
 
 
@@ -59,6 +64,7 @@ def _forget_sides(pools: Pools, terms: Terms, a: int, sides: IntArray, has_trade
     for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
         for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
             sides[pools.asset[k]] = 0
+            has_trade[pools.asset[k]] = False
         for q in range(pools.position_start[p], pools.position_start[p + 1]):
             u = terms.underlying[pools.instrument[q]]
             sides[u] = 0

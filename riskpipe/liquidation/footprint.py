@@ -8,6 +8,7 @@ VECTOR = 8  # and those that they take at once of what is left over; beyond, one
 MOST_LANES = 256  # how many fit the caches with the prices of some hundred instruments
 STATE_BYTES = 256_000_000  # what two bits for each pool and lane may take
 LANES_A_BYTE = 4
+LOAN_BYTES = 16  # what is left of a loan's debt and collateral in a lane
 TILE_POOLS = 6_000_000  # whose records are kept; beyond, they are made in every round, tile by tile
 
 
@@ -21,14 +22,16 @@ def padded(n_lanes: int) -> int:
     return -(-n_lanes // WIDTH) * WIDTH
 
 
-def most_lanes(n_pools: int) -> int:
+def most_lanes(n_pools: int, n_loans: int) -> int:
     """Return how many lanes are computed together: fewer where pools are so many that their state would be large."""
-    return max(WIDTH, min(MOST_LANES, LANES_A_BYTE * STATE_BYTES // max(n_pools, 1) // WIDTH * WIDTH))
+    quarters = n_pools + 4 * LOAN_BYTES * n_loans  # of a byte for each lane
+    return max(WIDTH, min(MOST_LANES, LANES_A_BYTE * STATE_BYTES // max(quarters, 1) // WIDTH * WIDTH))
 
 
 def kernel_bytes(book: Book, n_lanes: int) -> int:
     """Bytes of anonymous memory that a kernel takes for n_lanes distinct scenarios of a mapped book, results apart."""
-    wide = padded(min(n_lanes, most_lanes(book.n_pools)))
+    n_loans = int(book.account_is_lending.sum())
+    wide = padded(min(n_lanes, most_lanes(book.n_pools, n_loans)))
     # where a record starts, its head, and some 5 numbers a position and 4 a slot, measured on generated books
     n_tiles = max(1.0, book.n_pools / TILE_POOLS)
     of_records = int(8 * (3 * book.n_pools + 5 * book.n_positions + 4 * len(book.slot_asset)) / n_tiles)
@@ -37,4 +40,5 @@ def kernel_bytes(book: Book, n_lanes: int) -> int:
     n_prices = book.n_assets + 3 * book.n_instruments
     # prices of every lane, and at the 33 places of every ray
     of_lanes = 8 * wide * ((4 + 33) * n_prices + 20 * book.n_instruments + 40 * book.n_funds)
-    return of_records + of_pools + book.n_accounts + of_lanes
+    of_loans = wide * (LOAN_BYTES * n_loans + 16 * book.n_venues * book.n_assets)
+    return of_records + of_pools + book.n_accounts + of_lanes + of_loans

@@ -5,9 +5,9 @@ A pool is lowered to a record (`records`) that is played over lanes (`forms`).
 
 from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.forms import play
+from riskpipe.liquidation.forms import collateral_slope, play
 from riskpipe.liquidation.lowering import BY_NOTIONAL, BY_SIZE, IN_COINS, Pools, Terms
-from riskpipe.liquidation.positions import position_offset, position_size, tier_from
+from riskpipe.liquidation.positions import collateral_threshold, position_offset, position_size, tier_from
 from riskpipe.liquidation.prices import notional_row, payoff_row
 from riskpipe.liquidation.records import Draft, record_pool
 
@@ -94,10 +94,15 @@ def pool_health(
         asset = pools.asset[first + j]
         usd = price[asset, s]
         owed = terms.borrow_rate[venue, asset] * (max(0.0, -pools.slot_quantity[first + j]) * usd)
+        owed = 0.0 if pools.account_is_lending[pools.account[p]] else owed
         maintenance += owed
         initial += owed
         if amounts[j] <= 0.0:
             equity += amounts[j] * usd
+            continue
+        if pools.account_is_lending[pools.account[p]]:
+            threshold = collateral_threshold(pools, terms, venue, first + j) - extra_haircut
+            equity += collateral_slope(amounts[j], terms.venue_ratio[venue, asset], threshold) * usd
             continue
         value = amounts[j] * (usd * terms.venue_ratio[venue, asset])
         at = venue * len(terms.index_price) + asset

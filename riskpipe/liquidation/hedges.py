@@ -9,6 +9,7 @@ from riskpipe.domain.book import FloatArray
 from riskpipe.liquidation.bits import has_any, set_mask
 from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
+from riskpipe.liquidation.loans import Loans, place_of
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.positions import position_offset, position_size
 from riskpipe.liquidation.prices import notional_row, payoff_row
@@ -37,8 +38,8 @@ def make_deltas(terms: Terms, lanes: Lanes, state: State) -> Deltas:
 
 @internal
 def add_broken_hedges(
-    pools: Pools, terms: Terms, draft: Draft, state: State, winners: Winners, deltas: Deltas, s0: int, s1: int,
-    has_removed: bool,
+    pools: Pools, terms: Terms, draft: Draft, state: State, loans: Loans, winners: Winners, deltas: Deltas, s0: int,
+    s1: int, has_removed: bool,
 ) -> None:  # fmt: skip
     """Add the growth of entities' absolute USD delta by the closings, at shocked marks, in lanes s0 to s1 - 1.
 
@@ -58,6 +59,10 @@ def add_broken_hedges(
         for n in range(start, stop):
             a = pools.entity_account[n]
             for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
+                m = place_of(loans, p) if pools.account_is_lending[a] else -1
+                if m >= 0:
+                    add_loan_deltas(pools, terms, deltas, loans, m, s0, s1)
+                    continue
                 add_deltas(
                     pools, terms, draft, deltas, deltas.shocked, state.trigger, state.closed[p],
                     state.mask[s0:s1], winners.removed, p, s0, s1,
@@ -70,6 +75,24 @@ def add_broken_hedges(
             for s in range(s1 - s0):
                 broken[s] += max(0.0, abs(after[s]) - abs(before[s]))
                 before[s], after[s] = 0.0, 0.0
+
+
+@inlined
+def add_loan_deltas(pools: Pools, terms: Terms, deltas: Deltas, loans: Loans, m: int, s0: int, s1: int) -> None:
+    """Add a loan's USD delta by asset, before and after its liquidations."""
+    p = loans.pool[m]
+    weight = pools.account_weight[pools.account[p]]
+    for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
+        c, quantity = pools.asset[k], pools.slot_quantity[k]
+        if terms.underlying_cell[c] < 0:
+            continue
+        left = loans.debt_left[m, s0:s1] if quantity < 0.0 else loans.collateral_left[m, s0:s1]
+        price, before, after = deltas.shocked[c, s0:s1], deltas.before[c, s0:s1], deltas.after[c, s0:s1]
+        deltas.has_leg[c] = True
+        for s in range(s1 - s0):
+            spot = weight * (quantity * price[s])
+            before[s] += spot
+            after[s] += spot * left[s]
 
 
 @inlined

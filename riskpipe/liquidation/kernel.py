@@ -28,6 +28,7 @@ from riskpipe.liquidation.flags import set_flags
 from riskpipe.liquidation.footprint import WIDTH, most_lanes, padded
 from riskpipe.liquidation.hedges import Deltas, add_broken_hedges, make_deltas
 from riskpipe.liquidation.lanes import Lanes, State, cut_lanes, distinct_lanes, make_state
+from riskpipe.liquidation.loans import Loans, liquidate_loans, loan_pools, make_loans, set_first_seized
 from riskpipe.liquidation.lowering import (
     Pools,
     Terms,
@@ -55,8 +56,8 @@ class BlockResult:
 
 @compiled
 def _write(
-    pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, lanes: Lanes, state: State, losses: Losses,
-    winners: Winners, deltas: Deltas, out: Results,
+    pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, lanes: Lanes, state: State, loans: Loans,
+    losses: Losses, winners: Winners, deltas: Deltas, out: Results,
 ) -> None:  # fmt: skip
     """Run the waterfalls, count broken hedges, and write every lane."""
     n = len(lanes.row)
@@ -70,9 +71,9 @@ def _write(
         if state.rounds[s] > 0:
             first, stop = min(first, s), s + 1
     if stop > 0:
-        add_broken_hedges(pools, terms, draft, state, winners, deltas, first, stop, has_removed)
+        add_broken_hedges(pools, terms, draft, state, loans, winners, deltas, first, stop, has_removed)
     for s in range(n):
-        write_lane(terms, lanes, state, losses, s, deltas.broken[s], out)
+        write_lane(terms, lanes, state, loans, losses, s, deltas.broken[s], out)
 
 
 @compiled
@@ -109,6 +110,7 @@ def _run_lanes(
     out: Results,
     tally: Tally,
     tape: Tape,
+    borrowers: OffsetArray,
     *,
     is_central: bool,
 ) -> None:
@@ -116,7 +118,8 @@ def _run_lanes(
     n_lanes = len(lanes.row)
     draft = make_draft(pools, terms, padded(max(n_lanes, SCAN_STEPS + 1)))
     state = make_state(pools, terms, lanes)
-    run_cascades(pools, terms, rules, draft, make_batch(padded(n_lanes)), lanes, state, tape)
+    loans = make_loans(pools, terms, borrowers, padded(n_lanes))
+    run_cascades(pools, terms, rules, draft, make_batch(padded(n_lanes)), lanes, state, tape, loans)
     exits = make_exits(pools, terms, lanes, len(state.active))
     set_exit_factors(terms, rules, lanes, state, exits.factor)
     set_far_exits(terms, lanes, state, exits)
@@ -124,9 +127,9 @@ def _run_lanes(
     n_rays = len(lanes.index_shock) if is_sliding else 0
     rays = make_rays(terms, lanes.index_shock[:n_rays], lanes.basis_shock[:n_rays], haircut)
     losses = make_losses(terms, lanes)
-    close_out(pools, terms, rules, draft, lanes, state, exits, rays, losses, tally, is_central)
+    close_out(pools, terms, rules, draft, lanes, state, exits, rays, loans, losses, tally, is_central)
     winners, deltas = make_winners(terms, padded(n_lanes)), make_deltas(terms, lanes, state)
-    _write(pools, terms, rules, draft, lanes, state, losses, winners, deltas, out)
+    _write(pools, terms, rules, draft, lanes, state, loans, losses, winners, deltas, out)
 
 
 class Kernel:
@@ -139,6 +142,7 @@ class Kernel:
         self._lowered: dict[float, tuple[Pools, Terms]] = {}
         self._spare: list[Tape] = []  # the tape of the last run, while no run has it
         self.pools, self.terms = self.lowered(0.0)
+        self._borrowers = loan_pools(self.pools)
 
     def lowered(self, extra_haircut: float) -> tuple[Pools, Terms]:
         """Return the book under an extra haircut, as the compiled steps take it."""
@@ -161,13 +165,14 @@ class Kernel:
             for haircut, lanes in by_haircut.items():
                 lowered = self.lowered(haircut)
                 tape = self._take_tape(haircut)
-                for piece in cut_lanes(lanes, most_lanes(book.n_pools)):
-                    _run_lanes(*lowered, rules, haircut, piece, out, tally, tape, is_central=v == 0)
+                for piece in cut_lanes(lanes, most_lanes(book.n_pools, len(self._borrowers))):
+                    _run_lanes(*lowered, rules, haircut, piece, out, tally, tape, self._borrowers, is_central=v == 0)
                 self._spare[:] = [tape]
             for array in out:
                 array[rows] = array[alike]
         values = {f"{group}/{name}": getattr(out, name) for group, names in GROUPS.items() for name in names}
-        account, set_ix = np.nonzero(tally.hits.T)  # in ascending order of account, then set
+        # in ascending order of account, then set; a loan may be short where it was not liquidated
+        account, set_ix = np.nonzero((tally.hits.T > 0) | (tally.shortfall_max.T > 0.0))
         part = AccountPart(
             account_ix=account.astype(np.int64),
             set_ix=set_ix.astype(np.int64),
@@ -177,7 +182,9 @@ class Kernel:
         return BlockResult(values, part)
 
     def prepare(self) -> None:
-        """Compile the kernel, or load it from the cache: one scenario of a book without pools."""
+        """Compile the kernel, or load it from the cache: one scenario of a book without pools, then what such a book
+        never comes to, loans and later rounds.
+        """  # noqa: D205
         neutral = Lanes(
             row=np.zeros(1, dtype=np.int64),
             n_alike=np.ones(1, dtype=np.int64),
@@ -194,8 +201,11 @@ class Kernel:
         rules = lower_rules(book, self.rules, Variant())
         pools = without_pools(self.pools)
         tape = make_tape(pools, self.terms, n_rows(self.terms))
-        _run_lanes(pools, self.terms, rules, 0.0, neutral, out, tally, tape, is_central=True)
-        state = make_state(pools, self.terms, neutral)  # and a later round, which such a book never has
+        no_loans = np.zeros(0, dtype=np.int64)
+        _run_lanes(pools, self.terms, rules, 0.0, neutral, out, tally, tape, no_loans, is_central=True)
+        state, loans = make_state(pools, self.terms, neutral), make_loans(pools, self.terms, no_loans, WIDTH)
+        liquidate_loans(pools, self.terms, rules, neutral, state, loans, is_first=True, is_last=False)
+        set_first_seized(neutral, state, loans)
         n_seats = seat_lanes(state)
         find_open(pools, state, 0, 0, n_seats)
         close_again(

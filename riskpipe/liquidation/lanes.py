@@ -48,6 +48,7 @@ class State(NamedTuple):
     own: FloatArray  # [i, lane]
     own_average: FloatArray  # [i, lane]
     dislocation: FloatArray  # [i, lane]
+    spot: FloatArray  # [c, lane] units bought, net, by liquidations of loans, weighted
     index_flow: FloatArray  # [c] USD
     index_move: FloatArray  # [c, lane]
     index_average: FloatArray  # [c, lane]
@@ -95,6 +96,7 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         own=by_instrument[4],
         own_average=by_instrument[5],
         dislocation=by_instrument[6],
+        spot=np.zeros((n_c, wide)),
         index_flow=np.zeros(n_c),
         index_move=np.zeros((n_c, wide)),
         index_average=np.zeros((n_c, wide)),

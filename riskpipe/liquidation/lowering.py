@@ -17,6 +17,7 @@ from riskpipe.pricing.impact import LARGEST_FALL, LAW_CODES
 
 FEE_OFFSET, FUND, ADL = 0, 1, 2
 STAGE_CODES = {"fee_offset": FEE_OFFSET, "fund": FUND, "adl": ADL}
+LEAST_RISE = 1e-12  # of the share closed of a loan: what closes no more closes nothing
 SETTLED = 1e-12  # a loss whose parts add up to it but for rounding leaves nothing over
 VWAP = -1.0
 N_STAGES = len(STAGE_CODES)
@@ -43,12 +44,14 @@ class Pools(NamedTuple):
     account_venue: IntArray  # [a]
     account_weight: FloatArray  # [a]
     account_is_exempt: BoolArray  # [a]
+    account_is_lending: BoolArray  # [a]
+    slot_threshold: FloatArray  # [k] a loan's own, NaN = the venue's
     account_entity: IntArray  # [a]
     account_has_entity: BoolArray  # [a]
     account_pool_start: OffsetArray  # [a + 1]
     entity_account_start: OffsetArray  # [e + 1]
     entity_account: IntArray  # [a]
-    can_close: BoolArray  # [p] has positions or debt and is not exempt
+    can_close: BoolArray  # [p] has positions or debt, is no loan and not exempt
     can_break: BoolArray  # [e] has legs of both signs on one underlying, so that closing may leave it less hedged
 
 
@@ -79,7 +82,11 @@ class Terms(NamedTuple):
     band_intercept: FloatArray  # [b] USD, so that a value v in band k counts v credit + intercept
     credit_kind: IntArray  # [v * c] CREDIT_AT_PAR or CREDIT_BY_BAND
     settles_at_par: BoolArray  # [i] linear, in its quote asset, which counts at par
+    extra_haircut: float
     borrow_rate: FloatArray  # [v, c]
+    lending_threshold: FloatArray  # [v, c] of loans' collateral
+    lending_bonus: FloatArray  # [v, c] on what a liquidation takes
+    close_factor: FloatArray  # [v, c] share of a debt closed at once, NaN = the venue's
     fund_venue: IntArray  # [f]
     fund_asset: IntArray  # [f]
     fund_balance: FloatArray  # [f] after the venue's fund haircut
@@ -110,6 +117,12 @@ class VariantRules(NamedTuple):
     gap_share: FloatArray  # [v]
     fee_rate: FloatArray  # [v]
     stages: IntArray  # [v, 3] stage codes in order, -1 = none
+    close_factor: FloatArray  # [v] of loans; as those below, see domain.rules.LendingRules
+    full_health: FloatArray  # [v]
+    full_below: FloatArray  # [v] USD
+    least_left: FloatArray  # [v] USD
+    protocol_fee: FloatArray  # [v]
+    liquidation_cost: FloatArray  # [v] USD
     index_law: int
     index_floor: float
     index_cap: float
@@ -136,6 +149,8 @@ def lower_pools(book: Book) -> Pools:
         account_venue=_frozen(book.account_venue),
         account_weight=_frozen(book.account_weight),
         account_is_exempt=_frozen(book.account_is_exempt),
+        account_is_lending=_frozen(book.account_is_lending),
+        slot_threshold=_frozen(book.slot_threshold),
         account_entity=_frozen(book.account_entity),
         account_has_entity=_frozen(book.account_has_entity),
         account_pool_start=_frozen(book.account_pool_start),
@@ -154,7 +169,7 @@ def without_pools(pools: Pools) -> Pools:
 def lower_terms(book: Book, market: Market, rules: Rules, extra_haircut: float) -> Terms:
     """Lower contracts, tiers, collateral under an extra haircut, funds and market."""
     band_credit, band_intercept, credit_kind = _credits(book, market, extra_haircut)
-    underlyings = np.unique(book.instrument_underlying)
+    underlyings = book.underlyings
     cell = np.full(book.n_assets, -1, dtype=np.int32)
     cell[underlyings] = np.arange(len(underlyings), dtype=np.int32)
     fund_haircut = np.array([venue.fund_haircut for venue in rules.venues])
@@ -183,7 +198,11 @@ def lower_terms(book: Book, market: Market, rules: Rules, extra_haircut: float) 
             & (book.instrument_quote == book.instrument_settlement)
             & (credit_kind[book.instrument_venue * book.n_assets + book.instrument_settlement] == CREDIT_AT_PAR)
         ),
+        extra_haircut=extra_haircut,
         borrow_rate=_frozen(book.borrow_maintenance_rate),
+        lending_threshold=_frozen(np.nan_to_num(book.lending_threshold)),
+        lending_bonus=_frozen(np.nan_to_num(book.lending_bonus)),
+        close_factor=_frozen(book.close_factor),
         fund_venue=_frozen(book.fund_venue),
         fund_asset=_frozen(book.fund_asset),
         fund_balance=_frozen(book.fund_balance * (1.0 - fund_haircut[book.fund_venue])),
@@ -231,6 +250,12 @@ def lower_rules(book: Book, rules: Rules, variant: Variant) -> VariantRules:
         gap_share=_frozen(per_venue(gap_share)),
         fee_rate=_frozen(per_venue([venue.fee_rate for venue in venues])),
         stages=_frozen(stages),
+        close_factor=_frozen(per_venue([venue.lending.close_factor for venue in venues])),
+        full_health=_frozen(per_venue([venue.lending.full_health for venue in venues])),
+        full_below=_frozen(per_venue([venue.lending.full_below_usd for venue in venues])),
+        least_left=_frozen(per_venue([venue.lending.minimum_leftover_usd for venue in venues])),
+        protocol_fee=_frozen(per_venue([venue.lending.protocol_fee for venue in venues])),
+        liquidation_cost=_frozen(per_venue([venue.lending.liquidation_cost_usd for venue in venues])),
         index_law=LAW_CODES[rules.index_impact.law],
         index_floor=rules.index_impact.price_floor,
         index_cap=rules.index_impact.price_cap,

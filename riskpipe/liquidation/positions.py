@@ -1,4 +1,6 @@
-"""Positions: their size and offset, and the tiers and bands that notionals and values fall in."""
+"""Positions: their size and offset, and the tiers, bands and thresholds that they and balances fall under."""
+
+import math
 
 from riskpipe.compiled import inlined
 from riskpipe.domain.book import FloatArray
@@ -36,3 +38,10 @@ def tier_from(terms: Terms, i: int, k: int, notional: float) -> int:
 def band_from(terms: Terms, asset_row: int, k: int, value: float) -> int:
     """Haircut band of a value, looked for from band k upwards."""
     return step_from(terms.band_floor, k, terms.band_start[asset_row + 1], value)
+
+
+@inlined
+def collateral_threshold(pools: Pools, terms: Terms, venue: int, k: int) -> float:
+    """Liquidation threshold of a loan's balance: its own, else the venue's, else 0."""
+    own = pools.slot_threshold[k]
+    return terms.lending_threshold[venue, pools.asset[k]] if math.isnan(own) else own

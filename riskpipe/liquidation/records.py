@@ -25,9 +25,16 @@ from riskpipe.liquidation.forms import (
     PLAIN_LINE,
     POSITION,
     SETTLED,
+    collateral_slope,
 )
 from riskpipe.liquidation.lowering import BY_SIZE, CREDIT_AT_PAR, IN_COINS, Pools, Terms, widest
-from riskpipe.liquidation.positions import band_from, position_offset, position_size, tier_from
+from riskpipe.liquidation.positions import (
+    band_from,
+    collateral_threshold,
+    position_offset,
+    position_size,
+    tier_from,
+)
 from riskpipe.liquidation.prices import notional_row, payoff_row
 
 MAINTENANCE, INITIAL = range(2)  # what a pool must hold
@@ -137,7 +144,10 @@ def set_slots(
         owed = terms.borrow_rate[venue, asset] * max(0.0, -quantity)
         at = venue * len(terms.index_price) + asset
         slope, intercept, gross, k, last = 0.0, 0.0, 0.0, 0, 0
-        if draft.is_valued[j]:
+        if pools.account_is_lending[pools.account[p]]:
+            threshold = collateral_threshold(pools, terms, venue, first_slot + j)
+            slope = collateral_slope(quantity, terms.venue_ratio[venue, asset], threshold - terms.extra_haircut)
+        elif draft.is_valued[j]:
             slope = -owed
         elif quantity < 0.0 or terms.credit_kind[at] == CREDIT_AT_PAR:
             slope = draft.base[j] - owed

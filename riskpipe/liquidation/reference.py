@@ -11,6 +11,14 @@ from riskpipe.domain.book import Book
 from riskpipe.domain.market import Market
 from riskpipe.domain.rules import ContractRules, Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
+from riskpipe.liquidation.reference_loans import (
+    LoanState,
+    liquidate_loans,
+    loan_at,
+    loan_pools,
+    seized_notional,
+    take_steps,
+)
 from riskpipe.liquidation.reference_losses import settle
 from riskpipe.liquidation.state import CloseOut, Health, Impact, Outcome, Prices
 from riskpipe.margin.model import Holding, PositionModel, SizeSlope, Tiered
@@ -31,7 +39,8 @@ class Reference:
         self.market = market
         self.rules = rules
         self.scenarios = scenarios
-        self.underlyings = sorted(set(book.instrument_underlying.tolist()))
+        self.underlyings = book.underlyings.tolist()
+        self.loans = loan_pools(book)
         self.margin_models = [self.margin_model(i) for i in range(book.n_instruments)]
 
     # ---- rules and prices -------------------------------------------------------------------------------------------
@@ -138,6 +147,9 @@ class Reference:
         """Equity, maintenance and initial margin of a pool."""
         book = self.book
         venue = int(book.account_venue[book.pool_account[p]])
+        if book.account_is_lending[book.pool_account[p]]:
+            loan = loan_at(self, p, prices, extra_haircut)
+            return Health(loan.weighted - loan.debt, 0.0, 0.0)
         marks = {q: prices.mark[book.position_instrument[q]] for q in self.positions(p)}
         equity = maintenance = initial = 0.0
         for q in self.positions(p):
@@ -168,7 +180,9 @@ class Reference:
         return Health(equity, maintenance, initial)
 
     def can_be_liquidated(self, p: int) -> bool:
-        """Whether a pool has positions or debt and its account is not exempt."""
+        """Whether a pool is closed as one: it has positions or debt, is no loan, and its account is not exempt."""
+        if self.book.account_is_lending[self.book.pool_account[p]]:
+            return False
         has_debt = any(self.book.slot_quantity[k] < 0.0 for k in self.slots(p))
         has_position = any(self.book.position_quantity[q] != 0.0 for q in self.positions(p))
         return (has_position or has_debt) and not self.book.account_is_exempt[self.book.pool_account[p]]
@@ -195,8 +209,8 @@ class Reference:
                 flow[i] -= weight * side * self.position_notional(q, shocked.mark[i], shocked.asset)
         return flow
 
-    def impact(self, s: int, flow: list[float], shocked: Prices, variant: Variant) -> Impact:
-        """Return the moves of every mark (own) and index that the flow causes."""
+    def impact(self, s: int, flow: list[float], bought: dict[int, float], shocked: Prices, variant: Variant) -> Impact:
+        """Return the moves of every mark (own) and index that forced flow and spot bought (units) cause."""
         book, market = self.book, self.market
         factor = float(self.scenarios.depth_factor[s])
         n_assets = book.n_assets
@@ -218,6 +232,8 @@ class Reference:
             own[i], own_average[i] = impact(*law), average_impact(*law)
             limits_hit += is_limited(own[i], kept, limit, rules.price_cap)
         rule = self.rules.index_impact
+        for c, units in bought.items():
+            index_flow[c] += units * shocked.asset[c]
         for c in range(n_assets):
             if np.isnan(market.index_depth[c]):
                 continue
@@ -330,10 +346,13 @@ class Reference:
         shocked = self.shocked(s)
         closed: list[int] = []
         flow = [0.0] * book.n_instruments
-        impact_ = self.impact(s, flow, shocked, variant)
+        loans = LoanState()
+        impact_ = self.impact(s, flow, loans.bought, shocked, variant)
         max_rounds = max(rules.max_rounds for rules in self.rules.venues)
         rounds, first_round, knife_edge, is_cut_off, limits_hit = 0, 0.0, np.inf, False, 0
         candidates = [p for p in range(book.n_pools) if self.can_be_liquidated(p)]
+        borrowers = [p for p in self.loans if not book.account_is_exempt[book.pool_account[p]]]
+        venues = [self.venue_rules(v, variant) for v in range(book.n_venues)]
         while True:
             trigger = self.final(shocked, impact_, self.dislocation(impact_, variant))
             newly = []
@@ -344,20 +363,23 @@ class Reference:
                 knife_edge = min(knife_edge, abs(excess) / self.gross_notional(p, shocked))
                 if excess < 0.0:
                     newly.append(p)
-            is_cut_off = bool(newly) and rounds >= max_rounds
-            if not newly or is_cut_off:
+            steps, nearest = liquidate_loans(self, loans, borrowers, trigger, haircut, venues)
+            knife_edge = min(knife_edge, nearest)
+            is_cut_off = bool(newly or steps) and rounds >= max_rounds
+            if not (newly or steps) or is_cut_off:
                 break
             closed.extend(newly)
+            take_steps(self, loans, steps)
             rounds += 1
             flow = self.forced_flow(closed, shocked)
             if rounds == 1:
-                first_round = self.liquidated_notional(closed, shocked)
-            impact_ = self.impact(s, flow, shocked, variant)
+                first_round = self.liquidated_notional(closed, shocked) + seized_notional(loans, shocked)
+            impact_ = self.impact(s, flow, loans.bought, shocked, variant)
             limits_hit = max(limits_hit, impact_.limits_hit)
         closed.sort()
         dislocation = self.dislocation(impact_, variant)
         final = self.final(shocked, impact_, dislocation)
-        outcome = settle(self, s, variant, closed, shocked, impact_, final)
+        outcome = settle(self, s, variant, closed, loans, shocked, impact_, final)
         n_instruments = book.n_instruments
         fill = self.final(shocked, impact_, impact_.own)
         start_basis = [
@@ -375,7 +397,6 @@ class Reference:
             "system/rounds": np.array(float(rounds)),
             "system/price_limits_hit": np.array(float(limits_hit)),
             "system/max_rounds_hit": np.array(float(is_cut_off)),
-            "system/underwater_debt": np.array(0.0),
         }
         outcome.knife_edge = knife_edge
         return outcome

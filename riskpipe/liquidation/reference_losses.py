@@ -10,6 +10,7 @@ from riskpipe.domain.rules import Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.lowering import SETTLED
+from riskpipe.liquidation.reference_loans import LoanState, loan_shortfall
 from riskpipe.liquidation.state import CloseOut, Health, Impact, Outcome, Prices
 
 LONG, SHORT = 1, -1
@@ -23,6 +24,10 @@ class Model(Protocol):
     rules: Rules
     scenarios: ScenarioSet
     underlyings: list[int]
+    loans: list[int]
+
+    def own_venue_price(self, p: int, c: int, asset: list[float]) -> float:
+        """Return the price of what is owned."""
 
     def positions(self, p: int) -> range:
         """Return the positions of a pool."""
@@ -50,26 +55,54 @@ class Model(Protocol):
 
 
 def settle(
-    model: Model, s: int, variant: Variant, closed: list[int], shocked: Prices, impact: Impact, final: Prices
+    model: Model,
+    s: int,
+    variant: Variant,
+    closed: list[int],
+    loans: LoanState,
+    shocked: Prices,
+    impact: Impact,
+    final: Prices,
 ) -> Outcome:
     """Close out, run every fund's waterfall, and count exposure, margin calls, entities and broken hedges."""
     close_outs = [model.close_out(p, s, impact, final, variant) for p in closed]
+    underwater = [_of_loan(p, loan_shortfall(model, p, loans, final)) for p in model.loans]
+    close_outs += [item for item in underwater if item.shortfall > 0.0]
     by_fund, by_side, fees = _losses_by_fund(model, close_outs)
     stages, removed = _waterfalls(model, closed, final, by_fund, by_side, fees, variant)
-    outcome = Outcome(values=_exposure(model, closed, shocked), close_outs=close_outs)
+    outcome = Outcome(values=_exposure(model, closed, loans, shocked), close_outs=close_outs)
     outcome.values |= stages
     outcome.values |= _entities(model, close_outs, stages)
-    accounts = {int(model.book.pool_account[p]) for p in closed}
+    outcome.values["system/underwater_debt"] = np.array(sum(item.shortfall for item in underwater))
+    accounts = {int(model.book.pool_account[p]) for p in (*closed, *loans.liquidated())}
     weight = model.book.account_weight
     outcome.values["system/liquidated_accounts"] = np.array(float(sum(weight[a] for a in accounts)))
     outcome.values["system/margin_call_accounts"] = np.array(
         _margin_calls(model, closed, final, float(model.scenarios.haircut_shock[s]))
     )
-    outcome.values["system/broken_hedge_notional"] = np.array(_broken_hedges(model, closed, shocked, final, removed))
+    outcome.values["system/broken_hedge_notional"] = np.array(
+        _broken_hedges(model, closed, loans, shocked, final, removed)
+    )
+    outcome.liquidated_accounts = accounts
     for item in close_outs:
         account = int(model.book.pool_account[item.pool])
         outcome.account_shortfall[account] = outcome.account_shortfall.get(account, 0.0) + item.shortfall
     return outcome
+
+
+def _of_loan(p: int, shortfall: float) -> CloseOut:
+    """Return what a loan leaves: it has no positions, so its shortfall falls to the venue's fund."""
+    return CloseOut(
+        pool=p,
+        ray_point=1.0,
+        exits={},
+        true_equity=-shortfall,
+        fee=0.0,
+        shortfall=shortfall,
+        fees_collected=0.0,
+        loss_share={},
+        fee_share={},
+    )
 
 
 def _side(model: Model, q: int) -> int:
@@ -167,7 +200,7 @@ def _waterfalls(
     return {f"funds/{name}": values for name, values in out.items()}, removed
 
 
-def _exposure(model: Model, closed: list[int], shocked: Prices) -> dict[str, np.ndarray]:
+def _exposure(model: Model, closed: list[int], loans: LoanState, shocked: Prices) -> dict[str, np.ndarray]:
     book = model.book
     shape = (book.n_venues, len(model.underlyings))
     longs, shorts, count = np.zeros(shape), np.zeros(shape), np.zeros(shape)
@@ -181,6 +214,10 @@ def _exposure(model: Model, closed: list[int], shocked: Prices) -> dict[str, np.
             table = longs if _side(model, q) == LONG else shorts
             table[cell] += weight * model.position_notional(q, shocked.mark[i], shocked.asset)
             count[cell] += weight
+    for (venue, c), units in loans.seized.items():
+        longs[venue, model.underlyings.index(c)] += units * shocked.asset[c]
+    for (venue, c), number in loans.balances.items():
+        count[venue, model.underlyings.index(c)] += number
     return {
         "exposure/liquidated_notional_long": longs,
         "exposure/liquidated_notional_short": shorts,
@@ -232,7 +269,12 @@ def _entities(model: Model, close_outs: list[CloseOut], stages: Stages) -> dict[
 
 
 def _broken_hedges(
-    model: Model, closed: list[int], shocked: Prices, final: Prices, removed: dict[tuple[int, int], float]
+    model: Model,
+    closed: list[int],
+    loans: LoanState,
+    shocked: Prices,
+    final: Prices,
+    removed: dict[tuple[int, int], float],
 ) -> float:
     """Growth of absolute USD delta, entity by entity and underlying by underlying, at shocked marks.
 
@@ -248,8 +290,10 @@ def _broken_hedges(
         for k, amount in model.settled(p, marks).items():
             c = int(book.slot_asset[k])
             if c in model.underlyings:
+                debt_left, collateral_left = loans.left(p)
+                left = debt_left if amount < 0.0 else collateral_left
                 before[entity, c] += weight * amount * shocked.asset[c]
-                after[entity, c] += weight * amount * shocked.asset[c]
+                after[entity, c] += weight * amount * left * shocked.asset[c]
         for q in model.positions(p):
             i = int(book.position_instrument[q])
             side = _side(model, q)

@@ -10,6 +10,7 @@ from riskpipe.domain.book import FloatArray
 from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.closeout import Losses
 from riskpipe.liquidation.lanes import Lanes, State
+from riskpipe.liquidation.loans import Loans
 from riskpipe.liquidation.lowering import Terms
 from riskpipe.liquidation.prices import index_ratio, mark_row, notional_row, shocked_basis
 
@@ -70,7 +71,9 @@ def allocate(n: int, n_venues: int, n_underlyings: int, n_instruments: int, n_fu
 
 
 @internal
-def write_lane(terms: Terms, lanes: Lanes, state: State, losses: Losses, s: int, broken: float, out: Results) -> None:
+def write_lane(
+    terms: Terms, lanes: Lanes, state: State, loans: Loans, losses: Losses, s: int, broken: float, out: Results
+) -> None:
     """Write lane s into its row of /exposure (zero on entry), /instruments and /system."""
     r, g = lanes.row[s], lanes.group[s]
     y = lanes.basis_shock[g]
@@ -90,6 +93,14 @@ def write_lane(terms: Terms, lanes: Lanes, state: State, losses: Losses, s: int,
         out.mark_price[r, i] = state.trigger[mark_row(terms, i), s]
         out.dislocation[r, i] = state.dislocation[i, s]
         out.basis[r, i] = (1.0 + shocked_basis(terms, i, y)) * (1.0 + state.dislocation[i, s]) - 1.0
+    for venue in range(loans.seized.shape[0]):
+        for c in range(loans.seized.shape[1]):
+            if loans.balances[venue, c, s] > 0.0:
+                cell, notional = terms.underlying_cell[c], loans.seized[venue, c, s] * state.shocked[c, g]
+                longs[venue, cell] += notional
+                positions[venue, cell] += loans.balances[venue, c, s]
+                total += notional
+    out.underwater_debt[r] = loans.underwater[s]
     out.liquidated_accounts[r] = losses.closed_accounts[s]
     out.margin_call_accounts[r] = losses.called_accounts[s]
     out.liquidated_notional[r] = total

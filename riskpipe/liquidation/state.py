@@ -60,5 +60,6 @@ class Outcome:
     values: dict[str, np.ndarray]
     close_outs: list[CloseOut]
     account_shortfall: dict[int, float] = field(default_factory=dict)
+    liquidated_accounts: set[int] = field(default_factory=set)
     knife_edge: float = np.inf
     """Smallest |margin excess| over gross notional met by any trigger test: how close it is to another history."""

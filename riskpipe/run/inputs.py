@@ -9,7 +9,7 @@ import numpy as np
 from riskpipe.cube.layout import run_prefix
 from riskpipe.cube.store import Store
 from riskpipe.domain.market import Market
-from riskpipe.domain.rules import ContractRules, IndexImpact, Rules, VenueRules
+from riskpipe.domain.rules import ContractRules, IndexImpact, LendingRules, Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 
 
@@ -67,6 +67,9 @@ def rules_as_json(rules: Rules) -> dict[str, Any]:
 
 def rules_from_json(data: dict[str, Any]) -> Rules:
     """Read back what `rules_as_json` wrote."""
-    venues = tuple(VenueRules(**{**venue, "waterfall": tuple(venue["waterfall"])}) for venue in data["venues"])
+    venues = tuple(
+        VenueRules(**{**venue, "waterfall": tuple(venue["waterfall"]), "lending": LendingRules(**venue["lending"])})
+        for venue in data["venues"]
+    )
     contracts = {name: ContractRules(**rules) for name, rules in data["contracts"].items()}
     return Rules(venues, IndexImpact(**data["index_impact"]), contracts)

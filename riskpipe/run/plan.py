@@ -34,7 +34,7 @@ def dimension_labels(book: Book, scenarios: ScenarioSet) -> dict[str, Any]:
     assets = book.names("asset")
     return {
         "venue": book.names("venue"),
-        "underlying": [assets[c] for c in sorted(set(book.instrument_underlying.tolist()))],
+        "underlying": [assets[c] for c in book.underlyings.tolist()],
         "fund": book.names("fund"),
         "instrument": book.names("instrument"),
         "horizon": list(HORIZON_LABELS),

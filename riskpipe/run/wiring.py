@@ -8,12 +8,12 @@ import numpy as np
 from riskpipe.config import Preset, RunConfig
 from riskpipe.domain.book import Book
 from riskpipe.domain.findings import Findings, Reason, Severity
-from riskpipe.domain.rules import ContractRules, IndexImpact, Rules, VenueRules
+from riskpipe.domain.rules import ContractRules, IndexImpact, LendingRules, Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.errors import ConfigError
 from riskpipe.ingest.venue_tables import ContractTiers, VenueTables
 from riskpipe.scenarios.grid import scenario_set
-from riskpipe.venues import ContractMargin, VenueConfig, approximations, not_computed, refusals
+from riskpipe.venues import ContractMargin, VenueConfig, approximations, not_computed
 
 
 def rules_of(config: RunConfig, book: Book) -> tuple[Rules, Findings]:
@@ -46,7 +46,6 @@ def rules_of(config: RunConfig, book: Book) -> tuple[Rules, Findings]:
         )
     chosen = {name: configured.get(name, VenueConfig()) for name in names}
     contracts, problems = _contracts_of(chosen, book)
-    problems += [f"venues.{name}: {key}" for name, venue in chosen.items() for key in refusals(venue)]
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         raise ConfigError(f"venues have rules that cannot be computed:{listed}\nCorrect them, or leave them out")
@@ -76,9 +75,34 @@ def tables_of(config: RunConfig, as_of: datetime) -> dict[str, VenueTables]:
             linear=_tiers_of(venue.margin.of(is_inverse=False)),
             inverse=_tiers_of(venue.margin.of(is_inverse=True)),
             collateral=venue.collateral,
+            loans=_loan_terms(venue),
         )
         for name, venue in config.venues_at(as_of).items()
     }
+
+
+def _loan_terms(venue: VenueConfig) -> dict[str, tuple[float, float]]:
+    """Return liquidation threshold and bonus by asset."""
+    lending = venue.lending
+    if lending is None:
+        return {}
+    return {name: (terms.liquidation_threshold, lending.bonus_of(terms)) for name, terms in lending.assets.items()}
+
+
+def _lending_rules(venue: VenueConfig) -> LendingRules:
+    """Return how loans are liquidated; the protocol's share of the bonus is the largest of any asset."""
+    lending = venue.lending
+    if lending is None:
+        return LendingRules()
+    factor = lending.close_factor
+    return LendingRules(
+        close_factor=factor.share,
+        full_health=factor.full_health,
+        full_below_usd=factor.full_below_usd,
+        minimum_leftover_usd=factor.minimum_leftover_usd,
+        protocol_fee=max((terms.protocol_fee for terms in lending.assets.values()), default=0.0),
+        liquidation_cost_usd=lending.liquidation_cost_usd,
+    )
 
 
 def _tiers_of(margin: ContractMargin) -> ContractTiers:
@@ -141,6 +165,7 @@ def _venue_rules(name: str, venue: VenueConfig) -> VenueRules:
         waterfall=venue.waterfall,
         adl_policy=venue.adl.policy,
         fund_haircut=venue.fund_haircut,
+        lending=_lending_rules(venue),
     )
 
 

@@ -1,6 +1,6 @@
 """Venue rules as configuration: strict models of configs/venues, and the rules in force at an instant."""
 
-from riskpipe.venues.files import Approximation, DatedRule, VenueFile, approximations, in_force, not_computed, refusals
+from riskpipe.venues.files import Approximation, DatedRule, VenueFile, approximations, in_force, not_computed
 from riskpipe.venues.margin import ContractMargin
 from riskpipe.venues.rules import VenueConfig
 
@@ -13,5 +13,4 @@ __all__ = [
     "approximations",
     "in_force",
     "not_computed",
-    "refusals",
 ]

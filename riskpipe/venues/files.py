@@ -89,11 +89,6 @@ def approximations(venue: VenueConfig | VenueFile | None) -> tuple[Approximation
     return venue.approximated if isinstance(venue, VenueFile) else ()
 
 
-def refusals(venue: VenueConfig) -> list[str]:
-    """Name the keys without which a night would be wrong, and that no night computes yet, each with its value."""
-    return [f"margin.model: {venue.margin.model}"] if venue.margin.model == "collateral_health" else []
-
-
 def not_computed(venue: VenueConfig) -> list[str]:
     """Name the keys that no night computes yet but that a night can do without, and what happens instead."""
     found = []

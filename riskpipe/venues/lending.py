@@ -66,6 +66,8 @@ class LendingConfig(Strict):
     store_front_price_factor: Share = 1.0
     """Compound: share of 1 - liquidation_factor at which seized collateral is sold below its price."""
     incentive: IncentiveConfig = IncentiveConfig()
+    liquidation_cost_usd: NotNegative = 0.0
+    """What a liquidation costs whoever does it (gas): one that does not earn it back does not happen."""
 
     @model_validator(mode="after")
     def _modes_name_known_assets(self) -> Self:
@@ -73,6 +75,15 @@ class LendingConfig(Strict):
         if unknown:
             raise ValueError(f"emode names assets without terms: {', '.join(unknown)}")
         return self
+
+    def bonus_of(self, terms: LendingAssetConfig) -> float:
+        """Return what a liquidation takes beyond the debt it repays, a fraction of it."""
+        if self.protocol == "compound_v3":
+            return 1.0 / terms.liquidation_factor - 1.0 if terms.liquidation_factor > 0.0 else 0.0
+        if self.protocol == "morpho":
+            rest = 1.0 - self.incentive.cursor * (1.0 - terms.liquidation_threshold)
+            return min(self.incentive.largest, 1.0 / rest) - 1.0
+        return terms.liquidation_bonus
 
     def terms_of(self, asset: str) -> LendingAssetConfig | None:
         """Return the terms of an asset, else the default's; None without either: it stands behind no debt."""

@@ -11,6 +11,7 @@ from strategies import cases, random_case
 from support.cascades import deep_cases
 from support.equality import KNIFE_EDGE, compared, gross_notional, run
 from support.mixed_margin import with_mixed_margin
+from support.random_loans import with_loans
 
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.reference import Reference
@@ -87,6 +88,22 @@ def test_every_variable_equals_the_reference_when_every_contract_has_its_own_mar
     for unit, valued_at in product(("usd", "coin"), ("mark", "entry")):
         for has_slope in (False, True):
             assert tally[unit, valued_at, has_slope] >= 20
+
+
+def test_every_variable_equals_the_reference_with_loans_beside_margin_accounts(capsys):
+    tally = Counter()
+
+    @settings(max_examples=250)
+    @given(cases(max_accounts=8), st.integers(0, 2**32 - 1), st.integers(1, 12))
+    def compare_one(case, seed, n_loans):
+        rng = np.random.default_rng(seed)
+        case = with_loans(rng, case, n_loans)
+        compare(with_mixed_margin(rng, case) if seed % 2 else case, tally)
+
+    compare_one()
+    tell(tally, capsys, "with loans")
+    never = tally["keys"] - {key for key in tally["keys"] if tally[key]}
+    assert never <= ALWAYS_NIL - {"system/underwater_debt"} | {"system/max_rounds_hit"}
 
 
 def in_two_sets(scenarios):

@@ -14,6 +14,7 @@ from riskpipe.liquidation.cascade import run_cascades
 from riskpipe.liquidation.footprint import padded
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.lanes import cut_lanes, distinct_lanes, make_state
+from riskpipe.liquidation.loans import loan_pools, make_loans
 from riskpipe.liquidation.lowering import lower_rules
 from riskpipe.liquidation.prices import n_rows
 from riskpipe.liquidation.records import make_draft
@@ -90,7 +91,8 @@ def looks(case):
     wide = padded(len(lanes.row))
     state, made = make_state(pools, terms, lanes), tape.make_tape(pools, terms, n_rows(terms))
     draft = make_draft(pools, terms, wide)
-    return run_cascades(pools, terms, rules, draft, make_batch(wide), lanes, state, made)
+    loans = make_loans(pools, terms, loan_pools(pools), wide)
+    return run_cascades(pools, terms, rules, draft, make_batch(wide), lanes, state, made, loans)
 
 
 def test_a_round_looks_only_at_open_pools_that_hold_what_has_moved():

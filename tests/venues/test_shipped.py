@@ -9,9 +9,10 @@ from support.venue_files import DATED, FILES, FOLDER, PLAIN, day, linear, rules_
 from riskpipe.config import RunConfig, resolve
 from riskpipe.errors import ConfigError
 from riskpipe.margin.lending import CloseFactor, EMode, LendingAsset
+from riskpipe.margin.lending_protocols import liquidation_incentive_factor
 from riskpipe.margin.model import SizeSlope
 from riskpipe.margin.scan_parameters import scan_model
-from riskpipe.venues import VenueFile, in_force, not_computed, refusals
+from riskpipe.venues import VenueFile, in_force, not_computed
 
 SECOND = timedelta(seconds=1)
 RULES = [
@@ -198,10 +199,16 @@ def test_what_a_runs_identity_holds_is_read_back_as_it_was(name):
 
 
 def test_what_no_night_computes_yet_is_named_by_its_key():
-    for name in DATED:
-        for rules in venue_file(name).rules:
-            is_lending = rules.margin.model == "collateral_health"
-            assert refusals(rules) == (["margin.model: collateral_health"] if is_lending else [])
     assert not_computed(rules_at("binance_usdm", "2024-01-01")) == []
+    assert not_computed(rules_at("aave_v3", "2024-01-01")) == []
     named = not_computed(rules_at("deribit", "2026-03-01"))
     assert [name.split(" ")[0] for name in named] == ["margin.portfolio", "initial_collateral"]
+
+
+def test_a_liquidations_bonus_is_each_protocols_own():
+    for name, asset, bonus in (("aave_v3", "WETH", 0.05), ("compound_v3", "WETH", 1.0 / 0.95 - 1.0)):
+        lending = rules_at(name, "2026-10-01").lending
+        assert lending.bonus_of(lending.terms_of(asset)) == pytest.approx(bonus, rel=1e-12)
+    morpho = rules_at("morpho", "2026-10-01").lending
+    for terms in morpho.assets.values():
+        assert morpho.bonus_of(terms) == liquidation_incentive_factor(terms.liquidation_threshold) - 1.0
