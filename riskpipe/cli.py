@@ -102,10 +102,10 @@ def demo(
 def synth(
     directory: Annotated[Path, typer.Argument(help="Gets snapshot/ and history.parquet.")],
     *,
-    accounts: Annotated[int, typer.Option(min=1, help="Number of accounts.")] = 20000,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
+    accounts: Annotated[int | None, typer.Option(min=1, help="Number of accounts (20000).")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same bytes (1).")] = None,
     as_of: AsOfOption = None,
-    profile: Annotated[Profile, typer.Option(help="Leverage of the population.")] = Profile.LEVERED,
+    profile: Annotated[Profile | None, typer.Option(help="Leverage of the population (levered).")] = None,
     market: Annotated[Path | None, typer.Option(help="Folder of recorded candles to take the market from.")] = None,
     measured_depth: Annotated[
         bool, typer.Option("--measured-depth", help="With --market: recorded order books, even later than as-of.")
@@ -114,16 +114,35 @@ def synth(
         float | None, typer.Option(help="With --market: c of index depth = c x spot volume / volatility.")
     ] = None,
     split: Annotated[bool, typer.Option("--split", help="One snapshot per venue.")] = False,
+    loans: Annotated[Path | None, typer.Option(help="Folder of recorded loans; nothing is invented.")] = None,
 ) -> None:
-    """Write a valid snapshot and price history: an invented market, or a recorded one with invented accounts."""
-    from riskpipe.run.synthesis import synthesise
+    """Write a valid snapshot: invented accounts and a market with its history, invented or recorded; or real loans."""
+    from riskpipe.errors import ConfigError
+    from riskpipe.run.synthesis import record_loans, synthesise
 
+    if loans is not None:
+        invented = {
+            "accounts": accounts,
+            "seed": seed,
+            "profile": profile,
+            "market": market,
+            "index-depth": index_depth,
+        }
+        flags = {"measured-depth": measured_depth, "split": split}
+        given = [name for name, value in invented.items() if value is not None] + [
+            name for name in flags if flags[name]
+        ]
+        if given:
+            raise ConfigError(f"recorded loans are taken as they are: leave out --{', --'.join(given)}")
+        record_loans(directory, loans, as_of=as_of)
+        typer.echo(f"wrote {directory}")
+        return
     synthesise(
         directory,
-        n_accounts=accounts,
-        seed=seed,
+        n_accounts=20_000 if accounts is None else accounts,
+        seed=1 if seed is None else seed,
         as_of=as_of,
-        profile=profile.value,
+        profile=(profile or Profile.LEVERED).value,
         market=market,
         use_measured_depth=measured_depth,
         index_depth_coefficient=index_depth,
@@ -138,7 +157,7 @@ def validate(
     *,
     is_json: JsonOption = False,
 ) -> None:
-    """Show findings and control totals of a snapshot; exit 1 when it would be refused."""
+    """Show findings, control totals and the replication check of a snapshot; exit 1 when it would be refused."""
     from riskpipe.run.validation import validate_snapshot
 
     result = validate_snapshot(uri)

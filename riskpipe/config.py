@@ -157,6 +157,9 @@ class RunConfig(Strict):
     block_timeout_seconds: Annotated[Float, Field(gt=0.0)] = 900.0
     max_quarantined_share: Share = 0.01
     stable_assets: tuple[str, ...] = DEFAULT_STABLE_ASSETS
+    index_beta: dict[str, Float] = Field(default_factory=dict)
+    """Moves per unit of the index axis by asset, over those of the snapshot: with one asset at 1 and the rest at 0 the
+    axis is that asset's own."""
     index_impact: IndexImpactConfig = IndexImpactConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     scenarios: ScenariosConfig = ScenariosConfig()

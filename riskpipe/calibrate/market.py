@@ -1,6 +1,6 @@
 """Market: a book's quotes and its price history as what prices can do: betas, depths, bases and their volatility."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from riskpipe.domain.book import Book, BoolArray, FloatArray, InstrumentKind
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.market import HORIZONS_HOURS, Market
 from riskpipe.domain.rules import Rules
-from riskpipe.errors import InputRefused
+from riskpipe.errors import ConfigError, InputRefused
 
 DEFAULT_EWMA_DECAY = 0.97
 _SIZE_OF_DEPTH_QUOTE = 0.01
@@ -22,6 +22,7 @@ def calibrate(
     history: HistoryRows | None,
     *,
     stable_assets: Collection[str],
+    index_beta: Mapping[str, float] | None = None,
     ewma_decay: float = DEFAULT_EWMA_DECAY,
     minimum_observations: int = MINIMUM_OBSERVATIONS,
 ) -> tuple[Market, Findings]:
@@ -33,12 +34,14 @@ def calibrate(
     rules: venues' rules in the order of the book's venues; `depth_coefficient` is used here.
     history: hourly rows up to the book's as_of; None leaves basis volatility unmeasured (NaN) with a finding.
     stable_assets: assets whose index does not follow the index axis; an explicit index_beta wins.
+    index_beta: moves per unit of index shock by asset, over those of the snapshot.
     ewma_decay: weight kept per hour, between 0 and 1.
     minimum_observations: hourly changes below which an instrument's basis volatility is not measured.
 
     Raises
     ------
     InputRefused: instruments with positions have no depth by any route; all are listed.
+    ConfigError: index_beta names an asset that the book does not have.
     ValueError: rules or history do not belong to the book.
     """
     venue_names = tuple(book.names("venue"))
@@ -55,7 +58,7 @@ def calibrate(
     return (
         Market(
             index_price=book.index_price,
-            index_beta=_betas(book, stable_assets, findings),
+            index_beta=_betas(book, stable_assets, index_beta or {}, findings),
             index_depth=_index_depth(book, is_held, findings),
             venue_price_ratio=np.where(np.isnan(ratio), 1.0, ratio),
             mark_price=book.mark_price,
@@ -74,10 +77,20 @@ def calibrate(
     )
 
 
-def _betas(book: Book, stable_assets: Collection[str], findings: Findings) -> FloatArray:
-    """Return moves per unit of index shock [c]: as given, else 0 for stable assets and the numeraire, else 1."""
+def _betas(
+    book: Book, stable_assets: Collection[str], betas: Mapping[str, float], findings: Findings
+) -> FloatArray:
+    """Return moves per unit of index shock [c]: the run's own betas, else as given, else 0 for stable assets and the
+    numeraire, else 1.
+    """  # noqa: D205
     names = book.names("asset")
-    is_given = ~np.isnan(book.index_beta)
+    unknown = sorted(betas.keys() - set(names))
+    if unknown:
+        raise ConfigError(
+            f"index_beta names assets that are not in the book: {', '.join(unknown)}. The book has {', '.join(names)}"
+        )
+    given = np.array([betas.get(name, beta) for name, beta in zip(names, book.index_beta.tolist(), strict=True)])
+    is_given = ~np.isnan(given)
     is_stable = np.array([name in stable_assets or name == book.numeraire for name in names], dtype=np.bool_)
     defaulted = [name for name, given, stable in zip(names, is_given, is_stable, strict=True) if not (given or stable)]
     if defaulted:
@@ -89,13 +102,13 @@ def _betas(book: Book, stable_assets: Collection[str], findings: Findings) -> Fl
             count=len(defaulted),
             examples=defaulted,
         )
-    return np.where(is_given, book.index_beta, np.where(is_stable, 0.0, 1.0))
+    return np.where(is_given, given, np.where(is_stable, 0.0, 1.0))
 
 
 def _index_depth(book: Book, is_held: BoolArray, findings: Findings) -> FloatArray:
     """Return the USD of spot flow per unit of index move [c]; NaN where no price row gives one."""
     depth = np.where(_is_usable(book.index_depth_usd_1pct), book.index_depth_usd_1pct / _SIZE_OF_DEPTH_QUOTE, np.nan)
-    held = np.unique(book.instrument_underlying[is_held])
+    held = np.union1d(book.instrument_underlying[is_held], book.loan_collateral)
     names = book.names("asset")
     without = [names[asset] for asset in held if np.isnan(depth[asset])]
     if without:
@@ -103,7 +116,8 @@ def _index_depth(book: Book, is_held: BoolArray, findings: Findings) -> FloatArr
             Severity.WARNING,
             Reason.NO_INDEX_DEPTH,
             "prices.depth_usd_1pct",
-            "contagion channel off: these indices have no depth, so forced flow stays in the contracts' own books",
+            "contagion channel off: these indices have no depth, so forced flow stays in the contracts' own books, and "
+            "collateral of loans is sold without moving them",
             count=len(without),
             examples=without,
         )

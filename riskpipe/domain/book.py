@@ -149,9 +149,13 @@ class Book:
     @property
     def underlyings(self) -> IntArray:
         """Assets that forced closing sells or buys: underlyings of contracts, collateral of loans; [u] ascending."""
+        return np.union1d(self.instrument_underlying, self.loan_collateral).astype(np.int32)
+
+    @property
+    def loan_collateral(self) -> IntArray:
+        """Assets held by lending accounts; ascending."""
         owner = np.repeat(self.pool_account, np.diff(self.pool_slot_start))
-        is_collateral = self.account_is_lending[owner] & (self.slot_quantity > 0.0)
-        return np.union1d(self.instrument_underlying, np.unique(self.slot_asset[is_collateral])).astype(np.int32)
+        return np.unique(self.slot_asset[self.account_is_lending[owner] & (self.slot_quantity > 0.0)])
 
     @property
     def n_accounts(self) -> int:

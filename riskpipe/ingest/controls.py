@@ -9,6 +9,7 @@ from riskpipe.domain.book import Book, FloatArray, IntArray
 from riskpipe.domain.controls import Control, Status
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.ingest.account_rules import QUARANTINE_REASONS
+from riskpipe.ingest.replication import is_matched
 
 LONG_SHORT = "long against short"
 COVERAGE = "open interest covered"
@@ -18,8 +19,6 @@ ENTITIES = "accounts without entity"
 
 _SUM_TOLERANCE = 1e-6  # of the larger side: exchanges round contracts to far more digits
 _COVERAGE_TOLERANCE = 0.01  # positions and open interest are rarely read at the same millisecond
-_REPORTED_TOLERANCE = 1e-4
-_CENT = 0.01
 
 _REASONS = {
     LONG_SHORT: (Severity.WARNING, Reason.LONG_SHORT),
@@ -86,11 +85,10 @@ def _reported_controls(name: str, book: Book, reported: FloatArray, computed: Fl
             yield Control(name, venue, "not checked", float("nan"), 1.0, "it was not computed")
             continue
         said, got, weight = reported[rows], computed[rows], book.account_weight[rows]
-        scale = np.maximum(np.abs(said), np.abs(got))
-        agrees = np.abs(said - got) <= np.maximum(_REPORTED_TOLERANCE * scale, _CENT)  # NaN never agrees
+        agrees = is_matched(said, got)
         share = float(weight[agrees].sum() / weight.sum())
         detail = (
-            f"share of {weight.sum():g} reporting accounts within 1 bp (or a cent); reported"
+            f"share of {weight.sum():g} reporting accounts within 1 bp (or a cent, of whole cents); reported"
             f" {float((weight * said).sum()):,.2f} USD, computed {float((weight * got).sum()):,.2f} USD"
         )
         yield Control(name, venue, "ok" if agrees.all() else "differs", share, 1.0, detail)
@@ -111,7 +109,7 @@ def control_totals(
     -------
     For each held instrument, weighted long against short contracts (equal within 1e-6) and long contracts over open
     interest (within 1%); for each venue with accounts, the weighted share of accounts whose reported equity and
-    maintenance margin lie within 1 bp, or one cent, of the computed ones (ok only if all do); the weighted share of
+    maintenance margin are matched by the computed ones as `is_matched` says (ok only if all are); the weighted share of
     accounts without a known owner, whose figures by entity cannot be checked. What could not be measured has the status
     "not checked" and the value NaN.
     """

@@ -1,9 +1,11 @@
 """From measures to the document tree: what to know first, then the sections in the order in which people ask."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC
 
 from riskpipe.report import numbers
-from riskpipe.report.document import Document, Point
+from riskpipe.report.document import Document, KeyFigures, Point
 from riskpipe.report.points import (
     controls_point,
     finding_tone,
@@ -26,6 +28,7 @@ from riskpipe.report.sections.provenance import (
     method_section,
     source_words,
 )
+from riskpipe.report.sections.replication import headline_grade, replication_point, replication_section
 from riskpipe.report.sections.variants import variants_section
 
 
@@ -54,14 +57,15 @@ def build(report: ReportInput) -> Document:
         subtitle=subtitle,
         source=source_words(report),
         points=(
-            worst_move_point(report),
-            *fund_points(report),
-            uncovered_point(report),
-            *named_points(report),
+            *_graded(
+                report,
+                (worst_move_point(report), *fund_points(report), uncovered_point(report), *named_points(report)),
+            ),
+            replication_point(report),
             Point(f"{finding_words(report).capitalize()}.", finding_tone(report)),
             controls_point(report),
         ),
-        figures=key_figures(report),
+        figures=_graded_figures(report),
         sections=(
             liquidation_section(report),
             funds_section(report),
@@ -69,8 +73,20 @@ def build(report: ReportInput) -> Document:
             concentration_section(report),
             distances_section(report),
             basis_section(report),
+            replication_section(report),
             findings_section(report),
             controls_section(report),
             method_section(report),
         ),
     )
+
+
+def _graded(report: ReportInput, points: Iterable[Point]) -> tuple[Point, ...]:
+    """Headlines with their grade; a point that reads no number off the cube has none."""
+    grade = headline_grade(report)
+    return tuple(replace(point, grade=grade) if point.source else point for point in points)
+
+
+def _graded_figures(report: ReportInput) -> KeyFigures:
+    grade = headline_grade(report)
+    return KeyFigures(tuple(replace(figure, grade=grade) for figure in key_figures(report).figures))

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "code", "usd", "share", "signed_share", "factor", "count", "number", "seconds", "flag", "id"]
+Kind = Literal["text", "code", "usd", "share", "signed_share", "factor", "count", "number", "seconds", "flag", "id",
+    "matched", "cents"]  # fmt: skip
 Tone = Literal["plain", "good", "warn", "bad", "unknown"]
 
 
@@ -21,21 +22,25 @@ class Source:
 
 @dataclass(frozen=True)
 class Point:
-    """One sentence of what to know, with its source."""
+    """One sentence of what to know, with its source; `grade` of the numbers in it by replication, "" for none."""
 
     text: str
     tone: Tone = "plain"
     source: Source | None = None
+    grade: str = ""
 
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """One number in large type: what it is, the value as read by people, what stands beside it, its source."""
+    """One number in large type: what it is, the value as read by people, what stands beside it, its source, its grade
+    by replication ("" for none).
+    """  # noqa: D205
 
     label: str
     value: str
     note: str
     source: Source | None = None
+    grade: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Column:
 class Table:
     """A table, stored whole as `<name>.parquet`; pages show its first n_shown rows.
 
-    `tone_column` names a text column whose words (ok, differs, not checked, error, warning, info) are marked.
+    `tone_column` names a text column whose words (ok, differs, not checked, error, warning, info, A, B, C) are marked.
     """
 
     name: str

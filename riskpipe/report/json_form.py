@@ -34,6 +34,7 @@ def json_bytes(report: ReportInput, document: Document) -> bytes:
         ],
         "findings": report.findings.as_json(),
         "controls": [control.as_json() for control in report.controls],
+        "replication": report.replication.as_json(),
         "config": report.config,
         "versions": dict(report.versions),
         "input_hashes": dict(report.input_hashes),
@@ -58,7 +59,7 @@ def _source(source: Source | None) -> dict[str, Any] | None:
 
 
 def _point(point: Point) -> dict[str, Any]:
-    return {"text": point.text, "tone": point.tone, "source": _source(point.source)}
+    return {"text": point.text, "tone": point.tone, "grade": point.grade or None, "source": _source(point.source)}
 
 
 def _table(table: Table) -> dict[str, Any]:
@@ -84,9 +85,10 @@ def _block(block: Block) -> dict[str, Any]:
                     "kind": block.kind, "table": table, "source": _source(block.source)}  # fmt: skip
         case KeyFigures():
             figures = [
-                {"label": one.label, "value": one.value, "note": one.note, "source": _source(one.source)}
+                {"label": one.label, "value": one.value, "note": one.note, "grade": one.grade or None,
+                 "source": _source(one.source)}
                 for one in block.figures
-            ]
+            ]  # fmt: skip
             return {"type": "key_figures", "figures": figures}
         case Paragraph():
             return {"type": "paragraph", "text": block.text, "tone": block.tone}

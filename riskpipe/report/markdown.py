@@ -7,7 +7,8 @@ from riskpipe.report.document import Chart, Document, Table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~$@])")
 _LEADING = re.compile(r"^(\s*)(?:([-+=])(?=[\s\-=]|$)|(\d+)([.)])(?=\s|$))")
-_TABLES = ("ranges", "exhaustion", "funds", "worst_cells", "controls", "findings")
+_TABLES = ("ranges", "exhaustion", "funds", "worst_cells", "replication", "replication_mismatches", "controls",
+           "findings")  # fmt: skip
 _MARKS = {"good": "OK", "warn": "NOTE", "bad": "ALERT", "unknown": "UNKNOWN"}
 MAX_ROWS = 10
 MAX_COLUMNS = 13
@@ -26,7 +27,11 @@ def escape(text: str) -> str:
 def markdown_bytes(document: Document) -> bytes:
     """Write the summary: what to know, then the few tables that a reader of chat may want."""
     lines = [f"# {escape(document.title)}", f"{escape(document.subtitle)}. {escape(document.source)}", ""]
-    lines += [f"- {_MARKS.get(point.tone, 'INFO')}: {escape(point.text)}" for point in document.points]
+    lines += [
+        f"- {_MARKS.get(point.tone, 'INFO')}: {escape(point.text)}"
+        + (f" (replication {escape(point.grade)})" if point.grade else "")
+        for point in document.points
+    ]
     tables = document.tables()
     titles = {
         block.table.name: block.title

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from riskpipe.domain.replication import percent
+
 NOT_AVAILABLE = "n/a"
 _SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 
@@ -55,6 +57,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
 
 
+def cents(value: float) -> str:
+    """Money to the cent, where a difference of a basis point must be seen."""
+    return f"{value:,.2f}" if math.isfinite(value) else _not_finite(value)
+
+
 def seconds(value: float) -> str:
     """A duration in seconds, minutes above 120 of them."""
     if not math.isfinite(value):
@@ -74,6 +81,8 @@ _WRITERS: Mapping[str, Callable[[float], str]] = {
     "count": count,
     "number": number,
     "seconds": seconds,
+    "matched": percent,
+    "cents": cents,
 }
 
 

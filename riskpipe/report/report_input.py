@@ -1,7 +1,7 @@
 """What a report is made from: plain values and measures. The report computes nothing that a measure should."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ import xarray as xr
 
 from riskpipe.domain.controls import Control
 from riskpipe.domain.findings import Findings
+from riskpipe.domain.replication import Replication
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class ReportInput:
     input_hashes: file or data set -> SHA-256.
     timings: stage -> seconds.
     findings, controls: of every stage.
+    replication: what was found of the figures that the snapshot reports; empty where nothing was compared.
     n_blocks: blocks computed.
     cube: the cube, for its sizes.
     measures: every measure by name, as the registry of measures takes them.
@@ -48,3 +50,4 @@ class ReportInput:
     sources: Sequence[str] = ()
     preflight: Sequence[tuple[str, str, str]] = ()
     summary: Mapping[str, Any] | None = None
+    replication: Replication = field(default_factory=Replication)

@@ -106,6 +106,7 @@ def calibrate_market(night: Night) -> dict[str, Any]:
         rules_from_json(plan["rules"]),
         night.history,
         stable_assets=night.config.stable_assets,
+        index_beta=night.config.index_beta,
         ewma_decay=settings.ewma_decay,
         minimum_observations=settings.minimum_observations,
     )

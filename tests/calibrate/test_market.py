@@ -9,7 +9,7 @@ from riskpipe.calibrate.market import calibrate
 from riskpipe.domain.book import InstrumentKind
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.rules import Rules, VenueRules
-from riskpipe.errors import InputRefused
+from riskpipe.errors import ConfigError, InputRefused
 from riskpipe.ingest.synthetic.price_history import Series, history_table, hours_until
 
 RULES = Rules((VenueRules("alpha", depth_coefficient=0.5),))
@@ -49,6 +49,17 @@ def test_betas_are_given_or_zero_for_stable_assets_or_one_with_a_finding():
     market, findings = run(book(index_beta=np.array([0.0, 1.4, 0.3, NAN])))
     np.testing.assert_array_equal(market.index_beta, [0.0, 1.4, 0.3, 0.0])
     assert Reason.DEFAULT_BETA not in reasons(findings)
+
+
+def test_the_runs_own_betas_win_and_must_name_assets_of_the_book():
+    case = book(index_beta=np.array([NAN, 1.4, 0.3, NAN]))
+    own = {"BTC": 0.5, "USDT": 1.0}
+    market, findings = calibrate(case, RULES, None, stable_assets=STABLE, index_beta=own)
+    names = case.names("asset")
+    assert {name: market.index_beta[names.index(name)] for name in own} == own
+    assert Reason.DEFAULT_BETA not in reasons(findings)
+    with pytest.raises(ConfigError, match="not in the book: BTX"):
+        calibrate(case, RULES, None, stable_assets=STABLE, index_beta={"BTX": 1.0})
 
 
 def test_depth_comes_from_the_quote_then_the_table_by_side_then_volume_and_volatility():

@@ -4,9 +4,11 @@ import pytest
 from strategies import random_case
 from support.cubes import kernel_cube
 from support.hand_made import hand_made
+from support.replications import replication
 
 from riskpipe.domain.controls import Control
 from riskpipe.domain.findings import Findings, Reason, Severity
+from riskpipe.domain.replication import Mismatch
 from riskpipe.domain.scenarios import Variant
 from riskpipe.measures.registry import take_measures
 from riskpipe.report.render import render
@@ -53,7 +55,9 @@ def night():
     axes = {"index_shock": [-0.4, -0.2, 0.0, 0.2], "basis_shock": [-0.02, 0.0], "depth_factor": [1.0, 0.1]}
     variants = (Variant(gap_share=1.0), Variant(gap_share=0.0))
     scenarios = scenario_set(axes, [("a bad day", {"index_shock": -0.5})], variants)
-    return report_input(kernel_cube(random_case(3, n_accounts=60), scenarios))
+    missed = Mismatch("a7", "bravo", "maintenance margin", 12_345.67, 12_349.67, 2.0)
+    found = replication(missed, alpha=1.0, bravo=0.9633)
+    return report_input(kernel_cube(random_case(3, n_accounts=60), scenarios), replication=found)
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +103,10 @@ def hostile():
         book=HOSTILE[4],
         findings=findings,
         controls=controls,
-        config={name: name for name in HOSTILE},
+        replication=replication(
+            *(Mismatch(name, name, "equity", 5.0, 6.0, 1.0) for name in HOSTILE), **dict.fromkeys(HOSTILE, 0.5)
+        ),
+        config={**{name: name for name in HOSTILE}, "venues": {HOSTILE[0]: {"approximated": [{"rule": HOSTILE[2]}]}}},
         input_hashes={name: name for name in HOSTILE},
         timings=dict.fromkeys(HOSTILE, 1.0),
         versions={name: name for name in HOSTILE},

@@ -5,6 +5,7 @@ import numpy as np
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Chart, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
+from riskpipe.report.sections.replication import headline_grade
 from riskpipe.report.wording import UNIT_KINDS, column, label_columns, measure_columns, source_of
 
 HEADLINE_LABELS = {
@@ -53,6 +54,7 @@ def range_blocks(report: ReportInput) -> list[Block]:
     values = {name: np.asarray(ranges[name].values).reshape(-1).tolist() for name in ("low", "central", "high")}
     kinds = [UNIT_KINDS[unit] for unit in units]
     shown = [HEADLINE_LABELS[name] for name in headline.values]
+    graded = column("grade", "Replication", "text", [headline_grade(report)] * len(shown))
     table = Table(
         "ranges",
         "Largest value of each headline over the whole grid, and over the index axis with the other axes neutral: "
@@ -68,8 +70,10 @@ def range_blocks(report: ReportInput) -> list[Block]:
             column("driver", "Driver", "text", [text or "none" for text in texts["driver"]]),
             column("low_variant", "Lowest in", "text", texts["low_variant"]),
             column("high_variant", "Highest in", "text", texts["high_variant"]),
+            graded,
         ),
         source_of(report, variants, "uncovered_loss"),
+        tone_column="grade",
     )  # fmt: skip
     stored = Table(
         "range_values",
@@ -79,6 +83,7 @@ def range_blocks(report: ReportInput) -> list[Block]:
             scope,
             column("unit", "Unit", "text", units),
             *(column(name, name.capitalize(), "number", given) for name, given in values.items()),
+            graded,
         ),
         table.source,
         n_shown=0,
