@@ -14,6 +14,7 @@ from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.domain.tables import ACCOUNTS, BALANCES, POSITIONS, Table
+from riskpipe.ingest import loans
 from riskpipe.ingest.columns import booleans, equals, floats, name_rows
 from riskpipe.ingest.links import Links, usable_index_prices, usable_marks
 from riskpipe.ingest.values import value_defects
@@ -68,8 +69,10 @@ def _charges(snapshot: Snapshot, links: Links) -> Iterator[_Charge]:
     yield from _charges_of_values(snapshot, ACCOUNTS, ())
     blank = equals(accounts, "account_id", "")
     yield _Charge(Reason.BAD_VALUE, "accounts", blank, "account_id must be a non-empty text", "account_id")
-    lending = equals(accounts, "kind", "lending")
-    yield _Charge(Reason.UNSUPPORTED, "accounts", lending, "lending accounts are not computed by this version", "kind")
+    lending = loans.is_lending(accounts)
+    if not loans.LENDING_IS_COMPUTED:
+        what = "lending accounts are not computed by this version"
+        yield _Charge(Reason.UNSUPPORTED, "accounts", lending, what, "kind")
     portfolio = equals(accounts, "margin_mode", "portfolio")
     yield _Charge(
         Reason.UNSUPPORTED, "accounts", portfolio, "portfolio margin is not computed by this version", "margin_mode"
@@ -77,6 +80,12 @@ def _charges(snapshot: Snapshot, links: Links) -> Iterator[_Charge]:
     yield from _charges_of_values(snapshot, BALANCES, ("account_id", "asset"))
     unknown_asset = "asset must be named by prices, collateral or instruments"
     yield _Charge(Reason.UNKNOWN_ASSET, "balances", links.balance_asset < 0, unknown_asset, "quantity")
+    contradicts = loans.contradicting_thresholds(snapshot, links, lending)
+    what = "liquidation_threshold must be the same, or null, in all of a lending account's rows of one collateral asset"
+    yield _Charge(Reason.BAD_VALUE, "balances", contradicts, what, "liquidation_threshold")
+    has_loan = (links.position_account >= 0) & lending[links.position_account]
+    what = "a lending account may hold balances only"
+    yield _Charge(Reason.UNSUPPORTED, "positions", has_loan, what, "quantity")
     yield from _charges_of_values(snapshot, POSITIONS, ("account_id", "instrument_id"))
     row = links.position_instrument
     is_known = row >= 0
@@ -189,7 +198,9 @@ def gross_notionals(snapshot: Snapshot, links: Links) -> tuple[FloatArray, Float
     -------
     positions: [q] USD, |quantity| x multiplier x mark x quote price (inverse: without the mark; options: with the
         underlying's price for the mark), times the account's weight. What cannot be priced counts at its entry price.
-    debts: [b] USD, max(0, -quantity) x index price, times the account's weight.
+    debts: [b] USD, max(0, -quantity) x index price, times the account's weight. A loan, which has no positions, counts
+        by its debt at par and not by its collateral: debt is what a lending venue can lose, as notional is what others
+        must close.
     A row that cannot be measured at all (NaN quantity, no price) counts as the mean measured row of its table, so that
     bad rows cannot hide their own size.
     """

@@ -12,6 +12,7 @@ from riskpipe.domain.snapshot import Snapshot
 from riskpipe.errors import InputRefused
 from riskpipe.ingest.columns import booleans, coded, floats, nulls, one_piece, rows_of, starts, unique_names
 from riskpipe.ingest.join import join, join_problems
+from riskpipe.ingest.loans import is_lending, report_missing_thresholds
 from riskpipe.ingest.part import Part
 from riskpipe.ingest.pools import build_pools
 from riskpipe.ingest.reference_arrays import (
@@ -65,6 +66,7 @@ def _account_arrays(part: Part, labels: Labels) -> tuple[dict[str, np.ndarray], 
         "account_segment": rows_of(accounts.column("segment"), segment),
         "account_weight": np.where(np.isnan(weight), 1.0, weight),
         "account_is_exempt": booleans(accounts, "liquidation_exempt"),
+        "account_is_lending": is_lending(accounts),
         "account_reported_equity": floats(accounts, "reported_equity"),
         "account_reported_maintenance_margin": floats(accounts, "reported_maintenance_margin"),
         **entities,
@@ -81,6 +83,7 @@ def _build_book(part: Part, findings: Findings) -> Book:
             part,
             balance_asset=rows_of(part.assets, labels.asset)[part.balance_asset],
             settlement=instruments["instrument_settlement"],
+            is_lending=is_lending(part.tables["accounts"]),
         )
         accounts, account_labels = _account_arrays(part, labels)
     arrays = {
@@ -92,7 +95,7 @@ def _build_book(part: Part, findings: Findings) -> Book:
         **collateral_arrays(part, labels, findings),
         **fund_arrays(part, labels),
     }
-    return Book(
+    book = Book(
         as_of=part.as_of,
         numeraire=part.numeraire,
         labels={
@@ -104,6 +107,8 @@ def _build_book(part: Part, findings: Findings) -> Book:
         },
         **{name: np.ascontiguousarray(array) for name, array in arrays.items()},
     )
+    report_missing_thresholds(book, findings)
+    return book
 
 
 def assemble(snapshots: Sequence[Snapshot], *, max_quarantined_share: float = 0.01) -> tuple[Book, Findings]:

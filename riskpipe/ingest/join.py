@@ -165,6 +165,7 @@ def join(parts: Sequence[Part], findings: Findings) -> Part:
         balance_account=gather("balance_account", account_offset),
         balance_asset=np.concatenate([rows_of(part.assets, assets)[part.balance_asset] for part in parts]),
         balance_quantity=gather("balance_quantity"),
+        balance_threshold=gather("balance_threshold"),
         position_account=gather("position_account", account_offset),
         position_instrument=gather("position_instrument", instrument_offset),
         position_quantity=gather("position_quantity"),

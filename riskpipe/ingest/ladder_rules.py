@@ -16,6 +16,8 @@ from riskpipe.ingest.columns import enumerate_some, floats, name_rows, nulls, on
 from riskpipe.ingest.names import NameIndex
 from riskpipe.ingest.values import value_defects
 
+_OF_THE_ASSET = ("borrow_maintenance_rate", "liquidation_threshold", "liquidation_bonus", "close_factor")
+
 
 def complain(
     table: pa.Table, name: str, rows: IntArray | OffsetArray, shown: tuple[str, ...], what: str, remedy: str
@@ -122,7 +124,7 @@ def tier_problems(snapshot: Snapshot) -> Iterator[str]:
 def collateral_problems(snapshot: Snapshot) -> Iterator[str]:
     """Find collateral bands that are not a ladder: floors from 0 rising; haircuts may go either way but lie in [0, 1].
 
-    `borrow_maintenance_rate` belongs to the debt, not to a band: where several bands give it they must agree.
+    Maintenance rate of debt and terms of loans belong to the asset, not to a band: bands that give them must agree.
     """
     table = snapshot.tables["collateral"]
     table = table.filter(pa.array(~(nulls(table, "venue") | nulls(table, "asset"))))
@@ -130,14 +132,17 @@ def collateral_problems(snapshot: Snapshot) -> Iterator[str]:
     key = ("venue", "asset")
     yield from _ladder_problems(table, COLLATERAL, key, "floor_usd", ())
     order, group, _ = group_rows(table, key)
-    rates = floats(table, "borrow_maintenance_rate")[order]
-    given = np.flatnonzero(~np.isnan(rates))
-    same_group = group[given[1:]] == group[given[:-1]]
-    differs = given[1:][same_group & (rates[given[1:]] != rates[given[:-1]])]
-    if len(differs):
-        shown = (*key, "floor_usd", "borrow_maintenance_rate")
-        what = "borrow_maintenance_rate differs between the bands of one venue and asset"
-        yield complain(table, "collateral", order[differs], shown, what, "Give one rate, in the first band or in all")
+    for column in _OF_THE_ASSET:
+        values = floats(table, column)[order]
+        given = np.flatnonzero(~np.isnan(values))
+        same_group = group[given[1:]] == group[given[:-1]]
+        differs = given[1:][same_group & (values[given[1:]] != values[given[:-1]])]
+        if len(differs):
+            shown = (*key, "floor_usd", column)
+            what = f"{column} differs between the bands of one venue and asset"
+            yield complain(
+                table, "collateral", order[differs], shown, what, "Give one number, in the first band or in all"
+            )
 
 
 def fund_problems(snapshot: Snapshot) -> Iterator[str]:

@@ -25,11 +25,12 @@ MAX_TABLE_DISTANCE_BPS = 100.0
 
 @dataclass(frozen=True)
 class Holdings:
-    """What the accounts that stay hold: instruments [i], debts [c], credit balances by venue [v, c]."""
+    """What the accounts that stay hold: instruments [i], debts [c], credit by venue [v, c], collateral of loans [c]."""
 
     has_position: BoolArray
     has_debt: BoolArray
     has_balance: BoolArray
+    has_collateral: BoolArray
 
 
 @dataclass
@@ -94,6 +95,8 @@ def _unpriced(asset: str, who: str) -> str:
 def check_prices(snapshot: Snapshot, links: Links, holdings: Holdings, verdict: Verdict) -> FloatArray:
     """Check the prices: everything needs a usable venue-null row but credit balances, for which a venue's own will do.
 
+    Collateral of loans needs the venue-null row too: when it is seized it is sold on the index market.
+
     Returns
     -------
     [c] usable venue-null prices, USD; NaN where there is none.
@@ -110,6 +113,7 @@ def check_prices(snapshot: Snapshot, links: Links, holdings: Holdings, verdict: 
     uses: dict[str, BoolArray] = {
         "a held instrument": _mark(links.n_assets, *named),
         "a debt": holdings.has_debt,
+        "a loan's collateral": holdings.has_collateral,
         "a balance": np.logical_or.reduce(holdings.has_balance & ~has_own_row, axis=0),
         "an insurance fund": _mark(links.n_assets, links.fund_asset),
     }

@@ -19,6 +19,7 @@ class Part:
     assets: names behind `balance_asset`.
     balance_account, balance_asset: [b] rows of `tables["accounts"]` and of `assets`.
     balance_quantity: [b] units of the asset, negative = borrowed.
+    balance_threshold: [b] the account's own liquidation threshold; NaN = none.
     position_account, position_instrument: [q] rows of `tables["accounts"]` and `tables["instruments"]`.
     position_quantity: [q] contracts, signed.
     position_entry_price: [q] quote units.
@@ -33,6 +34,7 @@ class Part:
     balance_account: IntArray
     balance_asset: IntArray
     balance_quantity: FloatArray
+    balance_threshold: FloatArray
     position_account: IntArray
     position_instrument: IntArray
     position_quantity: FloatArray

@@ -23,6 +23,7 @@ class Pools(NamedTuple):
     position_slot: IntArray
     slot_asset: IntArray
     slot_quantity: FloatArray
+    slot_threshold: FloatArray
 
 
 class _Balances(NamedTuple):
@@ -31,6 +32,7 @@ class _Balances(NamedTuple):
     account: IntArray
     asset: IntArray
     quantity: FloatArray
+    threshold: FloatArray  # its owner's own liquidation threshold; NaN = none
 
 
 class _Positions(NamedTuple):
@@ -42,19 +44,27 @@ class _Positions(NamedTuple):
 
 
 @inlined
-def _add(pools: Pools, first: int, end: int, asset: int, quantity: float) -> int:
-    """Add to the slot of an asset among slots first to end - 1, which rise by asset; return their end, new or not."""
-    place = end
-    while place > first and pools.slot_asset[place - 1] >= asset:
+def _rank(asset: int, quantity: float, is_loan: bool) -> int:
+    """Where a slot stands in its pool: by asset; of a loan, whose debts are not netted, a debt after collateral."""
+    return 2 * asset + (1 if is_loan and quantity < 0.0 else 0)
+
+
+@inlined
+def _add(pools: Pools, first: int, end: int, asset: int, quantity: float, is_loan: bool, threshold: float) -> int:
+    """Add to the slot of an asset among slots first to end - 1, which rise by rank; return their end, new or not."""
+    place, rank = end, _rank(asset, quantity, is_loan)
+    while place > first and _rank(pools.slot_asset[place - 1], pools.slot_quantity[place - 1], is_loan) >= rank:
         place -= 1
-    if place < end and pools.slot_asset[place] == asset:
+    if place < end and _rank(pools.slot_asset[place], pools.slot_quantity[place], is_loan) == rank:
         pools.slot_quantity[place] += quantity
         return end
     for later in range(end, place, -1):
         pools.slot_asset[later] = pools.slot_asset[later - 1]
         pools.slot_quantity[later] = pools.slot_quantity[later - 1]
+        pools.slot_threshold[later] = pools.slot_threshold[later - 1]
     pools.slot_asset[place] = asset
     pools.slot_quantity[place] = 0.0 + quantity  # a sum begins at 0 and is never -0
+    pools.slot_threshold[place] = threshold if is_loan and not quantity < 0.0 else np.nan
     return end + 1
 
 
@@ -69,17 +79,18 @@ def _close(pools: Pools, pool: int, account: int, is_isolated: bool, position_en
 
 
 @compiled
-def _fill(balances: _Balances, positions: _Positions, pools: Pools) -> None:
+def _fill(balances: _Balances, positions: _Positions, is_lending: BoolArray, pools: Pools) -> None:
     """Fill all but what positions bring with them, account by account."""
     b = q = pool = slot = 0
     n_balances, n_positions = len(balances.account), len(positions.account)
     for account in range(len(pools.account_pool_start) - 1):
-        first_position, first_slot = q, slot
+        first_position, first_slot, is_loan = q, slot, is_lending[account]
         while b < n_balances and balances.account[b] == account:
-            slot = _add(pools, first_slot, slot, balances.asset[b], balances.quantity[b])
+            asset, quantity, threshold = balances.asset[b], balances.quantity[b], balances.threshold[b]
+            slot = _add(pools, first_slot, slot, asset, quantity, is_loan, threshold)
             b += 1
         while q < n_positions and positions.account[q] == account and np.isnan(positions.margin[q]):
-            slot = _add(pools, first_slot, slot, positions.settlement[q], 0.0)
+            slot = _add(pools, first_slot, slot, positions.settlement[q], 0.0, False, np.nan)
             q += 1
         for position in range(first_position, q):
             place = first_slot
@@ -88,7 +99,8 @@ def _fill(balances: _Balances, positions: _Positions, pools: Pools) -> None:
             pools.position_slot[position] = place - first_slot
         pool = _close(pools, pool, account, False, q, slot)
         while q < n_positions and positions.account[q] == account:
-            slot = _add(pools, slot, slot, positions.settlement[q], positions.margin[q])
+            settlement, margin = positions.settlement[q], positions.margin[q]
+            slot = _add(pools, slot, slot, settlement, margin, False, np.nan)
             pools.position_slot[q] = 0
             q += 1
             pool = _close(pools, pool, account, True, q, slot)
@@ -117,7 +129,14 @@ def _position_order(part: Part, n_instruments: int) -> OffsetArray | slice:
     return slice(None) if is_canonical else np.argsort(keys, kind="stable")
 
 
-def build_pools(part: Part, *, balance_asset: IntArray, settlement: IntArray) -> Pools:
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view that is of one type, whatever the array came from: loops are compiled once for it."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+def build_pools(part: Part, *, balance_asset: IntArray, settlement: IntArray, is_lending: BoolArray) -> Pools:
     """Build the margin pools of every account.
 
     Parameters
@@ -125,10 +144,12 @@ def build_pools(part: Part, *, balance_asset: IntArray, settlement: IntArray) ->
     part: the joined rows.
     balance_asset: [b] asset of each balance row, an index of the book's assets.
     settlement: [i] settlement asset of each instrument.
+    is_lending: [a] accounts that are loans; they have no positions.
 
     Returns
     -------
-    Pools. An account's balances of one asset add up in row order; its positions in one instrument stay apart.
+    Pools. An account's balances of one asset add up in row order (a loan's collateral and debt apart); its positions in
+    one instrument stay apart. A threshold stands with collateral of loans only.
     """
     order = _position_order(part, len(settlement))
     instrument = part.position_instrument[order]
@@ -151,11 +172,22 @@ def build_pools(part: Part, *, balance_asset: IntArray, settlement: IntArray) ->
         position_slot=np.empty(n_positions, dtype=np.int32),
         slot_asset=np.empty(n_most, dtype=np.int32),
         slot_quantity=np.empty(n_most, dtype=np.float64),
+        slot_threshold=np.empty(n_most, dtype=np.float64),
     )
     _fill(
-        _Balances(owner[by_account], balance_asset[by_account], part.balance_quantity[by_account]),
+        _Balances(
+            owner[by_account],
+            balance_asset[by_account],
+            part.balance_quantity[by_account],
+            _read_only(part.balance_threshold[by_account]),
+        ),
         _Positions(part.position_account[order], settlement[instrument], margin),
+        _read_only(is_lending),
         pools,
     )
     n_slots = pools.pool_slot_start[-1]
-    return pools._replace(slot_asset=pools.slot_asset[:n_slots], slot_quantity=pools.slot_quantity[:n_slots])
+    return pools._replace(
+        slot_asset=pools.slot_asset[:n_slots],
+        slot_quantity=pools.slot_quantity[:n_slots],
+        slot_threshold=pools.slot_threshold[:n_slots],
+    )

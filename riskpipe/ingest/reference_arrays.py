@@ -202,7 +202,7 @@ def asset_arrays(part: Part, labels: Labels, findings: Findings) -> dict[str, np
 
 
 def collateral_arrays(part: Part, labels: Labels, findings: Findings) -> dict[str, np.ndarray]:
-    """Return collateral bands by venue and asset, and maintenance rates of debt [v, c]."""
+    """Return collateral bands by venue and asset, maintenance rates of debt and terms of loans [v, c]."""
     table = part.tables["collateral"]
     n_assets, n_venues = len(labels.asset), len(labels.venue)
     asset = rows_of(table.column("asset"), labels.asset)
@@ -221,15 +221,22 @@ def collateral_arrays(part: Part, labels: Labels, findings: Findings) -> dict[st
         asset = asset[is_priced]
     cell = rows_of(table.column("venue"), labels.venue).astype(np.int64) * n_assets + asset
     order = np.argsort(cell, kind="stable")
-    rate = floats(table, "borrow_maintenance_rate")
-    given = np.flatnonzero(~np.isnan(rate))
-    borrow_rate = np.zeros(n_venues * n_assets)
-    borrow_rate[cell[given]] = rate[given]
+
+    def by_cell(column: str, left_out: float) -> FloatArray:
+        values = floats(table, column)
+        given = np.flatnonzero(~np.isnan(values))
+        result = np.full(n_venues * n_assets, left_out)
+        result[cell[given]] = values[given]
+        return result.reshape(n_venues, n_assets)
+
     return {
         "collateral_band_start": starts(np.bincount(cell, minlength=n_venues * n_assets)),
         "band_floor": floats(table, "floor_usd")[order],
         "band_haircut": floats(table, "haircut")[order],
-        "borrow_maintenance_rate": borrow_rate.reshape(n_venues, n_assets),
+        "borrow_maintenance_rate": by_cell("borrow_maintenance_rate", 0.0),
+        "lending_threshold": by_cell("liquidation_threshold", np.nan),
+        "lending_bonus": by_cell("liquidation_bonus", np.nan),
+        "close_factor": by_cell("close_factor", np.nan),
     }
 
 

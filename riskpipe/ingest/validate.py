@@ -18,6 +18,7 @@ from riskpipe.ingest.ladder_rules import (
     tier_problems,
 )
 from riskpipe.ingest.links import Links, link
+from riskpipe.ingest.loans import is_lending, report_unread_thresholds
 from riskpipe.ingest.market_rules import (
     Holdings,
     Verdict,
@@ -47,9 +48,11 @@ def _holdings(snapshot: Snapshot, links: Links, out: Quarantine) -> Holdings:
     has_debt[asset[quantity < 0]] = True
     has_balance = np.zeros((len(links.venues), links.n_assets), dtype=bool)
     is_credit = quantity >= 0
-    venue = links.account_venue[links.balance_account[stays]]
-    has_balance[venue[is_credit], asset[is_credit]] = True
-    return Holdings(has_position, has_debt, has_balance)
+    owner = links.balance_account[stays]
+    has_balance[links.account_venue[owner][is_credit], asset[is_credit]] = True
+    has_collateral = np.zeros(links.n_assets, dtype=bool)
+    has_collateral[asset[is_credit & is_lending(snapshot.tables["accounts"])[owner]]] = True
+    return Holdings(has_position, has_debt, has_balance, has_collateral)
 
 
 def _renumbered(rows: IntArray, leaves: BoolArray) -> IntArray:
@@ -74,6 +77,7 @@ def _assemble_part(snapshot: Snapshot, links: Links, out: Quarantine, verdict: V
         balance_account=_renumbered(links.balance_account[balance], out.has_account),
         balance_asset=links.balance_asset[balance],
         balance_quantity=floats(balances, "quantity")[balance],
+        balance_threshold=floats(balances, "liquidation_threshold")[balance],
         position_account=_renumbered(links.position_account[position], out.has_account),
         position_instrument=_renumbered(links.position_instrument[position], has_left),
         position_quantity=floats(positions, "quantity")[position],
@@ -123,6 +127,7 @@ def validate(snapshot: Snapshot, *, max_quarantined_share: float = 0.01) -> Vali
             " Repair the rows, or raise max_quarantined_share if the rest is worth a night. Reasons: "
             + _quarantine_reasons(findings)
         )
+    report_unread_thresholds(snapshot, links, out.has_balance, findings)
     verdict = Verdict()
     holdings = _holdings(snapshot, links, out)
     index_price = check_prices(snapshot, links, holdings, verdict)

@@ -1,4 +1,4 @@
-"""Synthetic inputs: invented accounts on an invented market, or on a recorded one."""
+"""Synthetic inputs: invented accounts on an invented market, or on a recorded one; and recorded loans."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,8 +6,10 @@ from typing import Literal
 
 from riskpipe.config import read_as_of
 from riskpipe.errors import ConfigError
+from riskpipe.ingest.aave import RECORDED_AS_OF, recorded_loans
 from riskpipe.ingest.candles import recorded_market
 from riskpipe.ingest.synthetic.write import write_snapshot
+from riskpipe.ingest.write import write_tables
 
 DEFAULT_AS_OF = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -54,3 +56,13 @@ def synthesise(
         )
     except ValueError as error:
         raise ConfigError(f"synth: {error}") from error
+
+
+def record_loans(directory: Path, loans: Path, *, as_of: str | None = None) -> None:
+    """Write `directory`/snapshot from a folder of recorded loans (see `riskpipe.ingest.aave`); there is no history.
+
+    `as_of` is their recording's own instant unless given. Raises InputRefused for an unusable recording.
+    """
+    recorded = recorded_loans(loans, as_of=read_as_of(as_of) if as_of else RECORDED_AS_OF)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_tables(directory / "snapshot", recorded.tables, recorded.as_of, recorded.source)

@@ -1,4 +1,4 @@
-"""Validation of a snapshot outside a night: the same reading, findings and control totals."""
+"""Validation of a snapshot outside a night: the same reading, findings, control totals and replication check."""
 
 from dataclasses import dataclass
 from typing import Any

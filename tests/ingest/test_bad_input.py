@@ -137,7 +137,7 @@ def test_a_duplicate_key_is_refused(tmp_path, name, key):
 def test_an_empty_book_is_refused(tmp_path):
     tables = rows() | {"accounts": [], "balances": [], "positions": []}
     assert "the book is empty" in problems_of(tmp_path, tables)[0]
-    tables = change(rows(), "accounts", {}, kind="lending")
+    tables = change(rows(), "accounts", {}, weight=-1.0)
     assert "all 5 accounts are quarantined" in problems_of(tmp_path, tables, max_quarantined_share=1.0)[0]
 
 
@@ -167,7 +167,6 @@ QUARANTINED = {
     "kind null": ("accounts", {"account_id": "a2"}, {"kind": None}, Reason.BAD_VALUE),
     "venue null": ("accounts", {"account_id": "a2"}, {"venue": None}, Reason.BAD_VALUE),
     "mode unknown": ("accounts", {"account_id": "a2"}, {"margin_mode": "vibes"}, Reason.BAD_VALUE),
-    "lending": ("accounts", {"account_id": "a2"}, {"kind": "lending"}, Reason.UNSUPPORTED),
     "portfolio margin": ("accounts", {"account_id": "a2"}, {"margin_mode": "portfolio"}, Reason.UNSUPPORTED),
     "option": ("positions", {"account_id": "a2"}, {"instrument_id": "BTC-CALL"}, Reason.UNSUPPORTED),
     "unknown instrument": ("positions", {"account_id": "a2"}, {"instrument_id": "DOGE"}, Reason.UNKNOWN_INSTRUMENT),
@@ -201,7 +200,7 @@ def test_a_bad_row_takes_every_row_of_its_account(tmp_path, case):
 
 def test_an_account_is_counted_once_under_its_first_reason(tmp_path):
     tables = scaled_account(rows(), 300)
-    change(tables, "accounts", {"account_id": "a2"}, weight=-1.0, kind="lending")
+    change(tables, "accounts", {"account_id": "a2"}, weight=-1.0, margin_mode="portfolio")
     change(tables, "positions", {"account_id": "a2"}, quantity=NAN, instrument_id="DOGE")
     _, findings = assembled(tmp_path, tables)
     assert [(finding.reason, finding.count) for finding in findings] == [(Reason.BAD_VALUE, 1)]
@@ -230,12 +229,12 @@ def test_positions_of_quantity_zero_stay(tmp_path):
 
 
 def test_more_than_the_allowed_share_of_gross_notional_refuses(tmp_path):
-    tables = change(rows(), "accounts", {"account_id": "b1"}, kind="lending")
+    tables = change(rows(), "accounts", {"account_id": "b1"}, weight=-1.0)
     gross = 4 * 50_010 * 0.999 + 2 * 50_300 * 0.999 + 10 * 0.3 * 50_010 * 0.999 + 1_000 * 100 + 20_000 * 0.999
     share = 100_000 / gross
     (problem,) = problems_of(tmp_path, tables)
     assert f"{share:.2%} of the snapshot is quarantined" in problem
-    assert "lending accounts are not computed" in problem
+    assert "weight must be a finite number above 0" in problem
     assert assembled(tmp_path, tables, max_quarantined_share=share + 1e-9)[0].n_accounts == 4
     assert problems_of(tmp_path, tables, max_quarantined_share=share - 1e-9)
 

@@ -38,6 +38,7 @@ def take_accounts(book, order):
                 "account_segment",
                 "account_weight",
                 "account_is_exempt",
+                "account_is_lending",
                 "account_reported_equity",
                 "account_reported_maintenance_margin",
             )
@@ -56,6 +57,7 @@ def take_accounts(book, order):
         },
         slot_asset=book.slot_asset[slots],
         slot_quantity=book.slot_quantity[slots],
+        slot_threshold=book.slot_threshold[slots],
     )
     return taken, np.array(origin)
 

@@ -1,25 +1,23 @@
 """Writing synthetic snapshots: the portfolio and its market as the tables of the snapshot format."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from riskpipe.domain.tables import SNAPSHOT_FORMAT, SNAPSHOT_VERSION, TABLES
+from riskpipe.domain.tables import TABLES
 from riskpipe.ingest.synthetic.arrow import arrow_table
 from riskpipe.ingest.synthetic.description import MarketDescription
 from riskpipe.ingest.synthetic.invented_market import invented_market
 from riskpipe.ingest.synthetic.population import PROFILES, SEGMENTS, Profile, expected_gross_notional
 from riskpipe.ingest.synthetic.portfolio import Portfolio, portfolio
 from riskpipe.ingest.synthetic.sums import sum_by
+from riskpipe.ingest.write import records, write_tables
 
 DEFAULT_HISTORY_DAYS = 120
-_ROW_GROUP_ROWS = 262_144
 _HISTORY_ROW_GROUP_ROWS = 16_384  # small groups, so that a reader of a short look-back skips the rest
 
 
@@ -77,28 +75,9 @@ def write_snapshot(
     )
     if split:
         for venue in market.venues:
-            _write_tables(target / f"snapshot-{venue}", _of_venue(tables, venue), as_of, f"{source}; venue {venue}")
+            write_tables(target / f"snapshot-{venue}", _of_venue(tables, venue), as_of, f"{source}; venue {venue}")
     else:
-        _write_tables(target / "snapshot", tables, as_of, source)
-
-
-def _write_tables(directory: Path, tables: dict[str, pa.Table], as_of: datetime, source: str) -> None:
-    """Write one snapshot. snapshot.json goes first and comes last, so that a half-written directory is no snapshot."""
-    directory.mkdir(exist_ok=True)
-    header = directory / "snapshot.json"
-    header.unlink(missing_ok=True)
-    for name in TABLES:
-        (directory / f"{name}.parquet").unlink(missing_ok=True)
-    for name, table in tables.items():
-        pq.write_table(table, directory / f"{name}.parquet", compression="zstd", row_group_size=_ROW_GROUP_ROWS)
-    content = {
-        "format": SNAPSHOT_FORMAT,
-        "version": SNAPSHOT_VERSION,
-        "as_of": as_of.isoformat(),
-        "numeraire": "USD",
-        "source": source,
-    }
-    header.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_tables(target / "snapshot", tables, as_of, source)
 
 
 def _tables(market: MarketDescription, held: Portfolio) -> dict[str, pa.Table]:
@@ -189,22 +168,16 @@ def _market_tables(market: MarketDescription, held: Portfolio) -> dict[str, pa.T
         balance = round(float(usd / held.listed.index_price[held.listed.assets.index(fund.asset)]), 6)
         funds.append({"fund": fund.fund, "venue": fund.venue, "asset": fund.asset, "balance": balance})
     tables = {
-        "instruments": _records("instruments", [vars(instrument) for instrument in listed]),
-        "prices": _records("prices", [vars(price) for price in market.prices]),
-        "quotes": _records("quotes", quotes),
-        "margin_tiers": _records("margin_tiers", [vars(tier) for tier in market.tiers]),
-        "collateral": _records("collateral", [vars(band) for band in market.collateral]),
-        "insurance_funds": _records("insurance_funds", funds),
+        "instruments": records("instruments", [vars(instrument) for instrument in listed]),
+        "prices": records("prices", [vars(price) for price in market.prices]),
+        "quotes": records("quotes", quotes),
+        "margin_tiers": records("margin_tiers", [vars(tier) for tier in market.tiers]),
+        "collateral": records("collateral", [vars(band) for band in market.collateral]),
+        "insurance_funds": records("insurance_funds", funds),
     }
     if market.depth:
-        tables["depth"] = _records("depth", [vars(level) for level in market.depth])
+        tables["depth"] = records("depth", [vars(level) for level in market.depth])
     return tables
-
-
-def _records(name: str, rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows given as mappings, as a table of the format; keys the table does not have are left out."""
-    columns = [column.name for column in TABLES[name].columns]
-    return arrow_table(TABLES[name], {column: [row.get(column) for row in rows] for column in columns})
 
 
 def _of_venue(tables: dict[str, pa.Table], venue: str) -> dict[str, pa.Table]:

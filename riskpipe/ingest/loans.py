@@ -1,0 +1,91 @@
+"""Loans: lending accounts, the thresholds their collateral has, and those it lacks.
+
+A lending account is one margin pool of balances: what is not negative is collateral, what is negative is debt. The
+threshold of collateral is the account's own for that balance, else the one of its venue's row in `collateral`.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from riskpipe.domain.book import Book, BoolArray
+from riskpipe.domain.findings import Findings, Reason, Severity
+from riskpipe.domain.snapshot import Snapshot
+from riskpipe.ingest.columns import equals, floats, name_rows
+from riskpipe.ingest.links import Links
+
+LENDING_IS_COMPUTED = False
+"""The switch: while it is off every lending account is quarantined, since no night would compute its health."""
+
+
+def is_lending(accounts: pa.Table) -> BoolArray:
+    """Return which accounts are of kind lending, [a]."""
+    return equals(accounts, "kind", "lending")
+
+
+def contradicting_thresholds(snapshot: Snapshot, links: Links, lending: BoolArray) -> BoolArray:
+    """Return the rows of balances [b] whose own threshold is not that of the first row of their account and asset.
+
+    Only collateral of lending accounts is looked at. A null is the venue's threshold, and differs from any given.
+    """
+    balances = snapshot.tables["balances"]
+    owner, asset = links.balance_account, links.balance_asset
+    with np.errstate(invalid="ignore"):
+        is_collateral = floats(balances, "quantity") >= 0
+    rows = np.flatnonzero((owner >= 0) & (asset >= 0) & is_collateral)
+    rows = rows[lending[owner[rows]]]
+    holding = owner[rows] * np.int64(links.n_assets) + asset[rows]
+    first = rows[np.unique(holding, return_index=True)[1]]
+    threshold = floats(balances, "liquidation_threshold")
+    of_first = threshold[first[np.unique(holding, return_inverse=True)[1]]]
+    is_same = (threshold[rows] == of_first) | (np.isnan(threshold[rows]) & np.isnan(of_first))
+    result = np.zeros(balances.num_rows, dtype=bool)
+    result[rows[~is_same]] = True
+    return result
+
+
+def report_unread_thresholds(snapshot: Snapshot, links: Links, has_left: BoolArray, findings: Findings) -> None:
+    """Tell of thresholds given where nothing reads one: balances of margin accounts, and debts.
+
+    `has_left` are the rows of balances [b] that are quarantined.
+    """
+    balances = snapshot.tables["balances"]
+    is_given = ~np.isnan(floats(balances, "liquidation_threshold")) & ~has_left
+    rows = np.flatnonzero(is_given)
+    if not len(rows):
+        return
+    lending = is_lending(snapshot.tables["accounts"])
+    is_debt = floats(balances, "quantity")[rows] < 0
+    rows = rows[is_debt | ~lending[links.balance_account[rows]]]
+    if len(rows):
+        findings.add(
+            Severity.INFO,
+            Reason.UNREAD_VALUE,
+            "balances",
+            f"{len(rows)} liquidation thresholds are not read: only collateral of lending accounts has one",
+            count=len(rows),
+            examples=name_rows(balances, rows, ("account_id", "asset"), limit=5, row_numbers=True),
+        )
+
+
+def report_missing_thresholds(book: Book, findings: Findings) -> None:
+    """Tell of loans' collateral that counts nothing, because neither its account nor its venue gives a threshold."""
+    if not book.account_is_lending.any():
+        return
+    owner = np.repeat(book.pool_account, np.diff(book.pool_slot_start))
+    is_collateral = book.account_is_lending[owner] & (book.slot_quantity > 0) & np.isnan(book.slot_threshold)
+    slots = np.flatnonzero(is_collateral)
+    venue, asset = book.account_venue[owner[slots]], book.slot_asset[slots]
+    is_missing = np.isnan(book.lending_threshold[venue, asset])
+    if not is_missing.any():
+        return
+    venues, assets = book.names("venue"), book.names("asset")
+    cells = np.unique(np.stack([venue[is_missing], asset[is_missing]]), axis=1).T
+    findings.add(
+        Severity.WARNING,
+        Reason.NO_THRESHOLD,
+        "collateral",
+        "collateral of loans counts 0: neither the balance nor its venue's row in collateral has a"
+        " liquidation_threshold",
+        count=int(is_missing.sum()),
+        examples=(f"{assets[asset_ix]} on {venues[venue_ix]}" for venue_ix, asset_ix in cells),
+    )
