@@ -77,9 +77,7 @@ def calibrate(
     )
 
 
-def _betas(
-    book: Book, stable_assets: Collection[str], betas: Mapping[str, float], findings: Findings
-) -> FloatArray:
+def _betas(book: Book, stable_assets: Collection[str], betas: Mapping[str, float], findings: Findings) -> FloatArray:
     """Return moves per unit of index shock [c]: the run's own betas, else as given, else 0 for stable assets and the
     numeraire, else 1.
     """  # noqa: D205

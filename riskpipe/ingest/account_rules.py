@@ -70,9 +70,6 @@ def _charges(snapshot: Snapshot, links: Links) -> Iterator[_Charge]:
     blank = equals(accounts, "account_id", "")
     yield _Charge(Reason.BAD_VALUE, "accounts", blank, "account_id must be a non-empty text", "account_id")
     lending = loans.is_lending(accounts)
-    if not loans.LENDING_IS_COMPUTED:
-        what = "lending accounts are not computed by this version"
-        yield _Charge(Reason.UNSUPPORTED, "accounts", lending, what, "kind")
     portfolio = equals(accounts, "margin_mode", "portfolio")
     yield _Charge(
         Reason.UNSUPPORTED, "accounts", portfolio, "portfolio margin is not computed by this version", "margin_mode"

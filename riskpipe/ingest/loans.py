@@ -13,9 +13,6 @@ from riskpipe.domain.snapshot import Snapshot
 from riskpipe.ingest.columns import equals, floats, name_rows
 from riskpipe.ingest.links import Links
 
-LENDING_IS_COMPUTED = False
-"""The switch: while it is off every lending account is quarantined, since no night would compute its health."""
-
 
 def is_lending(accounts: pa.Table) -> BoolArray:
     """Return which accounts are of kind lending, [a]."""

@@ -40,8 +40,8 @@ class VenueTables:
 
 
 def completed(snapshot: Snapshot, venues: Mapping[str, VenueTables]) -> Snapshot:
-    """Return the snapshot with tiers for instruments that name no schedule, and bands, thresholds and bonuses for assets
-    that have no row of collateral.
+    """Return the snapshot with tiers for instruments that name no schedule, and with bands, thresholds and bonuses for
+    assets that have no row of collateral.
 
     The snapshot's own rows win, except over rules that are final. Findings tell how much came from the rules.
     """  # noqa: D205

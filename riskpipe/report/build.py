@@ -40,7 +40,9 @@ def build(report: ReportInput) -> Document:
     as_of = report.as_of.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     gross = []
     if report.summary is not None:
-        gross.append(f"{numbers.usd(float(report.summary['gross_notional_usd']))} gross notional")
+        notional, debt = float(report.summary["gross_notional_usd"]), float(report.summary.get("debt_usd", 0.0))
+        gross += [f"{numbers.usd(notional)} gross notional"] if notional > 0.0 or debt == 0.0 else []
+        gross += [f"{numbers.usd(debt)} of debt"] if debt > 0.0 else []
     subtitle = ", ".join(
         (
             f"as of {as_of}",

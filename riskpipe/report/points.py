@@ -159,10 +159,12 @@ def share_words(report: ReportInput, n_closed: float) -> str:
 
 
 def book_words(report: ReportInput) -> str:
-    """The book's gross notional, where it is known."""
+    """The book's gross notional, or its debt where it holds loans only, where it is known."""
     if report.summary is None:
         return ""
-    return f"(of a book of {numbers.usd(float(report.summary['gross_notional_usd']))} gross at the snapshot) "
+    gross, debt = float(report.summary["gross_notional_usd"]), float(report.summary.get("debt_usd", 0.0))
+    held = f"{numbers.usd(debt)} of debt" if gross == 0.0 < debt else f"{numbers.usd(gross)} gross"
+    return f"(of a book of {held} at the snapshot) "
 
 
 def finding_tone(report: ReportInput) -> Tone:

@@ -13,7 +13,6 @@ from support.nights import riskpipe_command
 
 from riskpipe.config import load, shipped
 from riskpipe.errors import InputRefused
-from riskpipe.ingest import loans
 from riskpipe.ingest.aave import OTHER_COLLATERAL, OTHER_DEBT, RECORDED_AS_OF, reconciled, recorded_loans
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.read import read_snapshot
@@ -48,9 +47,7 @@ def book(tmp_path_factory):
     directory = tmp_path_factory.mktemp("loans") / "snapshot"
     found = recorded_loans(DATA)
     write_tables(directory, found.tables, found.as_of, found.source)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loans, "LENDING_IS_COMPUTED", True)
-        assembled, findings = assemble([read_snapshot(str(directory))])
+    assembled, findings = assemble([read_snapshot(str(directory))])
     assert not findings.items
     return assembled
 

@@ -16,17 +16,11 @@ from riskpipe.domain.instant import parse_as_of
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.domain.tables import TABLES
 from riskpipe.errors import InputRefused
-from riskpipe.ingest import loans
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.read import read_snapshot
 
 NAN = math.nan
 TERMS = {"liquidation_threshold": 0.8, "liquidation_bonus": 0.05, "close_factor": 0.5}
-
-
-@pytest.fixture(autouse=True)
-def _lending_is_computed(monkeypatch):
-    monkeypatch.setattr(loans, "LENDING_IS_COMPUTED", True)
 
 
 def collateral(quantity=2.0, *, account="l1", asset="BTC", threshold=None):
@@ -246,22 +240,6 @@ def test_a_quarantined_loan_weighs_its_debt_and_not_its_collateral(tmp_path):
     assert f"{share:.2%} of the snapshot is quarantined (2,997 of 42,957 USD gross notional)" in problem
     book, _ = assembled(tmp_path, tables, max_quarantined_share=share + 1e-9)
     assert book.account_is_lending.sum() == 1
-
-
-def test_while_nothing_computes_them_loans_are_quarantined_by_their_debt(tmp_path, monkeypatch):
-    monkeypatch.setattr(loans, "LENDING_IS_COMPUTED", False)
-    tables = scaled_account(with_loan(rows(), collateral(), collateral(-100.0, asset="USDT")), 100)
-    book, findings = assembled(tmp_path, tables)
-    assert not book.account_is_lending.any()
-    assert [(finding.reason, finding.count) for finding in findings] == [(Reason.UNSUPPORTED, 1)]
-    (problem,) = problems_of(tmp_path, with_loan(rows()))
-    assert "lending accounts are not computed by this version" in problem
-    alone = with_loan(rows() | {name: [] for name in ("accounts", "balances", "positions")})
-    (problem,) = problems_of(tmp_path, alone, max_quarantined_share=1.0)
-    assert "all 1 accounts are quarantined" in problem
-
-
-# --- what loans need -------------------------------------------------------------------------------------------------
 
 
 def test_collateral_without_any_threshold_counts_nothing_and_says_so(tmp_path):

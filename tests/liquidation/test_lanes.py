@@ -198,6 +198,7 @@ def million(rng, n=1_000_000):
         "slot_asset": np.full(n, 2, np.int32),
         "slot_quantity": rng.uniform(0.0, 200.0, n),
     }
+    arrays |= dict.fromkeys(("account_is_lending", "slot_threshold"))
     return replace(case, book=Book(as_of=AS_OF, numeraire="USD", labels=book.labels, **arrays))
 
 

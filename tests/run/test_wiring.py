@@ -9,7 +9,7 @@ from support.snapshot_builder import rows, write_snapshot
 from riskpipe.config import resolve
 from riskpipe.domain.findings import Reason
 from riskpipe.domain.rules import ContractRules
-from riskpipe.errors import ConfigError
+from riskpipe.errors import ConfigError, InputRefused
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.read import read_snapshot
 from riskpipe.ingest.venue_tables import completed
@@ -25,7 +25,9 @@ def night(tmp_path, as_of=AS_OF, **venues):
     """Return the book of a snapshot without any tiers, and its rules, as a night's first stage makes them."""
     config = resolve({"snapshot": "x", "store": "y", "venues": venues}, subject="test")
     own = rows()["instruments"]
-    instruments = [row | {"tier_schedule": None, "expiry": row.get("expiry") and "2099-01-01T00:00:00+00:00"} for row in own]
+    instruments = [
+        row | {"tier_schedule": None, "expiry": row.get("expiry") and "2099-01-01T00:00:00+00:00"} for row in own
+    ]
     header = {"as_of": as_of.isoformat()}
     uri = write_snapshot(tmp_path / as_of.date().isoformat(), header=header, instruments=instruments)
     book, _ = assemble([completed(read_snapshot(uri), tables_of(config, as_of))], max_quarantined_share=1.0)
@@ -64,7 +66,7 @@ def test_the_rules_in_force_at_the_nights_instant_are_used(tmp_path):
     after, _ = night(tmp_path, datetime(2025, 9, 3, tzinfo=UTC), alpha="bybit", beta="bybit")
     assert before.rules.contracts["BTC-INV"].valued_at == "entry"
     assert after.rules.contracts["BTC-INV"].valued_at == "mark"
-    with pytest.raises(ConfigError, match="no rules of venue 'alpha' .* are in force"):
+    with pytest.raises(ConfigError, match=r"no rules of venue 'alpha' .* are in force"):
         night(tmp_path, datetime(2020, 1, 1, tzinfo=UTC), alpha="bybit", beta={})
 
 
@@ -83,5 +85,5 @@ def test_rules_that_cannot_be_computed_are_refused_all_at_once(tmp_path):
     entry = {"margin": {"tiers": tiers, "inverse": {"valued_at": "entry", "tiers": tiers}}}
     with pytest.raises(ConfigError, match="need unit: coin"):
         night(tmp_path / "entry", alpha="binance_usdm", beta=entry)
-    with pytest.raises(Exception, match="tier_schedule|no row for BTC-PERP"):
+    with pytest.raises(InputRefused, match="tier_schedule"):
         night(tmp_path / "slope", alpha=wrong, beta="binance_coinm")

@@ -68,6 +68,7 @@ def in_coin(rng, book):
         pool_slot_start=np.array(slot_start, np.int64),
         slot_asset=np.array(slot_asset, np.int32),
         slot_quantity=np.array(slot_quantity, float),
+        slot_threshold=None,
     )
 
 
