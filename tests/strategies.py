@@ -214,6 +214,8 @@ def market_of(book):
 
 
 def random_rules(rng):
+    sales = np.random.default_rng(int(rng.bit_generator.state["state"]["state"]) % 2**32)  # draws nothing from rng
+
     def venue(name):
         return VenueRules(
             venue=name,
@@ -231,6 +233,7 @@ def random_rules(rng):
             ],
             fund_haircut=float(rng.choice([0.0, 0.25])),
             max_rounds=int(rng.choice([100, 3])),
+            collateral_sale=[None, (), ("ETH", "BTC")][sales.integers(0, 3)],
         )
 
     return Rules(

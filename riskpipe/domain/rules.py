@@ -70,6 +70,9 @@ class VenueRules:
     waterfall: tuple[Stage, ...] = ("fee_offset", "fund", "adl")
     adl_policy: Literal["pro_rata"] = "pro_rata"
     fund_haircut: float = 0.0
+    collateral_sale: tuple[str, ...] | None = None
+    """Assets in the order in which they are sold to cover negative settlement balances of closed pools; those not named
+    come last. None: such balances stay as they are."""
     lending: LendingRules = LendingRules()
 
 

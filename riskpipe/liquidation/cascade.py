@@ -23,6 +23,7 @@ from riskpipe.liquidation.prices import (
     set_shocked_lane,
 )
 from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft
+from riskpipe.liquidation.sales import sell_collateral
 from riskpipe.liquidation.shocks import SMALLEST_INDEX_SHARE, average_impact, impact, is_limited
 from riskpipe.liquidation.tape import Tape, fit
 
@@ -86,9 +87,15 @@ def set_trigger(terms: Terms, lanes: Lanes, state: State, s: int) -> None:
 
 
 @inlined
-def add_closed(pools: Pools, terms: Terms, state: State, p: int, n_lanes: int) -> None:
-    """Add pool p's positions to what is closed in the first n lanes (or groups) of state.risen."""
-    weight = pools.account_weight[pools.account[p]]
+def add_closed(
+    pools: Pools, terms: Terms, rules: VariantRules, state: State, p: int, n_lanes: int, price: FloatArray
+) -> None:
+    """Add pool p's positions to what is closed in the first n lanes (or groups) of state.risen, at their prices."""
+    weight, venue = pools.account_weight[pools.account[p]], pools.account_venue[pools.account[p]]
+    if rules.sells_collateral[venue]:
+        for m in range(n_lanes):
+            s = state.risen[m]
+            sell_collateral(pools, terms, rules.sale_rank[venue], state, p, price, s, s)
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
         size = position_size(pools, terms, q)
         if size == 0.0:
@@ -104,8 +111,8 @@ def add_closed(pools: Pools, terms: Terms, state: State, p: int, n_lanes: int) -
 
 @compiled
 def close_first(
-    pools: Pools, terms: Terms, start: OffsetArray, number: FloatArray, batch: Batch, lanes: Lanes, state: State,
-    first: int, stop: int,
+    pools: Pools, terms: Terms, rules: VariantRules, start: OffsetArray, number: FloatArray, batch: Batch, lanes: Lanes,
+    state: State, first: int, stop: int,
 ) -> None:  # fmt: skip
     """Close, in every group of lanes, the pools of a tile that fail at its shocked prices."""
     n_groups, wide, n = len(lanes.index_shock), state.shocked.shape[1], 0
@@ -126,7 +133,7 @@ def close_first(
                     for w in range(len(state.active)):
                         state.closed[p, w] |= state.group_lanes[g, w]
             if n_risen > 0:
-                add_closed(pools, terms, state, p, n_risen)
+                add_closed(pools, terms, rules, state, p, n_risen, state.shocked)
         n = 0
 
 
@@ -204,7 +211,7 @@ def has_moved(pools: Pools, state: State, p: int) -> bool:
 
 @compiled
 def close_again(
-    pools: Pools, terms: Terms, start: OffsetArray, number: FloatArray, batch: Batch, state: State,
+    pools: Pools, terms: Terms, rules: VariantRules, start: OffsetArray, number: FloatArray, batch: Batch, state: State,
     first: int, n_candidates: int, n_seats: int, have_all_moved: bool, is_last: bool,
 ) -> tuple[int, int]:  # fmt: skip
     """Close the candidates of a tile that fail at the prices of seats that are due; in the last round only note it.
@@ -226,13 +233,15 @@ def close_again(
         looked_at += n
         evaluate(start, number, first, batch, n, state.seated, n_evaluated)
         for b in range(n):
-            close_risen(pools, terms, batch, state, b, n_seats, is_last)
+            close_risen(pools, terms, rules, batch, state, b, n_seats, is_last)
         n = 0
     return kept, looked_at
 
 
 @inlined
-def close_risen(pools: Pools, terms: Terms, batch: Batch, state: State, b: int, n_seats: int, is_last: bool) -> None:
+def close_risen(
+    pools: Pools, terms: Terms, rules: VariantRules, batch: Batch, state: State, b: int, n_seats: int, is_last: bool
+) -> None:
     """Close the b-th pool of a batch in the lanes of seats that are due in which it is open and fails."""
     p, n_risen = batch.pool[b], 0
     for block in range(0, n_seats, WIDTH):
@@ -254,7 +263,7 @@ def close_risen(pools: Pools, terms: Terms, batch: Batch, state: State, b: int, 
         if not is_last:
             state.open[p, w] &= ~(failing << shift)
     if n_risen > 0:
-        add_closed(pools, terms, state, p, n_risen)
+        add_closed(pools, terms, rules, state, p, n_risen, state.trigger)
 
 
 @compiled
@@ -335,6 +344,7 @@ def spread_first(terms: Terms, rules: VariantRules, lanes: Lanes, state: State) 
     spread_groups(lanes, state.sold)
     spread_groups(lanes, state.bought)
     spread_groups(lanes, state.positions)
+    spread_groups(lanes, state.spot)
     for s in range(len(lanes.row) - 1, -1, -1):
         state.has_risen[s] = state.mask[lanes.group[s]] == 1.0
         if not state.has_risen[s]:
@@ -357,7 +367,7 @@ def run_cascades(
     tiles = tape.tiles(len(pools.account))
     for tile in tiles:
         fit(pools, terms, draft, tape, tile, state.low, state.high)
-        close_first(pools, terms, tape.start, tape.number, batch, lanes, state, *tile)
+        close_first(pools, terms, rules, tape.start, tape.number, batch, lanes, state, *tile)
     spread_first(terms, rules, lanes, state)
     if len(loans.pool) > 0:
         liquidate_loans(pools, terms, rules, lanes, state, loans, is_first=True, is_last=False)
@@ -371,7 +381,7 @@ def run_cascades(
         for t, tile in enumerate(tiles):
             fit(pools, terms, draft, tape, tile, state.low, state.high)
             n_candidates[t], looked = close_again(
-                pools, terms, tape.start, tape.number, batch, state, tile[0], n_candidates[t], n_seats,
+                pools, terms, rules, tape.start, tape.number, batch, state, tile[0], n_candidates[t], n_seats,
                 have_all_moved, is_last,
             )  # fmt: skip
             looked_at += looked

@@ -209,7 +209,7 @@ class Kernel:
         n_seats = seat_lanes(state)
         find_open(pools, state, 0, 0, n_seats)
         close_again(
-            pools, self.terms, tape.start, tape.number, make_batch(WIDTH), state, 0, 0, n_seats,
+            pools, self.terms, rules, tape.start, tape.number, make_batch(WIDTH), state, 0, 0, n_seats,
             set_seated(state, n_seats), is_last=False,
         )  # fmt: skip
 

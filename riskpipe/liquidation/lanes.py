@@ -11,7 +11,7 @@ import numpy as np
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.scenarios import ScenarioSet
 from riskpipe.liquidation.footprint import n_words, padded
-from riskpipe.liquidation.lowering import Pools, Terms
+from riskpipe.liquidation.lowering import Pools, Terms, widest
 from riskpipe.liquidation.prices import n_rows
 
 
@@ -48,7 +48,9 @@ class State(NamedTuple):
     own: FloatArray  # [i, lane]
     own_average: FloatArray  # [i, lane]
     dislocation: FloatArray  # [i, lane]
-    spot: FloatArray  # [c, lane] units bought, net, by liquidations of loans, weighted
+    spot: FloatArray  # [c, lane] units bought, net, by sales of collateral and liquidations of loans, weighted
+    amount: FloatArray  # [slots] scratch: what a closed pool has of each asset
+    settles: BoolArray  # [slots] scratch: something settles in it
     index_flow: FloatArray  # [c] USD
     index_move: FloatArray  # [c, lane]
     index_average: FloatArray  # [c, lane]
@@ -97,6 +99,8 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         own_average=by_instrument[5],
         dislocation=by_instrument[6],
         spot=np.zeros((n_c, wide)),
+        amount=np.zeros(widest(pools.slot_start)),
+        settles=np.zeros(widest(pools.slot_start), dtype=np.bool_),
         index_flow=np.zeros(n_c),
         index_move=np.zeros((n_c, wide)),
         index_average=np.zeros((n_c, wide)),

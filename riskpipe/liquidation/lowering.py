@@ -117,6 +117,8 @@ class VariantRules(NamedTuple):
     gap_share: FloatArray  # [v]
     fee_rate: FloatArray  # [v]
     stages: IntArray  # [v, 3] stage codes in order, -1 = none
+    sells_collateral: BoolArray  # [v] of closed pools, to cover negative settlement balances
+    sale_rank: IntArray  # [v, c] assets of lower rank first
     close_factor: FloatArray  # [v] of loans; as those below, see domain.rules.LendingRules
     full_health: FloatArray  # [v]
     full_below: FloatArray  # [v] USD
@@ -250,6 +252,8 @@ def lower_rules(book: Book, rules: Rules, variant: Variant) -> VariantRules:
         gap_share=_frozen(per_venue(gap_share)),
         fee_rate=_frozen(per_venue([venue.fee_rate for venue in venues])),
         stages=_frozen(stages),
+        sells_collateral=_frozen(np.array([venue.collateral_sale is not None for venue in venues], dtype=np.bool_)),
+        sale_rank=_frozen(np.array([_sale_ranks(book, venue.collateral_sale) for venue in venues], dtype=np.int32)),
         close_factor=_frozen(per_venue([venue.lending.close_factor for venue in venues])),
         full_health=_frozen(per_venue([venue.lending.full_health for venue in venues])),
         full_below=_frozen(per_venue([venue.lending.full_below_usd for venue in venues])),
@@ -261,6 +265,12 @@ def lower_rules(book: Book, rules: Rules, variant: Variant) -> VariantRules:
         index_cap=rules.index_impact.price_cap,
         max_rounds=max(venue.max_rounds for venue in venues),
     )
+
+
+def _sale_ranks(book: Book, order: tuple[str, ...] | None) -> list[int]:
+    """Return the rank of each asset when collateral is sold: as ordered, then all others."""
+    rank = {name: n for n, name in enumerate(order or ())}
+    return [rank.get(name, len(rank)) for name in book.names("asset")]
 
 
 def _credits(book: Book, market: Market, extra_haircut: float) -> tuple[FloatArray, FloatArray, IntArray]:

@@ -20,6 +20,7 @@ from riskpipe.liquidation.reference_loans import (
     take_steps,
 )
 from riskpipe.liquidation.reference_losses import settle
+from riskpipe.liquidation.reference_sales import sell_collateral
 from riskpipe.liquidation.state import CloseOut, Health, Impact, Outcome, Prices
 from riskpipe.margin.model import Holding, PositionModel, SizeSlope, Tiered
 from riskpipe.margin.tiered import collateral_credit
@@ -369,6 +370,7 @@ class Reference:
             if not (newly or steps) or is_cut_off:
                 break
             closed.extend(newly)
+            sell_collateral(self, newly, trigger, loans.bought, venues)
             take_steps(self, loans, steps)
             rounds += 1
             flow = self.forced_flow(closed, shocked)

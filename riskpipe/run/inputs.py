@@ -68,7 +68,14 @@ def rules_as_json(rules: Rules) -> dict[str, Any]:
 def rules_from_json(data: dict[str, Any]) -> Rules:
     """Read back what `rules_as_json` wrote."""
     venues = tuple(
-        VenueRules(**{**venue, "waterfall": tuple(venue["waterfall"]), "lending": LendingRules(**venue["lending"])})
+        VenueRules(
+            **{
+                **venue,
+                "waterfall": tuple(venue["waterfall"]),
+                "collateral_sale": None if venue["collateral_sale"] is None else tuple(venue["collateral_sale"]),
+                "lending": LendingRules(**venue["lending"]),
+            }
+        )
         for venue in data["venues"]
     )
     contracts = {name: ContractRules(**rules) for name, rules in data["contracts"].items()}

@@ -154,6 +154,7 @@ def _venue_rules(name: str, venue: VenueConfig) -> VenueRules:
         close_out_alpha=venue.liquidation.close_out_alpha,
         gap_share=venue.liquidation.gap_share,
         max_rounds=venue.liquidation.max_rounds,
+        collateral_sale=venue.liquidation.collateral_sale,
         law=venue.impact.law,
         price_floor=venue.impact.price_floor,
         price_cap=venue.impact.price_cap,

@@ -19,6 +19,8 @@ class LiquidationConfig(Strict):
     close_out_alpha: Share | Literal["vwap"] = 1.0
     gap_share: Share = 1.0
     max_rounds: Annotated[Int, Field(ge=1)] = 100
+    collateral_sale: tuple[str, ...] | None = None
+    """Assets in the order in which they are sold to cover negative settlement balances; null: none is sold."""
 
 
 class IndexImpactConfig(Strict):
