@@ -40,6 +40,7 @@ class Reason(StrEnum):
     VENUE_TABLE = "venue_table_used"
     APPROXIMATED = "rule_approximated"
     NO_THRESHOLD = "collateral_without_liquidation_threshold"
+    NO_BONUS = "collateral_without_liquidation_bonus"
     UNREAD_VALUE = "value_not_read"
     DEFAULT_VENUE = "venue_defaults_used"
     UNUSED_VENUE = "configured_venue_absent"

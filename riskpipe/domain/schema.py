@@ -169,6 +169,22 @@ VARIABLES: dict[str, Variable] = {
             "1",
             "smallest rise of the index axis that makes it liquidatable; NaN = none within the axis",
         ),
+        _once("accounts", ("account",), "main_instrument", "1", "contract of the largest position", "label", "string"),
+        *(
+            _once("accounts", ("account",), name, "quote units", f"mark of main_instrument at which {what}; NaN = none")
+            for name, what in (
+                ("liquidation_price", "the pool that holds it has no margin excess"),
+                ("margin_call_price", "the pool that holds it has its initial margin only"),
+                ("bankruptcy_price", "nothing is left of the pool that holds it"),
+            )
+        ),
+        _once(
+            "accounts",
+            ("account",),
+            "health_factor",
+            "1",
+            "of a loan: collateral at its liquidation thresholds over debt; NaN = no debt",
+        ),
         _once(
             "accounts",
             ("account", "set"),

@@ -4,7 +4,8 @@ The folder holds, for each protocol, `steth_positions_aave_<v2|v3>_<YYYY-MM>.par
 and debt the protocol counts, the blended threshold, the health factor, stETH and ETH debt) and three files that sort
 most of them by debt and tell more assets: `steth_b1` (ETH), `steth_b2` (other), `steth_b3` (mixed), `_v3` for v3.
 
-Both protocols are venues of one snapshot: their terms and losses are their own, their assets and some of their
+Both protocols are venues of one snapshot, and so are borrowers in v3's efficiency mode, where liquidations take another
+bonus: their terms and losses are their own, their assets and some of their
 borrowers the same. One price holds for each asset, but the protocols' oracles were read at different times and differ
 by some tenths of a percent, so a balance is the *value recorded* over that price: health is that of the files. What the
 named assets leave of a total is `OTHER_ETH` (collateral, priced as ETH: it falls with the market, not with stETH's
@@ -42,6 +43,8 @@ _NOT_SORTED = "not sorted"
 _TOTALS = ("collateral", "debt", "threshold", "healthf", "amount", "ethdebt")
 _SAME_TIME = 1e-3  # a file's prices and its totals were read minutes apart: sums that differ by less are the same sum
 _EXACT = 1e-9
+
+EFFICIENCY_MODE = "_emode"  # of the venue of those who are in it
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ def recorded_loans(folder: str | Path, *, as_of: datetime = RECORDED_AS_OF) -> R
 
     Returns
     -------
-    Accounts of kind lending on venues aave_v2 and aave_v3, with the borrower as entity, the file as segment and, as
+    Accounts of kind lending on venues aave_v2, aave_v3 and aave_v3_emode (v3 in its efficiency mode), with the
+    borrower as entity, the file as segment and, as
     reported equity, (health factor - 1) x debt; balances; prices. The other tables are empty: terms other than the
     accounts' own thresholds are those of the venues' rules.
 
@@ -245,13 +249,18 @@ def _names(borrowers: _Borrowers) -> "pd.Series[str]":
     return borrowers.protocol.venue + "-" + borrowers.frame["account"].astype(int).astype(str).str.zfill(4)
 
 
+def _in_efficiency_mode(frame: pd.DataFrame) -> np.ndarray:
+    """Return which borrowers [a] are in an efficiency mode: its bonus is another, so that they are a venue apart."""
+    return frame["emode"].to_numpy() == 1 if "emode" in frame else np.zeros(len(frame), dtype=np.bool_)
+
+
 def _accounts(borrowers: _Borrowers, eth_price: float) -> pd.DataFrame:
     frame = borrowers.frame
     usd = eth_price if borrowers.protocol.is_in_eth else 1.0
     return pd.DataFrame(
         {
             "account_id": _names(borrowers),
-            "venue": borrowers.protocol.venue,
+            "venue": borrowers.protocol.venue + np.where(_in_efficiency_mode(frame), EFFICIENCY_MODE, ""),
             "kind": "lending",
             "entity_id": "borrower-" + frame["account"].astype(int).astype(str).str.zfill(4),
             "segment": frame["segment"],

@@ -199,6 +199,7 @@ def summary(book: Book, findings: Iterable[Any] = ()) -> dict[str, Any]:
         "positions": book.n_positions,
         "gross_notional_usd": float(gross.sum()),
         "debt_usd": float(debt.sum()),
+        "loans": int(book.account_is_lending.sum()),
         "quarantined": quarantined,
         "venues": {
             venue: {name: values[ix] for name, values in columns.items()}

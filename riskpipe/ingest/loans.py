@@ -65,24 +65,36 @@ def report_unread_thresholds(snapshot: Snapshot, links: Links, has_left: BoolArr
 
 
 def report_missing_thresholds(book: Book, findings: Findings) -> None:
-    """Tell of loans' collateral that counts nothing, because neither its account nor its venue gives a threshold."""
+    """Tell of loans' collateral that counts nothing, because neither its account nor its venue gives a threshold, and
+    of that which liquidations take without a bonus, because its venue gives none.
+    """  # noqa: D205
     if not book.account_is_lending.any():
         return
     owner = np.repeat(book.pool_account, np.diff(book.pool_slot_start))
-    is_collateral = book.account_is_lending[owner] & (book.slot_quantity > 0) & np.isnan(book.slot_threshold)
-    slots = np.flatnonzero(is_collateral)
+    slots = np.flatnonzero(book.account_is_lending[owner] & (book.slot_quantity > 0))
     venue, asset = book.account_venue[owner[slots]], book.slot_asset[slots]
-    is_missing = np.isnan(book.lending_threshold[venue, asset])
-    if not is_missing.any():
-        return
+    worth = book.slot_quantity[slots] * book.index_price[asset] * book.account_weight[owner[slots]]
     venues, assets = book.names("venue"), book.names("asset")
-    cells = np.unique(np.stack([venue[is_missing], asset[is_missing]]), axis=1).T
-    findings.add(
-        Severity.WARNING,
-        Reason.NO_THRESHOLD,
-        "collateral",
-        "collateral of loans counts 0: neither the balance nor its venue's row in collateral has a"
-        " liquidation_threshold",
-        count=int(is_missing.sum()),
-        examples=(f"{assets[asset_ix]} on {venues[venue_ix]}" for venue_ix, asset_ix in cells),
-    )
+    for reason, is_missing, message in (
+        (
+            Reason.NO_THRESHOLD,
+            np.isnan(book.slot_threshold[slots]) & np.isnan(book.lending_threshold[venue, asset]),
+            "collateral of loans counts 0: neither it nor its venue's row in collateral has a liquidation_threshold",
+        ),
+        (
+            Reason.NO_BONUS,
+            np.isnan(book.lending_bonus[venue, asset]),
+            "collateral of loans is taken without a bonus: its venue's row in collateral has no liquidation_bonus",
+        ),
+    ):
+        if not is_missing.any():
+            continue
+        cells = np.unique(np.stack([venue[is_missing], asset[is_missing]]), axis=1).T
+        findings.add(
+            Severity.WARNING,
+            reason,
+            "collateral",
+            f"{message} (USD {worth[is_missing].sum():,.0f})",
+            count=int(is_missing.sum()),
+            examples=(f"{assets[asset_ix]} on {venues[venue_ix]}" for venue_ix, asset_ix in cells),
+        )

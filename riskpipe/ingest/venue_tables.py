@@ -120,30 +120,42 @@ def _with_loan_terms(
     tables: Mapping[str, pa.Table], venues: Mapping[str, VenueTables], findings: Findings
 ) -> dict[str, pa.Table]:
     table, accounts = tables["collateral"], tables["accounts"]
-    own = set(zip(table.column("venue").to_pylist(), table.column("asset").to_pylist(), strict=True))
     lending = accounts.filter(pc.equal(accounts.column("kind"), "lending"))
     present = set(lending.column("venue").unique().to_pylist())
+    own = list(zip(table.column("venue").to_pylist(), table.column("asset").to_pylist(), strict=True))
     held = tables["balances"].column("asset").unique().to_pylist()
-    rows: list[tuple[str | float | None, ...]] = []
-    for venue in sorted(present & venues.keys()):
-        terms = venues[venue].loans
-        for asset in held:
-            found = terms.get(asset, terms.get(EVERY))
-            if found is not None and asset is not None and (venue, asset) not in own:
-                threshold, bonus = found
-                rows.append((venue, asset, 0.0, 1.0 - threshold, threshold, bonus))
-    if not rows:
+    terms = {
+        (venue, asset): found
+        for venue in sorted(present & venues.keys())
+        for asset in held
+        if asset is not None and (found := venues[venue].loans.get(asset, venues[venue].loans.get(EVERY))) is not None
+    }
+    filled: set[tuple[str, str]] = set()
+    names = ("liquidation_threshold", "liquidation_bonus")
+    for n, name in enumerate(names):
+        given = table.column(name).to_pylist()
+        missing = {row for row, value in zip(own, given, strict=True) if value is None and row in terms}
+        filled |= missing
+        values = [terms[row][n] if row in missing else value for row, value in zip(own, given, strict=True)]
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, name, pa.array(values, table.schema.field(at).type))
+    rows: list[tuple[str | float | None, ...]] = [
+        (*row, 0.0, 1.0 - threshold, threshold, bonus) for row, (threshold, bonus) in terms.items() if row not in own
+    ]
+    filled |= terms.keys() - set(own)
+    if not filled:
         return {}
     findings.add(
         Severity.INFO,
         Reason.VENUE_TABLE,
         "collateral",
-        "loans' collateral counts by the thresholds and bonuses of its venue's rules: the snapshot has none",
-        count=len(rows),
-        examples=(f"{row[1]} on {row[0]}" for row in rows),
+        "loans' collateral counts by thresholds or bonuses of its venue's rules, where the snapshot has none",
+        count=len(filled),
+        examples=(f"{asset} on {venue}" for venue, asset in sorted(filled)),
     )
-    names = ("venue", "asset", "floor_usd", "haircut", "liquidation_threshold", "liquidation_bonus")
-    return {"collateral": _with_rows(table, rows, names)}
+    if rows:
+        table = _with_rows(table, rows, ("venue", "asset", "floor_usd", "haircut", *names))
+    return {"collateral": table}
 
 
 def _with_column(table: pa.Table, name: str, values: list[str | None]) -> pa.Table:

@@ -1,11 +1,11 @@
-"""Accounts at the snapshot: health, and the distance to liquidation along the index axis alone."""
+"""Accounts at the snapshot: health, distances to liquidation along the index axis alone, and prices."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from riskpipe.compiled import compiled
-from riskpipe.domain.book import BoolArray, FloatArray
+from riskpipe.domain.book import BoolArray, FloatArray, OffsetArray
 from riskpipe.liquidation.health import pool_health
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.loans import loan_pools
@@ -13,14 +13,18 @@ from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.prices import n_rows, set_shocked_lane
 from riskpipe.liquidation.rays import SCAN_STEPS, Rays, make_rays, set_first_failures
 from riskpipe.liquidation.records import Draft, make_draft
+from riskpipe.liquidation.trigger_marks import trigger_marks
 
 
 @dataclass(frozen=True)
 class AccountHealth:
-    """Every account's health at the snapshot's prices, and its distances (a accounts).
+    """Every account's health at the snapshot's prices, its distances and prices (a accounts).
 
     margin_excess: USD, the smallest over the account's pools; equity and maintenance_margin: USD, summed over them.
     distance_down, distance_up: unsigned index moves; NaN = never within the axis, or never liquidated at all (exempt).
+    main_instrument: of the largest position, -1 = none; liquidation_price, margin_call_price and bankruptcy_price: its
+    marks in quote units, NaN = none (see `liquidation.trigger_marks`).
+    health_factor: of loans, collateral at its liquidation thresholds over debt: liquidatable below 1; NaN = no loan.
     """
 
     margin_excess: FloatArray  # [a]
@@ -28,12 +32,17 @@ class AccountHealth:
     maintenance_margin: FloatArray  # [a]
     distance_down: FloatArray  # [a]
     distance_up: FloatArray  # [a]
+    main_instrument: OffsetArray  # [a]
+    liquidation_price: FloatArray  # [a]
+    margin_call_price: FloatArray  # [a]
+    bankruptcy_price: FloatArray  # [a]
+    health_factor: FloatArray  # [a]
 
 
 @compiled
 def _set_health(
     pools: Pools, terms: Terms, draft: Draft, price: FloatArray, excess: FloatArray, equity: FloatArray,
-    maintenance: FloatArray,
+    maintenance: FloatArray, factor: FloatArray,
 ) -> None:  # fmt: skip
     for p in range(len(pools.account)):
         if pools.slot_start[p] == pools.slot_start[p + 1]:
@@ -43,6 +52,13 @@ def _set_health(
         excess[a] = min(excess[a], pool_equity - pool_maintenance)
         equity[a] += pool_equity
         maintenance[a] += pool_maintenance
+        if not pools.account_is_lending[a]:
+            continue
+        debt = 0.0
+        for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
+            debt += max(0.0, -pools.slot_quantity[k]) * price[pools.asset[k], 0]
+        if debt > 0.0:
+            factor[a] = max(0.0, 1.0 + pool_equity / debt)
 
 
 @compiled
@@ -61,16 +77,16 @@ def _set_distances(
 
 
 def account_health(kernel: Kernel, lowest_shock: float, highest_shock: float) -> AccountHealth:
-    """Return the health of every account, and how far the index may fall (to lowest_shock <= 0) or rise (to
-    highest_shock >= 0) before it is liquidatable; no cascade, every other axis neutral.
+    """Return the health of every account, how far the index may fall (to lowest_shock <= 0) or rise (to highest_shock
+    >= 0) before it is liquidatable, no cascade, every other axis neutral; and prices of its main position.
     """  # noqa: D205
     n = kernel.book.n_accounts
     pools, terms = kernel.pools, kernel.terms
     draft = make_draft(pools, terms, SCAN_STEPS + 1)
     price = np.zeros((n_rows(terms), 1))
     set_shocked_lane(terms, price, 0, 0.0, 0.0)
-    excess, equity, maintenance = np.full(n, np.inf), np.zeros(n), np.zeros(n)
-    _set_health(pools, terms, draft, price, excess, equity, maintenance)
+    excess, equity, maintenance, factor = np.full(n, np.inf), np.zeros(n), np.zeros(n), np.full(n, np.nan)
+    _set_health(pools, terms, draft, price, excess, equity, maintenance, factor)
     excess[np.isinf(excess)] = 0.0  # accounts that hold nothing at all
     every, group_lanes = np.ones(1, dtype=np.uint64), np.ones((1, 1), dtype=np.uint64)
     is_at_stake = pools.can_close.copy()
@@ -83,4 +99,5 @@ def account_health(kernel: Kernel, lowest_shock: float, highest_shock: float) ->
             rays = make_rays(terms, np.array([furthest]), np.zeros(1), 0.0)
             _set_distances(pools, terms, draft, rays, every, group_lanes, is_at_stake, distance)
         distances.append(distance)
-    return AccountHealth(excess, equity, maintenance, distances[0], distances[1])
+    marks = trigger_marks(pools, terms, draft.base, price)
+    return AccountHealth(excess, equity, maintenance, distances[0], distances[1], *marks, factor)

@@ -7,6 +7,7 @@ from datetime import UTC
 from riskpipe.report import numbers
 from riskpipe.report.document import Document, KeyFigures, Point
 from riskpipe.report.points import (
+    axis_points,
     controls_point,
     finding_tone,
     fund_points,
@@ -59,6 +60,7 @@ def build(report: ReportInput) -> Document:
         subtitle=subtitle,
         source=source_words(report),
         points=(
+            *axis_points(report),
             *_graded(
                 report,
                 (worst_move_point(report), *fund_points(report), uncovered_point(report), *named_points(report)),

@@ -1,5 +1,7 @@
 """What to know: the sentences and the figures in large type that head the report."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
@@ -41,6 +43,17 @@ def worst_move_point(report: ReportInput) -> Point:
         "bad" if float(worst["uncovered_loss"].values) > 0.0 else "warn",
         cited,
     )
+
+
+def axis_points(report: ReportInput) -> list[Point]:
+    """What the index axis moves, where the run's own betas say so."""
+    betas = report.config.get("index_beta")
+    if not isinstance(betas, Mapping) or not betas:
+        return []
+    moved = ", ".join(f"{asset} by {float(beta):g}" for asset, beta in betas.items() if float(beta) != 0.0)
+    still = ", ".join(str(asset) for asset, beta in betas.items() if float(beta) == 0.0)
+    words = [f"moves {moved}" if moved else "moves nothing named", f"leaves {still}" if still else ""]
+    return [Point(f"The index axis is this run's own: per unit it {' and '.join(filter(None, words))}.", "unknown")]
 
 
 def fund_points(report: ReportInput) -> list[Point]:
@@ -110,6 +123,8 @@ def uncovered_point(report: ReportInput) -> Point:
         width = "one variant only, so that the width is not measured"
     else:
         width = f"width driven by {driver}" if driver else "the variants do not change it"
+    if report.summary is not None and report.summary.get("loans"):
+        width += "; loans are liquidated at the far end of the shock in every variant, as if prices jumped"
     return Point(
         f"Uncovered loss in {which} (central: {where_words(cell)}): low {numbers.usd(low)}{in_low}, central "
         f"{numbers.usd(central)}, high {numbers.usd(high)}{in_high} ({width})"

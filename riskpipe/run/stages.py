@@ -208,6 +208,7 @@ def write_accounts(night: Night) -> dict[str, Any]:
     parts = (read_part(store, part_key(run_id, block)) for block in range(len(plan["blocks"])))
     hits, shortfall_max = merge_parts(parts, book.n_accounts, len(scenarios.sets))
     segments = np.array([*book.names("segment"), ""], dtype=object)
+    instruments = np.array([*book.names("instrument"), ""], dtype=object)
     write_once(
         store,
         cube_prefix(run_id),
@@ -217,6 +218,11 @@ def write_accounts(night: Night) -> dict[str, Any]:
             "accounts/maintenance_margin": health.maintenance_margin,
             "accounts/distance_to_liquidation_down": health.distance_down,
             "accounts/distance_to_liquidation_up": health.distance_up,
+            "accounts/main_instrument": instruments[health.main_instrument],
+            "accounts/liquidation_price": health.liquidation_price,
+            "accounts/margin_call_price": health.margin_call_price,
+            "accounts/bankruptcy_price": health.bankruptcy_price,
+            "accounts/health_factor": health.health_factor,
             "accounts/liquidated_scenarios": hits,
             "accounts/shortfall_max": shortfall_max,
             "accounts/weight": np.asarray(book.account_weight),

@@ -61,7 +61,7 @@ def rules_of(config: RunConfig, book: Book) -> tuple[Rules, Findings]:
                 f"venues.{name}",
                 "rules that are computed otherwise than the venue has them",
                 count=len(rules),
-                examples=(f"{item.rule}: {item.instead}" for item in rules),
+                examples=(f"{item.rule}: {item.instead} ({item.effect})" for item in rules),
             )
     venues = tuple(_venue_rules(name, chosen[name]) for name in names)
     index = config.index_impact

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from support.nights import riskpipe_command
 
 from riskpipe.config import load, shipped
+from riskpipe.domain.findings import Reason
 from riskpipe.errors import InputRefused
 from riskpipe.ingest.aave import OTHER_COLLATERAL, OTHER_DEBT, RECORDED_AS_OF, reconciled, recorded_loans
 from riskpipe.ingest.assemble import assemble
@@ -48,7 +49,7 @@ def book(tmp_path_factory):
     found = recorded_loans(DATA)
     write_tables(directory, found.tables, found.as_of, found.source)
     assembled, findings = assemble([read_snapshot(str(directory))])
-    assert not findings.items
+    assert {finding.reason for finding in findings} == {Reason.NO_BONUS}, "bonuses are the venues' rules'"
     return assembled
 
 
@@ -178,7 +179,9 @@ def test_the_command_writes_the_same_snapshot(tmp_path):
 @recorded
 def test_the_configuration_names_the_venues_and_the_recorded_thresholds(book):
     config = load(shipped("aave-2023-06.yaml"))
-    assert list(config.venues) == book.names("venue") == list(PROTOCOLS)
+    assert set(config.venues) == set(book.names("venue")) == {*PROTOCOLS, "aave_v3_emode"}
+    in_mode = book.account_venue == book.names("venue").index("aave_v3_emode")
+    assert in_mode.sum() == (positions("v3")["emode"] == 1).sum() == 130
     assert 0.0 in config.scenarios.grid.index_shock
     told = pd.concat([pd.read_parquet(DATA / f"steth_b{n}.parquet") for n in (2, 3)])
     terms = config.venues_at(book.as_of)["aave_v2"].lending.assets

@@ -80,3 +80,23 @@ def test_assets_without_bands_take_those_of_the_rules_on_venues_that_are_there(t
     assert haircuts("alpha", "USDT") == [0.0]
     assert haircuts("beta", "BTC") == [0.0]
     assert reasons(findings) == {("collateral", 1)}
+
+
+def test_loans_terms_fill_what_rows_leave_open_and_add_rows_where_there_are_none(tmp_path):
+    own = rows()
+    own["accounts"].append({"account_id": "l1", "venue": "beta", "kind": "lending"})
+    own["balances"] += [
+        {"account_id": "l1", "asset": "BTC", "quantity": 1.0},
+        {"account_id": "l1", "asset": "USDT", "quantity": -100.0},
+    ]
+    given = read_snapshot(write_snapshot(tmp_path / "loans", accounts=own["accounts"], balances=own["balances"]))
+    venues = {
+        "beta": VenueTables(loans={"BTC": (0.8, 0.05), "*": (0.5, 0.1)}),
+        "alpha": VenueTables(loans={"*": (0, 0)}),
+    }
+    book, findings = assemble([completed(given, venues)])
+    at = (book.names("venue").index("beta"), book.names("asset").index("BTC"))
+    assert (book.lending_threshold[at], book.lending_bonus[at]) == (0.8, 0.05)
+    other = (at[0], book.names("asset").index("USDT"))
+    assert (book.lending_threshold[other], book.lending_bonus[other]) == (0.5, 0.1)
+    assert reasons(findings) == {("collateral", 2)}

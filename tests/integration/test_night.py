@@ -1,5 +1,6 @@
 """Whole nights through the public command line and API, on real components."""
 
+import itertools
 import json
 import os
 import signal
@@ -62,6 +63,27 @@ def test_a_zero_shock_liquidates_nobody_and_a_crash_does(night):
     system = riskpipe.as_grid(riskpipe.open_cube(str(night[0]))["system"]).sel(basis_shock=0.0, depth_factor=1.0)
     assert (system["liquidated_accounts"].sel(index_shock=0.0) == 0).all()
     assert (system["liquidated_accounts"].sel(index_shock=-0.4) > 0).all()
+
+
+def test_accounts_have_the_prices_of_their_largest_position_in_order(night):
+    cube = riskpipe.open_cube(str(night[0]))
+    accounts, system = cube["accounts"], riskpipe.as_grid(cube["instruments"])
+    still = system["mark_price"].sel(index_shock=0.0, basis_shock=0.0, vol_shock=0.0, depth_factor=1.0)
+    mark = still.isel(variant=0).to_series()
+    name = accounts["main_instrument"].values.astype(object)
+    held = name != ""
+    assert held.mean() > 0.5
+    start = mark[name[held]].to_numpy()
+    moves = [
+        np.abs(accounts[f"{kind}_price"].values[held] / start - 1.0)
+        for kind in ("margin_call", "liquidation", "bankruptcy")
+    ]
+    is_well = accounts["margin_excess"].values[held] > 2.0 * accounts["maintenance_margin"].values[held]
+    for nearer, further in itertools.pairwise(moves):
+        both = is_well & ~np.isnan(further)
+        assert both.sum() >= 30
+        assert (nearer[both] <= further[both] * (1.0 + 1e-9)).all()
+    assert np.isnan(accounts["health_factor"]).all()  # nobody has a loan
 
 
 def test_the_same_night_again_finds_it_done(inputs, night):
