@@ -40,7 +40,7 @@ def why_words(report: ReportInput) -> str:
     if grade == "not checked":
         why = _unchecked_words(found.figures)
     elif all(one.lowest_share == 1.0 for one in found.figures):
-        compared = _listed(sorted({one.figure for one in found.figures if one.reporting > 0.0}))
+        compared = " and ".join(sorted({one.figure for one in found.figures if one.reporting > 0.0}))
         why = f"every reported {compared} is matched to 1 bp ({_threshold_words()})"
     else:
         lowest = min((one for one in found.figures if one.grade == grade), key=lambda one: one.lowest_share)
