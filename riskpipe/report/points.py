@@ -66,11 +66,19 @@ def fund_points(report: ReportInput) -> list[Point]:
     nearest = np.where(np.isnan(first), np.inf, first).min(axis=1)
     cited = source_of(report, walked, "status")
     hit = [f for f in np.argsort(nearest, kind="stable").tolist() if np.isfinite(nearest[f])]
+    losses = report.measures["fund_losses"]
+    balance, shortfall = (losses[name].values.max(axis=0) for name in ("fund_balance", "shortfall"))
+    # where nothing is kept the first cent exhausts: say how much that is
+    named = [
+        fund
+        if balance[f] > 0.0
+        else f"{fund}, which holds nothing (largest shortfall {numbers.usd(float(shortfall[f]))}),"
+        for f, fund in enumerate(funds)
+    ]
     points = [
-        Point(f"Fund {funds[f]} would be exhausted ({walked.attrs['plane']}); {fund_words(report, f)}.", "bad", cited)
+        Point(f"Fund {named[f]} would be exhausted ({walked.attrs['plane']}); {fund_words(report, f)}.", "bad", cited)
         for f in hit[:MAX_FUND_POINTS]
     ]
-    losses = report.measures["fund_losses"]
     is_empty = ~(losses["fund_balance"].values.any(axis=0) | losses["shortfall"].values.any(axis=0))
     n_empty = int(is_empty.sum())
     n_more, n_safe = max(0, len(hit) - MAX_FUND_POINTS), len(funds) - len(hit) - n_empty
