@@ -7,7 +7,9 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 SCRIPT = """
 import sys
+import numpy as np
 from support.hard_books import hard_case
+from support.random_loans import with_loans
 from numba.core.dispatcher import Dispatcher
 from riskpipe.liquidation.kernel import Kernel
 
@@ -16,7 +18,7 @@ def signatures():
     functions = {value for module in modules for value in vars(module).values() if isinstance(value, Dispatcher)}
     return {(function.py_func.__qualname__, str(types)) for function in functions for types in function.signatures}
 
-case = hard_case(5, n_scenarios=70, n_accounts=25)
+case = with_loans(np.random.default_rng(11), hard_case(11, n_scenarios=70, n_accounts=25), 6)
 kernel = Kernel(case.book, case.market, case.rules)
 kernel.prepare()
 prepared = signatures()
