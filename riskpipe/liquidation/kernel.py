@@ -14,7 +14,7 @@ from riskpipe.domain.market import Market
 from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
-from riskpipe.liquidation.batches import Batch, evaluate, is_due, make_batch
+from riskpipe.liquidation.batches import Batch, evaluate, make_batch
 from riskpipe.liquidation.cascade import (
     close_again,
     find_open,
@@ -86,18 +86,18 @@ def _count_failing(
         if pools.can_close[last]:
             batch.pool[n] = last
             n += 1
-        if not is_due(n, last == stop - 1):
+        # four at once: their health stays in the first-level cache, and counts are read and written once for them
+        if n < 4 and (n == 0 or last < stop - 1):
             continue
         evaluate(start, number, first, batch, n, price, price.shape[1])
-        b = 0
-        while b + 4 <= n:  # four at once, so that counts are read and written once
-            h0, h1, h2, h3 = batch.health[b], batch.health[b + 1], batch.health[b + 2], batch.health[b + 3]
+        if n == 4:
+            h0, h1, h2, h3 = batch.health[0], batch.health[1], batch.health[2], batch.health[3]
             for s in range(len(failing)):
                 failing[s] += (h0[s] < 0.0) + (h1[s] < 0.0) + (h2[s] < 0.0) + (h3[s] < 0.0)
-            b += 4
-        for left in range(b, n):
+            n = 0
+        for b in range(n):
             for s in range(len(failing)):
-                failing[s] += batch.health[left, s] < 0.0
+                failing[s] += batch.health[b, s] < 0.0
         n = 0
 
 
