@@ -154,8 +154,12 @@ class Book:
     @property
     def loan_collateral(self) -> IntArray:
         """Assets held by lending accounts; ascending."""
-        owner = np.repeat(self.pool_account, np.diff(self.pool_slot_start))
-        return np.unique(self.slot_asset[self.account_is_lending[owner] & (self.slot_quantity > 0.0)])
+        return np.unique(self.slot_asset[self.account_is_lending[self.slot_account] & (self.slot_quantity > 0.0)])
+
+    @property
+    def slot_account(self) -> IntArray:
+        """Account of each slot, [k]."""
+        return np.repeat(self.pool_account, np.diff(self.pool_slot_start))
 
     @property
     def n_accounts(self) -> int:

@@ -171,7 +171,7 @@ def summary(book: Book, findings: Iterable[Any] = ()) -> dict[str, Any]:
     """
     n_venues = book.n_venues
     position_venue = book.instrument_venue[book.position_instrument]
-    slot_account = np.repeat(book.pool_account, np.diff(book.pool_slot_start))
+    slot_account = book.slot_account
     debt = np.maximum(-book.slot_quantity, 0.0) * book.index_price[book.slot_asset] * book.account_weight[slot_account]
     gross = gross_notional(book)
 

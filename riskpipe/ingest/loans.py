@@ -70,7 +70,7 @@ def report_missing_thresholds(book: Book, findings: Findings) -> None:
     """  # noqa: D205
     if not book.account_is_lending.any():
         return
-    owner = np.repeat(book.pool_account, np.diff(book.pool_slot_start))
+    owner = book.slot_account
     slots = np.flatnonzero(book.account_is_lending[owner] & (book.slot_quantity > 0))
     venue, asset = book.account_venue[owner[slots]], book.slot_asset[slots]
     worth = book.slot_quantity[slots] * book.index_price[asset] * book.account_weight[owner[slots]]

@@ -137,8 +137,7 @@ def _with_loan_terms(
         missing = {row for row, value in zip(own, given, strict=True) if value is None and row in terms}
         filled |= missing
         values = [terms[row][n] if row in missing else value for row, value in zip(own, given, strict=True)]
-        at = table.schema.get_field_index(name)
-        table = table.set_column(at, name, pa.array(values, table.schema.field(at).type))
+        table = _with_column(table, name, values)
     rows: list[tuple[str | float | None, ...]] = [
         (*row, 0.0, 1.0 - threshold, threshold, bonus) for row, (threshold, bonus) in terms.items() if row not in own
     ]
@@ -158,18 +157,15 @@ def _with_loan_terms(
     return {"collateral": table}
 
 
-def _with_column(table: pa.Table, name: str, values: list[str | None]) -> pa.Table:
+def _with_column(table: pa.Table, name: str, values: Sequence[str | float | None]) -> pa.Table:
     at = table.schema.get_field_index(name)
-    return table.set_column(at, name, pa.array(values, pa.string()))
+    return table.set_column(at, name, pa.array(values, _plain(table.schema.field(at))))
 
 
 def _with_rows(table: pa.Table, rows: Sequence[tuple[str | float | None, ...]], names: tuple[str, ...]) -> pa.Table:
     """Return the table with rows added: null in every column that they do not name."""
     columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-    added = {
-        spec.name: pa.array(columns.get(spec.name, [None] * len(rows)), pa.string() if _is_text(spec) else spec.type)
-        for spec in table.schema
-    }
+    added = {spec.name: pa.array(columns.get(spec.name, [None] * len(rows)), _plain(spec)) for spec in table.schema}
     arrays = [
         pa.chunked_array([*table.column(name).cast(array.type).chunks, array], array.type)
         for name, array in added.items()
@@ -177,5 +173,6 @@ def _with_rows(table: pa.Table, rows: Sequence[tuple[str | float | None, ...]], 
     return pa.table(arrays, names=list(added))
 
 
-def _is_text(spec: pa.Field) -> bool:
-    return pa.types.is_dictionary(spec.type) or pa.types.is_string(spec.type)
+def _plain(spec: pa.Field) -> pa.DataType:
+    """Return a column's type; strings that are codes into a dictionary become plain strings."""
+    return pa.string() if pa.types.is_dictionary(spec.type) else spec.type

@@ -8,7 +8,6 @@ from riskpipe.compiled import compiled
 from riskpipe.domain.book import BoolArray, FloatArray, OffsetArray
 from riskpipe.liquidation.health import pool_health
 from riskpipe.liquidation.kernel import Kernel
-from riskpipe.liquidation.loans import loan_pools
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.prices import n_rows, set_shocked_lane
 from riskpipe.liquidation.rays import SCAN_STEPS, Rays, make_rays, set_first_failures
@@ -90,8 +89,7 @@ def account_health(kernel: Kernel, lowest_shock: float, highest_shock: float) ->
     excess[np.isinf(excess)] = 0.0  # accounts that hold nothing at all
     every, group_lanes = np.ones(1, dtype=np.uint64), np.ones((1, 1), dtype=np.uint64)
     is_at_stake = pools.can_close.copy()
-    loans = loan_pools(pools)
-    is_at_stake[loans] = ~pools.account_is_exempt[pools.account[loans]]
+    is_at_stake[kernel.borrowers] = ~pools.account_is_exempt[pools.account[kernel.borrowers]]
     distances = []
     for furthest in (min(lowest_shock, 0.0), max(highest_shock, 0.0)):
         distance = np.full(n, np.nan)

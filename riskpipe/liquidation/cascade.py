@@ -7,7 +7,7 @@ import numpy as np
 from riskpipe.compiled import compiled, inlined, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.liquidation.batches import Batch, evaluate, evaluate_afresh, is_due
-from riskpipe.liquidation.bits import BLOCK, NO_LANE, add_lane, has_any, has_common, has_lane, lanes_of_seats
+from riskpipe.liquidation.bits import NO_LANE, add_lane, has_any, has_common
 from riskpipe.liquidation.footprint import VECTOR, WIDTH, WORD, padded
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans, liquidate_loans, set_first_seized
@@ -24,6 +24,7 @@ from riskpipe.liquidation.prices import (
 )
 from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft
 from riskpipe.liquidation.sales import sell_collateral
+from riskpipe.liquidation.seats import find_open, seat_lanes, set_seated
 from riskpipe.liquidation.shocks import SMALLEST_INDEX_SHARE, average_impact, impact, is_limited
 from riskpipe.liquidation.tape import Tape, fit
 
@@ -95,7 +96,7 @@ def add_closed(
     if rules.sells_collateral[venue]:
         for m in range(n_lanes):
             s = state.risen[m]
-            sell_collateral(pools, terms, rules.sale_rank[venue], state, p, price, s, s)
+            sell_collateral(pools, terms, rules.sale_rank[venue], state, p, price, s)
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
         size = position_size(pools, terms, q)
         if size == 0.0:
@@ -143,58 +144,6 @@ def spread_groups(lanes: Lanes, closed: FloatArray) -> None:
     for i in range(closed.shape[0]):
         for s in range(len(lanes.group) - 1, -1, -1):
             closed[i, s] = closed[i, lanes.group[s]]
-
-
-@compiled
-def seat_lanes(state: State) -> int:
-    """Give each active lane a seat, all side by side; returns how many. Seats that fill up a block repeat the first."""
-    n = 0
-    for s in range(len(state.seat)):
-        if has_lane(state.active, s):
-            state.seat[n] = s
-            n += 1
-    for m in range(n, len(state.seat)):
-        state.seat[m] = state.seat[0]
-    return n
-
-
-@compiled
-def find_open(pools: Pools, state: State, first: int, stop: int, n_seats: int) -> int:
-    """List the pools of a tile that can be closed and are open in a seat's lane; returns how many."""
-    n = 0
-    for p in range(first, stop):
-        if not pools.can_close[p]:
-            continue
-        is_closed, found = has_any(state.closed[p]), NO_LANE
-        state.open[p] = 0
-        for block in range(0, n_seats, WIDTH):
-            lanes = BLOCK
-            if is_closed:
-                lanes = ~lanes_of_seats(state.closed[p], state.seat[block : block + WIDTH]) & BLOCK
-            if n_seats - block < WIDTH:
-                lanes &= (np.uint64(1) << np.uint64(n_seats - block)) - np.uint64(1)
-            state.open[p, block // WORD] |= lanes << np.uint64(block % WORD)
-            found |= lanes
-        if found != NO_LANE:
-            state.candidate[first + n] = p
-            n += 1
-    return n
-
-
-@compiled
-def set_seated(state: State, n_seats: int) -> bool:
-    """Set the prices of seats, and which of them are due; returns whether every instrument's price moved."""
-    state.is_due[:] = 0
-    for m in range(n_seats):
-        if has_lane(state.active, state.seat[m]):
-            add_lane(state.is_due, m)
-    for r in range(state.trigger.shape[0]):
-        for m in range((n_seats + WIDTH - 1) // WIDTH * WIDTH):
-            state.seated[r, m] = state.trigger[r, state.seat[m]]
-    have_all_moved = True
-    for i in range(len(state.has_instrument_moved)):
-        have_all_moved = have_all_moved and state.has_instrument_moved[i]
-    return have_all_moved
 
 
 @inlined

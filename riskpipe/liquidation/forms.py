@@ -32,7 +32,7 @@ PLAIN, ONE_EDGE, MANY_EDGES = range(3)
 N_FORMS = 4
 MOST_LINES = 2**24
 HEAD, PLAIN_LINE, ONE_EDGE_LINE, MANY_EDGES_LINE, EDGE = 2, 3, 7, 5, 3  # numbers of each
-BALANCE, POSITION, SETTLED = 7, 2, 7
+BALANCE, POSITION, COIN_MARGIN = 7, 2, 7
 
 
 @inlined
@@ -56,7 +56,7 @@ def play(
         end = add_many(lines, n, constant, price, s0, s1, term, out)
     for _ in range(n_balances):
         if lines[end] < 0.0:
-            end = add_settled(lines, end, price, s0, s1, term, out)
+            end = add_coin_margin(lines, end, price, s0, s1, term, out)
         else:
             end = add_balance(lines, end, price, s0, s1, amount, term, out)
 
@@ -215,12 +215,14 @@ def add_balance(
 
 
 @inlined
-def add_settled(c: FloatArray, at: int, price: FloatArray, s0: int, s1: int, term: FloatArray, out: FloatArray) -> int:
+def add_coin_margin(
+    c: FloatArray, at: int, price: FloatArray, s0: int, s1: int, term: FloatArray, out: FloatArray
+) -> int:
     """Add to out[s0:s1] the requirement in coins at `at`, a negative number; returns where it ends."""
     h, coins, lanes = out[s0:s1], term[s0:s1], s1 - s0
     usd, x = price[int(-1.0 - c[at]), s0:s1], price[int(c[at + 1]), s0:s1]
     gross, slope, intercept, curvature, n_edges = c[at + 2], c[at + 3], c[at + 4], c[at + 5], int(c[at + 6])
-    at += SETTLED
+    at += COIN_MARGIN
     for s in range(lanes):
         coins[s] = (curvature * x[s] + slope) * x[s] + intercept
     for _edge in range(n_edges):

@@ -70,21 +70,28 @@ def position_margin(pools: Pools, terms: Terms, q: int, price: FloatArray, s: in
 
 
 @inlined
+def set_amounts(pools: Pools, terms: Terms, amounts: FloatArray, p: int, price: FloatArray, s: int) -> None:
+    """Set amounts[slots] of pool p in one lane: balances together with the PnL settled in them."""
+    first = pools.slot_start[p]
+    for j in range(pools.slot_start[p + 1] - first):
+        amounts[j] = pools.slot_quantity[first + j]
+    for q in range(pools.position_start[p], pools.position_start[p + 1]):
+        payoff = price[payoff_row(terms, pools.instrument[q]), s]
+        amounts[pools.position_slot[q]] += position_size(pools, terms, q) * payoff - position_offset(pools, terms, q)
+
+
+@inlined
 def pool_health(
     pools: Pools, terms: Terms, amounts: FloatArray, p: int, price: FloatArray, s: int, extra_haircut: float
 ) -> tuple[float, float, float]:
     """Equity, maintenance margin and initial margin in USD of pool p of any kind, in one lane, under a haircut of the
     lane's own: for what is looked at once.
     """  # noqa: D205
+    set_amounts(pools, terms, amounts, p, price, s)
     first = pools.slot_start[p]
     n_slots = pools.slot_start[p + 1] - first
-    for j in range(n_slots):
-        amounts[j] = pools.slot_quantity[first + j]
     maintenance, initial = 0.0, 0.0
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
-        i = pools.instrument[q]
-        size = position_size(pools, terms, q)
-        amounts[pools.position_slot[q]] += size * price[payoff_row(terms, i), s] - position_offset(pools, terms, q)
         required = position_margin(pools, terms, q, price, s)
         maintenance += required[0]
         initial += required[1]

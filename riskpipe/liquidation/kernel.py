@@ -15,14 +15,7 @@ from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.liquidation.batches import Batch, evaluate, make_batch
-from riskpipe.liquidation.cascade import (
-    close_again,
-    find_open,
-    run_cascades,
-    seat_lanes,
-    set_exit_factors,
-    set_seated,
-)
+from riskpipe.liquidation.cascade import close_again, run_cascades, set_exit_factors
 from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_exits, make_losses, set_far_exits
 from riskpipe.liquidation.flags import set_flags
 from riskpipe.liquidation.footprint import WIDTH, most_lanes, padded
@@ -42,6 +35,7 @@ from riskpipe.liquidation.prices import n_rows, pad, set_bounds, set_shocked_lan
 from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
 from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
+from riskpipe.liquidation.seats import find_open, seat_lanes, set_seated
 from riskpipe.liquidation.tape import Tape, fit, make_tape
 from riskpipe.liquidation.waterfall import Winners, add_winners, ask_winners, make_winners, run_waterfall
 
@@ -142,7 +136,7 @@ class Kernel:
         self._lowered: dict[float, tuple[Pools, Terms]] = {}
         self._spare: list[Tape] = []  # the tape of the last run, while no run has it
         self.pools, self.terms = self.lowered(0.0)
-        self._borrowers = loan_pools(self.pools)
+        self.borrowers = loan_pools(self.pools)
 
     def lowered(self, extra_haircut: float) -> tuple[Pools, Terms]:
         """Return the book under an extra haircut, as the compiled steps take it."""
@@ -165,8 +159,8 @@ class Kernel:
             for haircut, lanes in by_haircut.items():
                 lowered = self.lowered(haircut)
                 tape = self._take_tape(haircut)
-                for piece in cut_lanes(lanes, most_lanes(book.n_pools, len(self._borrowers))):
-                    _run_lanes(*lowered, rules, haircut, piece, out, tally, tape, self._borrowers, is_central=v == 0)
+                for piece in cut_lanes(lanes, most_lanes(book.n_pools, len(self.borrowers))):
+                    _run_lanes(*lowered, rules, haircut, piece, out, tally, tape, self.borrowers, is_central=v == 0)
                 self._spare[:] = [tape]
             for array in out:
                 array[rows] = array[alike]

@@ -32,10 +32,9 @@ class Loans(NamedTuple):
 
 def loan_pools(pools: Pools) -> OffsetArray:
     """Return the pools of lending accounts that owe something."""
-    of_lending = np.flatnonzero(pools.account_is_lending[pools.account])
-    return of_lending[
-        [bool(np.any(pools.slot_quantity[pools.slot_start[p] : pools.slot_start[p + 1]] < 0.0)) for p in of_lending]
-    ].astype(np.int64)
+    n_debts = np.concatenate(([0], np.cumsum(pools.slot_quantity < 0.0)))
+    owes = n_debts[pools.slot_start[1:]] > n_debts[pools.slot_start[:-1]]
+    return np.flatnonzero(owes & pools.account_is_lending[pools.account]).astype(np.int64)
 
 
 def make_loans(pools: Pools, terms: Terms, pool: OffsetArray, n_lanes: int) -> Loans:

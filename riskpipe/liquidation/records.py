@@ -13,6 +13,7 @@ from riskpipe.compiled import inlined
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray
 from riskpipe.liquidation.forms import (
     BALANCE,
+    COIN_MARGIN,
     EDGE,
     HEAD,
     MANY_EDGES,
@@ -24,7 +25,6 @@ from riskpipe.liquidation.forms import (
     PLAIN,
     PLAIN_LINE,
     POSITION,
-    SETTLED,
     collateral_slope,
 )
 from riskpipe.liquidation.lowering import BY_SIZE, CREDIT_AT_PAR, IN_COINS, Pools, Terms, widest
@@ -63,7 +63,7 @@ class Draft(NamedTuple):
 def most_numbers(pools: Pools, terms: Terms) -> int:
     """Count the numbers that no pool's record exceeds."""
     of_slot = ONE_EDGE_LINE + BALANCE + 2 * EDGE * widest(terms.band_start)  # as a line and as a balance
-    of_position = 2 * ONE_EDGE_LINE + POSITION + SETTLED + 2 * EDGE * widest(terms.tier_start)
+    of_position = 2 * ONE_EDGE_LINE + POSITION + COIN_MARGIN + 2 * EDGE * widest(terms.tier_start)
     return HEAD + widest(pools.slot_start) * of_slot + widest(pools.position_start) * of_position
 
 
@@ -294,7 +294,7 @@ def write_balance(
 
 
 @inlined
-def write_settled(
+def write_coin_margin(
     pools: Pools, terms: Terms, q: int, low: FloatArray, high: FloatArray, kind: int, record: FloatArray, at: int
 ) -> int:
     """Write what position q requires in coins, negative, as a parabola in its payoff price; returns where it ends."""
@@ -302,7 +302,7 @@ def write_settled(
     gross, r, n_edges = abs(position_size(pools, terms, q)), payoff_row(terms, i), 0
     per_coin = terms.maintenance_slope[i] if kind == MAINTENANCE else terms.initial_slope[i]
     record[at], record[at + 1], record[at + 2] = -1.0 - terms.settlement[i], r, -gross
-    end = at + SETTLED
+    end = at + COIN_MARGIN
     if terms.is_at_entry[i]:
         coins = gross / pools.entry_price[q]
         rate, deduction = tier_terms(terms, tier_from(terms, i, terms.tier_start[i], coins), kind)
@@ -342,5 +342,5 @@ def record_pool(
                 at = write_balance(pools, terms, draft, p, j, low, high, record, at)
         for q in range(pools.position_start[p], pools.position_start[p + 1]):
             if terms.margin_form[pools.instrument[q]] == IN_COINS:
-                at = write_settled(pools, terms, q, low, high, kind, record, at)
+                at = write_coin_margin(pools, terms, q, low, high, kind, record, at)
     return at

@@ -11,6 +11,7 @@ from riskpipe.domain.book import Book
 from riskpipe.domain.market import Market
 from riskpipe.domain.rules import ContractRules, Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
+from riskpipe.liquidation.reference_impact import SMALLEST_INDEX_SHARE, dislocation, forced_flow, market_impact
 from riskpipe.liquidation.reference_loans import (
     LoanState,
     liquidate_loans,
@@ -24,12 +25,10 @@ from riskpipe.liquidation.reference_sales import sell_collateral
 from riskpipe.liquidation.state import CloseOut, Health, Impact, Outcome, Prices
 from riskpipe.margin.model import Holding, PositionModel, SizeSlope, Tiered
 from riskpipe.margin.tiered import collateral_credit
-from riskpipe.pricing.impact import LARGEST_FALL, LAW_CODES, average_impact, impact, is_limited
 from riskpipe.pricing.payoff import notional_usd, pnl
 
 SCAN_STEPS = 32
 BISECTION_WIDTH = 2.0**-40
-SMALLEST_INDEX_SHARE = 0.01
 
 
 class Reference:
@@ -196,74 +195,6 @@ class Reference:
         )
         return gross + sum(abs(float(book.slot_quantity[k])) * prices.asset[book.slot_asset[k]] for k in self.slots(p))
 
-    # ---- flow and impact --------------------------------------------------------------------------------------------
-
-    def forced_flow(self, closed: list[int], shocked: Prices) -> list[float]:
-        """Return Q_i: USD of forced flow at the shocked mark (a liquidated long sells: negative)."""
-        book = self.book
-        flow = [0.0] * book.n_instruments
-        for p in closed:
-            weight = float(book.account_weight[book.pool_account[p]])
-            for q in self.positions(p):
-                i = int(book.position_instrument[q])
-                side = 1.0 if book.position_quantity[q] > 0.0 else -1.0
-                flow[i] -= weight * side * self.position_notional(q, shocked.mark[i], shocked.asset)
-        return flow
-
-    def impact(self, s: int, flow: list[float], bought: dict[int, float], shocked: Prices, variant: Variant) -> Impact:
-        """Return the moves of every mark (own) and index that forced flow and spot bought (units) cause."""
-        book, market = self.book, self.market
-        factor = float(self.scenarios.depth_factor[s])
-        n_assets = book.n_assets
-        own, own_average = [0.0] * book.n_instruments, [0.0] * book.n_instruments
-        index, index_average, index_flow = [0.0] * n_assets, [0.0] * n_assets, [0.0] * n_assets
-        limits_hit = 0
-        for i in range(book.n_instruments):
-            u = int(book.instrument_underlying[i])
-            rules = self.venue_rules(int(book.instrument_venue[i]), variant)
-            moved = 0.0
-            if not np.isnan(market.index_depth[u]):
-                capacity = np.inf if rules.arbitrage_capacity_usd is None else rules.arbitrage_capacity_usd
-                moved = float(np.copysign(min(rules.kappa * abs(flow[i]), capacity), flow[i]))
-            index_flow[u] += moved
-            kept = flow[i] - moved
-            depth = float(market.depth_bid[i] if kept < 0.0 else market.depth_ask[i]) * factor
-            limit = min(1.0 - rules.price_floor, LARGEST_FALL)
-            law = (LAW_CODES[rules.law], kept, depth, rules.price_floor, limit, rules.price_cap)
-            own[i], own_average[i] = impact(*law), average_impact(*law)
-            limits_hit += is_limited(own[i], kept, limit, rules.price_cap)
-        rule = self.rules.index_impact
-        for c, units in bought.items():
-            index_flow[c] += units * shocked.asset[c]
-        for c in range(n_assets):
-            if np.isnan(market.index_depth[c]):
-                continue
-            limit = min(
-                1.0 - rule.price_floor,
-                LARGEST_FALL,
-                1.0 - SMALLEST_INDEX_SHARE * float(market.index_price[c]) / shocked.asset[c],
-            )
-            law = (
-                LAW_CODES[rule.law],
-                index_flow[c],
-                float(market.index_depth[c]) * factor,
-                rule.price_floor,
-                limit,
-                rule.price_cap,
-            )
-            index[c], index_average[c] = impact(*law), average_impact(*law)
-            limits_hit += is_limited(index[c], index_flow[c], limit, rule.price_cap)
-        return Impact(own, own_average, index, index_average, limits_hit)
-
-    def dislocation(self, impact_: Impact, variant: Variant) -> list[float]:
-        """Return rho_i f_i, within the venue's mark band."""
-        moves = []
-        for i, own in enumerate(impact_.own):
-            rules = self.venue_rules(int(self.book.instrument_venue[i]), variant)
-            band = np.inf if rules.mark_band is None else rules.mark_band
-            moves.append(float(min(max(rules.mark_response * own, -band), band)))
-        return moves
-
     # ---- close-out --------------------------------------------------------------------------------------------------
 
     def ray_excess(self, p: int, s: int, ray_point: float) -> float:
@@ -348,14 +279,14 @@ class Reference:
         closed: list[int] = []
         flow = [0.0] * book.n_instruments
         loans = LoanState()
-        impact_ = self.impact(s, flow, loans.bought, shocked, variant)
+        impact_ = market_impact(self, s, flow, loans.bought, shocked, variant)
         max_rounds = max(rules.max_rounds for rules in self.rules.venues)
         rounds, first_round, knife_edge, is_cut_off, limits_hit = 0, 0.0, np.inf, False, 0
         candidates = [p for p in range(book.n_pools) if self.can_be_liquidated(p)]
         borrowers = [p for p in self.loans if not book.account_is_exempt[book.pool_account[p]]]
         venues = [self.venue_rules(v, variant) for v in range(book.n_venues)]
         while True:
-            trigger = self.final(shocked, impact_, self.dislocation(impact_, variant))
+            trigger = self.final(shocked, impact_, dislocation(self, impact_, variant))
             newly = []
             for p in candidates:
                 if p in closed:
@@ -373,14 +304,14 @@ class Reference:
             sell_collateral(self, newly, trigger, loans.bought, venues)
             take_steps(self, loans, steps)
             rounds += 1
-            flow = self.forced_flow(closed, shocked)
+            flow = forced_flow(self, closed, shocked)
             if rounds == 1:
                 first_round = self.liquidated_notional(closed, shocked) + seized_notional(loans, shocked)
-            impact_ = self.impact(s, flow, loans.bought, shocked, variant)
+            impact_ = market_impact(self, s, flow, loans.bought, shocked, variant)
             limits_hit = max(limits_hit, impact_.limits_hit)
         closed.sort()
-        dislocation = self.dislocation(impact_, variant)
-        final = self.final(shocked, impact_, dislocation)
+        own_moves = dislocation(self, impact_, variant)
+        final = self.final(shocked, impact_, own_moves)
         outcome = settle(self, s, variant, closed, loans, shocked, impact_, final)
         n_instruments = book.n_instruments
         fill = self.final(shocked, impact_, impact_.own)
@@ -391,9 +322,9 @@ class Reference:
             "instruments/forced_flow": np.array(flow),
             "instruments/impact": np.array([fill.mark[i] / shocked.mark[i] - 1.0 for i in range(n_instruments)]),
             "instruments/mark_price": np.array(final.mark),
-            "instruments/dislocation": np.array(dislocation),
+            "instruments/dislocation": np.array(own_moves),
             "instruments/basis": np.array(
-                [(1.0 + start_basis[i]) * (1.0 + dislocation[i]) - 1.0 for i in range(n_instruments)]
+                [(1.0 + start_basis[i]) * (1.0 + own_moves[i]) - 1.0 for i in range(n_instruments)]
             ),
             "system/first_round_notional": np.array(first_round),
             "system/rounds": np.array(float(rounds)),

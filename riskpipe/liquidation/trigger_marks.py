@@ -34,7 +34,7 @@ import numpy as np
 
 from riskpipe.compiled import compiled, inlined
 from riskpipe.domain.book import FloatArray, OffsetArray
-from riskpipe.liquidation.health import pool_health
+from riskpipe.liquidation.health import pool_health, set_amounts
 from riskpipe.liquidation.lowering import BY_NOTIONAL, IN_COINS, Pools, Terms
 from riskpipe.liquidation.positions import position_offset, position_size
 from riskpipe.liquidation.prices import mark_row, notional_row, payoff_row
@@ -114,14 +114,9 @@ def _set_mark(terms: Terms, price: FloatArray, course: Course, mark: float) -> N
 @inlined
 def _true_equity(pools: Pools, terms: Terms, amounts: FloatArray, p: int, price: FloatArray) -> float:
     """Equity of pool p in USD without haircuts, as `closeout` counts what closed pools leave."""
+    set_amounts(pools, terms, amounts, p, price, 0)
     first, equity = pools.slot_start[p], 0.0
-    n_slots = pools.slot_start[p + 1] - first
-    for j in range(n_slots):
-        amounts[j] = pools.slot_quantity[first + j]
-    for q in range(pools.position_start[p], pools.position_start[p + 1]):
-        payoff = price[payoff_row(terms, pools.instrument[q]), 0]
-        amounts[pools.position_slot[q]] += position_size(pools, terms, q) * payoff - position_offset(pools, terms, q)
-    for j in range(n_slots):
+    for j in range(pools.slot_start[p + 1] - first):
         asset = pools.asset[first + j]
         ratio = terms.venue_ratio[pools.account_venue[pools.account[p]], asset]
         equity += amounts[j] * (price[asset, 0] * (ratio if amounts[j] > 0.0 else 1.0))

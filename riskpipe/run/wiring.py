@@ -20,7 +20,7 @@ def rules_of(config: RunConfig, book: Book) -> tuple[Rules, Findings]:
     """Return the rules of every venue of the book, as in force at its instant; venues without configuration get the
     defaults, with a finding.
 
-    Raises ConfigError naming every rule that no night computes yet.
+    Raises ConfigError naming every rule that cannot be computed.
     """  # noqa: D205
     findings = Findings()
     names, configured = book.names("venue"), config.venues_at(book.as_of)

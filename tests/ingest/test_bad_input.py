@@ -4,24 +4,11 @@ import math
 
 import pyarrow as pa
 import pytest
-from support.snapshot_builder import arrow_table, instrument, rows, scaled_account, write_snapshot
+from support.snapshot_builder import arrow_table, assembled, instrument, problems_of, rows, scaled_account
 
 from riskpipe.domain.findings import Reason
-from riskpipe.errors import InputRefused
-from riskpipe.ingest.assemble import assemble
-from riskpipe.ingest.read import read_snapshot
 
 NAN, INF = math.nan, math.inf
-
-
-def assembled(path, tables, **options):
-    return assemble([read_snapshot(write_snapshot(path, **tables))], **options)
-
-
-def problems_of(path, tables, **options):
-    with pytest.raises(InputRefused) as refusal:
-        assembled(path, tables, **options)
-    return refusal.value.problems
 
 
 def change(tables, name, where, **values):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.books import book as minimal_book
-from support.snapshot_builder import HEADER, arrow_table, rows, scaled_account, write_snapshot
+from support.snapshot_builder import HEADER, arrow_table, assembled, problems_of, rows, scaled_account, write_snapshot
 
 from riskpipe.cube.books import open_book, put_book
 from riskpipe.cube.store import open_store
@@ -15,7 +15,6 @@ from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.instant import parse_as_of
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.domain.tables import TABLES
-from riskpipe.errors import InputRefused
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.read import read_snapshot
 
@@ -40,16 +39,6 @@ def with_loan(tables, *balances, account="l1", venue="alpha"):
         if (row["venue"], row["asset"], row["floor_usd"]) == ("alpha", "BTC", 0.0):
             row.update(TERMS)
     return tables
-
-
-def assembled(path, tables, **options):
-    return assemble([read_snapshot(write_snapshot(path, **tables))], **options)
-
-
-def problems_of(path, tables, **options):
-    with pytest.raises(InputRefused) as refusal:
-        assembled(path, tables, **options)
-    return refusal.value.problems
 
 
 def loan_slots(book, account="l1"):

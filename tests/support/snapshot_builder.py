@@ -11,9 +11,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from riskpipe.domain.tables import TABLES
+from riskpipe.errors import InputRefused
+from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.cast import ARROW_TYPES
+from riskpipe.ingest.read import read_snapshot
 
 Rows = list[dict[str, Any]]
 
@@ -169,6 +173,18 @@ def write_snapshot(
         table = content if isinstance(content, pa.Table) else arrow_table(name, content)
         pq.write_table(table, directory / f"{name}.parquet")
     return str(directory)
+
+
+def assembled(path: Path, tables: dict[str, Any], **options: Any):
+    """Write tables as a snapshot and assemble it: the book, and findings."""
+    return assemble([read_snapshot(write_snapshot(path, **tables))], **options)
+
+
+def problems_of(path: Path, tables: dict[str, Any], **options: Any) -> list[str]:
+    """Return why such a snapshot is refused."""
+    with pytest.raises(InputRefused) as refusal:
+        assembled(path, tables, **options)
+    return refusal.value.problems
 
 
 def scaled_account(rows_: dict[str, Rows], n_copies: int) -> dict[str, Rows]:
