@@ -90,7 +90,7 @@ class Book:
     tier_initial_rate: FloatArray  # [t]
     tier_maintenance_rate: FloatArray  # [t]
     tier_deduction: FloatArray  # [t] USD
-    mark_price: FloatArray  # [i] quote units
+    mark_price: FloatArray  # [i] quote units; options: units of the settlement asset
     funding_rate: FloatArray  # [i] per interval
     funding_interval_hours: FloatArray  # [i]
     open_interest: FloatArray  # [i] contracts
@@ -125,6 +125,12 @@ class Book:
     lending_bonus: FloatArray = field(default_factory=_left_out)  # [v, c] on what a liquidation takes, NaN = none
     close_factor: FloatArray = field(default_factory=_left_out)  # [v, c] share of a debt closed at once, NaN = none
 
+    # portfolio margin and options; left out: no account is margined so, no instrument is an option
+    account_is_portfolio: BoolArray = field(default_factory=_left_out)  # [a]
+    instrument_strike: FloatArray = field(default_factory=_left_out)  # [i] options: quote units; NaN else
+    instrument_is_call: BoolArray = field(default_factory=_left_out)  # [i] options
+    implied_vol: FloatArray = field(default_factory=_left_out)  # [i] options: as quoted, a year; NaN = not given
+
     def __post_init__(self) -> None:
         """Fill in what is left out."""
         terms = (self.n_venues, self.n_assets)
@@ -134,6 +140,10 @@ class Book:
             ("lending_threshold", terms, np.nan),
             ("lending_bonus", terms, np.nan),
             ("close_factor", terms, np.nan),
+            ("account_is_portfolio", self.n_accounts, False),
+            ("instrument_strike", self.n_instruments, np.nan),
+            ("instrument_is_call", self.n_instruments, False),
+            ("implied_vol", self.n_instruments, np.nan),
         ):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(shape, neutral))
@@ -155,6 +165,11 @@ class Book:
     def loan_collateral(self) -> IntArray:
         """Assets held by lending accounts; ascending."""
         return np.unique(self.slot_asset[self.account_is_lending[self.slot_account] & (self.slot_quantity > 0.0)])
+
+    @property
+    def is_option(self) -> BoolArray:
+        """Tell which instruments are options, [i]."""
+        return np.asarray(self.instrument_kind == InstrumentKind.OPTION)
 
     @property
     def slot_account(self) -> IntArray:

@@ -5,7 +5,7 @@ Parameters come from configs/venues and the run's file.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 ImpactLaw = Literal["exponential", "linear"]
 Stage = Literal["fee_offset", "fund", "adl"]
@@ -74,6 +74,9 @@ class VenueRules:
     """Assets in the order in which they are sold to cover negative settlement balances of closed pools; those not named
     come last. None: such balances stay as they are."""
     lending: LendingRules = LendingRules()
+    portfolio: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Parameters of portfolio margin by underlying ("*" = every other), as `margin.scan_parameters` reads them. What
+    portfolio accounts hold on an underlying with no parameters requires nothing: such accounts do not enter a book."""
 
 
 @dataclass(frozen=True)
