@@ -102,7 +102,7 @@ def demo(
 def synth(
     directory: Annotated[Path, typer.Argument(help="Gets snapshot/ and history.parquet.")],
     *,
-    accounts: Annotated[int | None, typer.Option(min=1, help="Number of accounts (20000).")] = None,
+    accounts: Annotated[int | None, typer.Option(min=1, help="Accounts (20000; 2000 with --options).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same bytes (1).")] = None,
     as_of: AsOfOption = None,
     profile: Annotated[Profile | None, typer.Option(help="Leverage of the population (levered).")] = None,
@@ -115,39 +115,44 @@ def synth(
     ] = None,
     split: Annotated[bool, typer.Option("--split", help="One snapshot per venue.")] = False,
     loans: Annotated[Path | None, typer.Option(help="Folder of recorded loans; nothing is invented.")] = None,
+    options: Annotated[Path | None, typer.Option(help="Folder of recorded option chains; portfolio accounts.")] = None,
 ) -> None:
-    """Write a valid snapshot: invented accounts and a market with its history, invented or recorded; or real loans."""
+    """Write a valid snapshot: invented accounts and a market, invented or recorded, or option chains; or real loans."""
     from riskpipe.errors import ConfigError
-    from riskpipe.run.synthesis import record_loans, synthesise
+    from riskpipe.run.synthesis import record_loans, synthesise, write_options
 
+    population = {"accounts": accounts, "seed": seed}
+    of_market = {
+        "profile": profile,
+        "market": market,
+        "index-depth": index_depth,
+        "measured-depth": measured_depth or None,
+        "split": split or None,
+    }
+    for source, folder, others in (
+        ("loans", loans, population | of_market | {"options": options}),
+        ("options", options, of_market),
+    ):
+        given = [name for name, value in others.items() if value is not None]
+        if folder is not None and given:
+            raise ConfigError(f"recorded {source} are taken as they are: leave out --{', --'.join(given)}")
+    n_accounts, seed = 20_000 if accounts is None else accounts, 1 if seed is None else seed
     if loans is not None:
-        invented = {
-            "accounts": accounts,
-            "seed": seed,
-            "profile": profile,
-            "market": market,
-            "index-depth": index_depth,
-        }
-        flags = {"measured-depth": measured_depth, "split": split}
-        given = [name for name, value in invented.items() if value is not None] + [
-            name for name in flags if flags[name]
-        ]
-        if given:
-            raise ConfigError(f"recorded loans are taken as they are: leave out --{', --'.join(given)}")
         record_loans(directory, loans, as_of=as_of)
-        typer.echo(f"wrote {directory}")
-        return
-    synthesise(
-        directory,
-        n_accounts=20_000 if accounts is None else accounts,
-        seed=1 if seed is None else seed,
-        as_of=as_of,
-        profile=(profile or Profile.LEVERED).value,
-        market=market,
-        use_measured_depth=measured_depth,
-        index_depth_coefficient=index_depth,
-        split=split,
-    )
+    elif options is not None:
+        write_options(directory, options, n_accounts=2_000 if accounts is None else accounts, seed=seed, as_of=as_of)
+    else:
+        synthesise(
+            directory,
+            n_accounts=n_accounts,
+            seed=seed,
+            as_of=as_of,
+            profile=(profile or Profile.LEVERED).value,
+            market=market,
+            use_measured_depth=measured_depth,
+            index_depth_coefficient=index_depth,
+            split=split,
+        )
     typer.echo(f"wrote {directory}")
 
 

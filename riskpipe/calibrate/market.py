@@ -6,6 +6,7 @@ import numpy as np
 
 from riskpipe.calibrate.basis import MINIMUM_OBSERVATIONS, BasisStatistics, basis_series, basis_statistics
 from riskpipe.calibrate.history import HistoryRows
+from riskpipe.calibrate.options import option_inputs
 from riskpipe.domain.book import Book, BoolArray, FloatArray, InstrumentKind
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.market import HORIZONS_HOURS, Market
@@ -54,6 +55,7 @@ def calibrate(
     is_held[book.position_instrument] = True
     depth_bid, depth_ask = _depths(book, rules, is_held, findings)
     statistics = _basis_statistics(book, history, ewma_decay, minimum_observations, findings)
+    options = option_inputs(book, findings)
     ratio = book.venue_price / book.index_price
     return (
         Market(
@@ -72,6 +74,8 @@ def calibrate(
             basis_mean=statistics.mean,
             basis_last=statistics.last,
             ewma_decay=ewma_decay,
+            option_forward=options.forward,
+            option_vol=options.vol,
         ),
         findings,
     )
@@ -182,7 +186,7 @@ def _basis_statistics(
             Reason.NO_HISTORY,
             "history",
             f"{what}: basis volatility is not measured",
-            count=n_instruments,
+            count=int(np.count_nonzero(~book.is_option)),
         )
         nothing = np.full(n_instruments, np.nan)
         by_horizon = np.full((n_instruments, len(HORIZONS_HOURS)), np.nan)

@@ -11,7 +11,7 @@ Numbers are as given in the snapshot: NaN where it has none. Defaults, betas and
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
@@ -23,6 +23,8 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int32]
 OffsetArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US_PER_YEAR = 365.0 * 86_400.0 * 1e6
 
 
 class InstrumentKind(IntEnum):
@@ -170,6 +172,13 @@ class Book:
     def is_option(self) -> BoolArray:
         """Tell which instruments are options, [i]."""
         return np.asarray(self.instrument_kind == InstrumentKind.OPTION)
+
+    @property
+    def years_to_expiry(self) -> FloatArray:
+        """Years of 365 days from as_of to each instrument's expiry, [i]; 0 where it has none."""
+        as_of_us = (self.as_of - _EPOCH) // timedelta(microseconds=1)
+        left = np.where(self.instrument_expiry_us < 0, 0, self.instrument_expiry_us - as_of_us)
+        return np.maximum(0.0, left / _US_PER_YEAR)
 
     @property
     def slot_account(self) -> IntArray:

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     UNKNOWN_ACCOUNT = "unknown_account"
     OTHER_VENUE = "position_on_other_venue"
     UNSUPPORTED = "not_computed_by_this_version"
+    NO_PORTFOLIO_RULES = "no_portfolio_margin_rules"
     # market rows and columns
     UNUSED_MARKET_ROW = "unused_market_row_dropped"
     UNKNOWN_COLUMN = "unknown_column_ignored"
@@ -57,6 +58,10 @@ class Reason(StrEnum):
     SHORT_HISTORY = "history_too_short"
     NO_HISTORY = "no_history"
     LATER_THAN_AS_OF = "later_than_as_of"
+    INDEX_AS_FORWARD = "index_used_as_forward"
+    QUOTED_VOL = "quoted_implied_vol_used"
+    NO_VOL = "option_without_volatility"
+    VOL_DIFFERS = "implied_vol_differs"
     # the computation
     MAX_ROUNDS = "max_rounds_reached"
     PRICE_LIMIT = "price_limit_hit"

@@ -37,14 +37,13 @@ class Market:
     basis_mean: FloatArray  # [i] mean basis over the look-back; NaN = not measured
     basis_last: FloatArray  # [i] last basis of the history; NaN = none
     ewma_decay: float  # weight kept per hour
-    # options; left out: there are none. Black-76 at these three, undiscounted, gives the mark
+    # options; left out: there are none. Black-76 at these, undiscounted, gives the mark
     option_forward: FloatArray = field(default_factory=_left_out)  # [i] forward of the expiry, quote units; NaN else
     option_vol: FloatArray = field(default_factory=_left_out)  # [i] implied volatility, a year; NaN else
-    option_years: FloatArray = field(default_factory=_left_out)  # [i] to expiry, years of 365 days; NaN else
 
     def __post_init__(self) -> None:
         """Fill in what is left out."""
-        for name in ("option_forward", "option_vol", "option_years"):
+        for name in ("option_forward", "option_vol"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(len(self.mark_price), np.nan))
 

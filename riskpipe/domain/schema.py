@@ -107,7 +107,14 @@ VARIABLES: dict[str, Variable] = {
             "mark's response to the instrument's own impact",
             "signed",
         ),
-        _block("instruments", ("instrument",), "basis", "1", "final mark over final index, minus 1", "signed"),
+        _block(
+            "instruments",
+            ("instrument",),
+            "basis",
+            "1",
+            "final mark over final index, minus 1; NaN = an option, which has none",
+            "signed",
+        ),
         _block(
             "instruments",
             ("instrument", "horizon"),
@@ -184,6 +191,14 @@ VARIABLES: dict[str, Variable] = {
             "health_factor",
             "1",
             "of a loan: collateral at its liquidation thresholds over debt; NaN = no debt",
+        ),
+        _once("accounts", ("account",), "debt", "USD", "what a loan owes, at index prices"),
+        _once(
+            "accounts",
+            ("account",),
+            "toxic_fall",
+            "1",
+            "of a loan: fall of all that it holds beyond which liquidating it leaves debt; NaN = no debt",
         ),
         _once(
             "accounts",

@@ -4,7 +4,7 @@ A bad account, balance or position row takes every row of its account with it: o
 risk nobody has. Rows whose account no table lists are left out too and counted by row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,9 @@ from riskpipe.domain.tables import ACCOUNTS, BALANCES, POSITIONS, Table
 from riskpipe.ingest import loans
 from riskpipe.ingest.columns import booleans, equals, floats, name_rows
 from riskpipe.ingest.links import Links, usable_index_prices, usable_marks
+from riskpipe.ingest.portfolios import has_portfolio_rules, is_cross, is_portfolio, report_unchecked
 from riskpipe.ingest.values import value_defects
+from riskpipe.ingest.venue_tables import VenueTables
 
 _ROW_NAMES = {
     "accounts": ("account_id", "venue"),
@@ -32,6 +34,7 @@ QUARANTINE_REASONS = frozenset(
         Reason.UNKNOWN_ACCOUNT,
         Reason.OTHER_VENUE,
         Reason.UNSUPPORTED,
+        Reason.NO_PORTFOLIO_RULES,
     }
 )
 _REPORTED = ("reported_equity", "reported_maintenance_margin")
@@ -63,17 +66,16 @@ def _charges_of_values(snapshot: Snapshot, spec: Table, skip: tuple[str, ...]) -
             yield _Charge(Reason.BAD_VALUE, spec.name, defect.is_bad, what, defect.column)
 
 
-def _charges(snapshot: Snapshot, links: Links) -> Iterator[_Charge]:
+def _charges(snapshot: Snapshot, links: Links, venues: Mapping[str, VenueTables] | None) -> Iterator[_Charge]:
     """Yield every rule an account can break, in the order in which reasons are given."""
     accounts, instruments = snapshot.tables["accounts"], snapshot.tables["instruments"]
     yield from _charges_of_values(snapshot, ACCOUNTS, ())
     blank = equals(accounts, "account_id", "")
     yield _Charge(Reason.BAD_VALUE, "accounts", blank, "account_id must be a non-empty text", "account_id")
     lending = loans.is_lending(accounts)
-    portfolio = equals(accounts, "margin_mode", "portfolio")
-    yield _Charge(
-        Reason.UNSUPPORTED, "accounts", portfolio, "portfolio margin is not computed by this version", "margin_mode"
-    )
+    portfolio = is_portfolio(accounts)
+    what = "a lending account has no margin_mode portfolio"
+    yield _Charge(Reason.UNSUPPORTED, "accounts", portfolio & lending, what, "margin_mode")
     yield from _charges_of_values(snapshot, BALANCES, ("account_id", "asset"))
     unknown_asset = "asset must be named by prices, collateral or instruments"
     yield _Charge(Reason.UNKNOWN_ASSET, "balances", links.balance_asset < 0, unknown_asset, "quantity")
@@ -97,11 +99,27 @@ def _charges(snapshot: Snapshot, links: Links) -> Iterator[_Charge]:
     yield _Charge(
         Reason.OTHER_VENUE, "positions", is_elsewhere, "the instrument must be on the account's venue", "quantity"
     )
+    has_owner, cross = links.position_account >= 0, is_cross(snapshot)
+    in_portfolio = has_owner & portfolio[links.position_account]
     is_option = is_known & equals(instruments, "kind", "option")[row]
-    yield _Charge(Reason.UNSUPPORTED, "positions", is_option, "options are not computed by this version", "quantity")
+    what = "options are computed for accounts of margin_mode portfolio only"
+    yield _Charge(Reason.UNSUPPORTED, "positions", is_option & has_owner & ~in_portfolio, what, "quantity")
+    what = "options are computed in cross pools only, not in isolated positions"
+    yield _Charge(Reason.UNSUPPORTED, "positions", is_option & ~cross, what, "isolated_margin")
+    if venues is None:
+        return
+    has_rules = has_portfolio_rules(snapshot, venues)
+    what = (
+        "an account of margin_mode portfolio needs rules for the underlying of every cross position: its venue has none"
+        " in force (venues.NAME.margin.portfolio)"
+    )
+    lacks_rules = in_portfolio & cross & is_known & ~has_rules[row]
+    yield _Charge(Reason.NO_PORTFOLIO_RULES, "positions", lacks_rules, what, "quantity")
 
 
-def quarantine(snapshot: Snapshot, links: Links, findings: Findings) -> Quarantine:
+def quarantine(
+    snapshot: Snapshot, links: Links, findings: Findings, venues: Mapping[str, VenueTables] | None = None
+) -> Quarantine:
     """Find the accounts that cannot be computed, and every row of theirs.
 
     Parameters
@@ -110,6 +128,8 @@ def quarantine(snapshot: Snapshot, links: Links, findings: Findings) -> Quaranti
     links: the rows behind its names.
     findings: gets one finding for each rule broken: count = accounts quarantined for it and for no earlier rule (rows,
         for rows of unknown accounts), examples = the rows that broke it.
+    venues: what venues' rules bring, by venue; None = not known: whether portfolio accounts have rules is not checked,
+        and a finding says so.
 
     Returns
     -------
@@ -134,7 +154,7 @@ def quarantine(snapshot: Snapshot, links: Links, findings: Findings) -> Quaranti
                 examples=name_rows(tables[name], orphans, _ROW_NAMES[name], limit=5, row_numbers=True),
             )
     is_out = np.zeros(n_accounts, dtype=bool)
-    for charge in _charges(snapshot, links):
+    for charge in _charges(snapshot, links, venues):
         rows = np.flatnonzero(charge.is_bad)
         owner = owners[charge.table][rows]
         rows, owner = rows[owner >= 0], owner[owner >= 0]
@@ -152,6 +172,8 @@ def quarantine(snapshot: Snapshot, links: Links, findings: Findings) -> Quaranti
             count=len(newly),
             examples=name_rows(tables[charge.table], rows[is_new], shown, limit=5, row_numbers=True),
         )
+    if venues is None:
+        report_unchecked(tables["accounts"], is_out, findings)
     return Quarantine(is_out, _leaves(links.balance_account, is_out), _leaves(links.position_account, is_out))
 
 

@@ -1,6 +1,6 @@
 """Assemble: snapshots in, one book out: validated, quarantined, joined, as arrays in canonical order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +15,7 @@ from riskpipe.ingest.join import join, join_problems
 from riskpipe.ingest.loans import is_lending, report_missing_thresholds
 from riskpipe.ingest.part import Part
 from riskpipe.ingest.pools import build_pools
+from riskpipe.ingest.portfolios import is_portfolio
 from riskpipe.ingest.reference_arrays import (
     Labels,
     asset_arrays,
@@ -25,6 +26,7 @@ from riskpipe.ingest.reference_arrays import (
     tier_arrays,
 )
 from riskpipe.ingest.validate import validate
+from riskpipe.ingest.venue_tables import VenueTables, completed
 
 
 def _entities(accounts: pa.Table) -> tuple[dict[str, np.ndarray], pa.Array]:
@@ -67,6 +69,7 @@ def _account_arrays(part: Part, labels: Labels) -> tuple[dict[str, np.ndarray], 
         "account_weight": np.where(np.isnan(weight), 1.0, weight),
         "account_is_exempt": booleans(accounts, "liquidation_exempt"),
         "account_is_lending": is_lending(accounts),
+        "account_is_portfolio": is_portfolio(accounts),
         "account_reported_equity": floats(accounts, "reported_equity"),
         "account_reported_maintenance_margin": floats(accounts, "reported_maintenance_margin"),
         **entities,
@@ -111,13 +114,21 @@ def _build_book(part: Part, findings: Findings) -> Book:
     return book
 
 
-def assemble(snapshots: Sequence[Snapshot], *, max_quarantined_share: float = 0.01) -> tuple[Book, Findings]:
+def assemble(
+    snapshots: Sequence[Snapshot],
+    *,
+    max_quarantined_share: float = 0.01,
+    venues: Mapping[str, VenueTables] | None = None,
+) -> tuple[Book, Findings]:
     """Assemble one book from the snapshots of one instant, usually one for each venue.
 
     Parameters
     ----------
     snapshots: as read, at least one; their order is the order of the book. Each must hold every price it needs itself.
     max_quarantined_share: largest share of a snapshot's gross notional that may be quarantined, in [0, 1].
+    venues: what venues' own rules bring, by venue: tables that snapshots lack (see `completed`), and for which
+        underlyings they margin portfolios. None: nothing is known of the rules, and a finding tells which portfolio
+        accounts were not checked against them.
 
     Returns
     -------
@@ -134,10 +145,12 @@ def assemble(snapshots: Sequence[Snapshot], *, max_quarantined_share: float = 0.
     if not 0.0 <= max_quarantined_share <= 1.0:
         raise ValueError(f"max_quarantined_share must be from 0 to 1, got {max_quarantined_share!r}")
     findings = Findings()
+    if venues is not None:
+        snapshots = [completed(snapshot, venues) for snapshot in snapshots]
     problems = list(join_problems(snapshots))
     parts: list[Part] = []
     for snapshot in snapshots:
-        validation = validate(snapshot, max_quarantined_share=max_quarantined_share)
+        validation = validate(snapshot, max_quarantined_share=max_quarantined_share, venues=venues)
         where = f"{snapshot.uri}: " if len(snapshots) > 1 else ""
         problems += [where + problem for problem in validation.problems]
         findings.extend(validation.findings)

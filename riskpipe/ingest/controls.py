@@ -37,10 +37,14 @@ def _position_weight(book: Book) -> FloatArray:
 
 
 def gross_notional(book: Book) -> FloatArray:
-    """Return each position's notional [q], USD at the snapshot's marks, times its account's weight."""
+    """Return each position's notional [q], USD at the snapshot's marks (options: the underlying's price), times its
+    account's weight.
+    """  # noqa: D205
     row = book.position_instrument
     unit = book.instrument_multiplier * book.index_price[book.instrument_quote]
     unit = np.where(book.instrument_is_inverse, unit, unit * book.mark_price)
+    on_option = book.instrument_multiplier * book.index_price[book.instrument_underlying]
+    unit = np.where(book.is_option, on_option, unit)
     return np.abs(book.position_quantity) * unit[row] * _position_weight(book)
 
 

@@ -25,9 +25,12 @@ MAX_TABLE_DISTANCE_BPS = 100.0
 
 @dataclass(frozen=True)
 class Holdings:
-    """What the accounts that stay hold: instruments [i], debts [c], credit by venue [v, c], collateral of loans [c]."""
+    """What the accounts that stay hold: instruments [i], those of them margined by tiers [i], debts [c], credit by
+    venue [v, c], collateral of loans [c].
+    """  # noqa: D205
 
     has_position: BoolArray
+    needs_tiers: BoolArray
     has_debt: BoolArray
     has_balance: BoolArray
     has_collateral: BoolArray
@@ -143,7 +146,7 @@ def check_prices(snapshot: Snapshot, links: Links, holdings: Holdings, verdict: 
     return index_price
 
 
-def _instrument_defects(snapshot: Snapshot, links: Links) -> list[Defect]:
+def _instrument_defects(snapshot: Snapshot, links: Links, needs_tiers: BoolArray) -> list[Defect]:
     """Find instruments that no position could be computed on."""
     table, funds = snapshot.tables["instruments"], snapshot.tables["insurance_funds"]
     defects = list(value_defects(table, INSTRUMENTS))
@@ -155,14 +158,23 @@ def _instrument_defects(snapshot: Snapshot, links: Links) -> list[Defect]:
     fund = table.column("fund")
     has_unknown_fund = ~nulls(table, "fund") & (rows_of(fund, funds.column("fund")) < 0)
     has_unknown_fund &= pc.fill_null(pc.not_equal(fund, table.column("venue")), fill_value=True).to_numpy()
-    is_inverse = booleans(table, "is_inverse")
+    is_inverse, is_option = booleans(table, "is_inverse"), equals(table, "kind", "option")
+    settlement = links.instrument_settlement
+    pays_neither = (settlement != links.instrument_underlying) & (settlement != links.instrument_quote)
+    has_schedule = ~nulls(table, "tier_schedule")
     relations = (
         ("expiry", equals(table, "kind", "future") & nulls(table, "expiry"), "given for a future"),
+        ("expiry", is_option & nulls(table, "expiry"), "given for an option"),
+        ("strike", is_option & np.isnan(floats(table, "strike")), "given for an option"),
+        ("option_type", is_option & nulls(table, "option_type"), "given for an option"),
+        ("is_inverse", is_option & is_inverse,
+         "false for an option: its settlement_asset says whether it pays in coins"),
+        ("settlement_asset", is_option & pays_neither, "the underlying or the quote asset of an option"),
         ("expiry", has_expired, f"later than as_of ({snapshot.as_of.isoformat()})"),
-        ("settlement_asset", is_inverse & (links.instrument_settlement != links.instrument_underlying),
+        ("settlement_asset", is_inverse & ~is_option & (settlement != links.instrument_underlying),
          "the underlying of an inverse instrument"),
-        ("tier_schedule", nulls(table, "tier_schedule"), "given"),
-        ("tier_schedule", ~nulls(table, "tier_schedule") & (rows_of(table.column("tier_schedule"), schedules) < 0),
+        ("tier_schedule", needs_tiers & ~is_option & ~has_schedule, "given"),
+        ("tier_schedule", has_schedule & ~is_option & (rows_of(table.column("tier_schedule"), schedules) < 0),
          "a schedule of margin_tiers"),
         ("fund", has_unknown_fund, "a fund of insurance_funds, the venue's name, or null"),
     )  # fmt: skip
@@ -220,7 +232,7 @@ def check_instruments(
     """Check instruments, quotes and depth; keep what is held and what is sound, drop the rest with findings."""
     table = snapshot.tables["instruments"]
     held = holdings.has_position
-    is_bad = _judge(verdict, table, INSTRUMENTS, _instrument_defects(snapshot, links), held)
+    is_bad = _judge(verdict, table, INSTRUMENTS, _instrument_defects(snapshot, links, holdings.needs_tiers), held)
     _check_quotes(snapshot, links, held, verdict)
     has_quote = _mark(len(held), links.quote_instrument)
     for rows, what, remedy in (
@@ -242,24 +254,27 @@ def check_instruments(
     )
     # a quote dropped above for another value takes its instrument along, if nobody holds it
     has_kept_quote = rows_of(table.column("instrument_id"), verdict.tables["quotes"].column("instrument_id")) >= 0
-    is_option = equals(table, "kind", "option")
-    if n_options := int(np.count_nonzero(is_option)):
-        verdict.findings.add(
-            Severity.INFO,
-            Reason.UNSUPPORTED,
-            "instruments",
-            f"{n_options} options are not computed by this version and left out",
-            count=n_options,
-            examples=name_rows(table, np.flatnonzero(is_option), ("instrument_id",), limit=5),
-        )
-    is_unsound = ~held & ~is_option & (is_bad | ~is_priced | ~has_kept_quote)
+    is_unsound = ~held & (is_bad | ~is_priced | ~has_kept_quote)
     why = (
         "nothing is held in them, and they are unsound (value, expiry, tiers or fund) or have no usable quote or price"
     )
     _report_dropped(verdict, table, INSTRUMENTS, is_unsound, f"{why}; their quotes and depth go with them")
-    leaves = is_unsound | (is_option & ~held)
-    verdict.instrument_row = np.where(leaves, -1, np.cumsum(~leaves) - 1).astype(np.int32)
-    verdict.tables["instruments"] = keep(table, leaves)
+    verdict.instrument_row = np.where(is_unsound, -1, np.cumsum(~is_unsound) - 1).astype(np.int32)
+    verdict.tables["instruments"] = keep(table, is_unsound)
+    _report_unread_tiers(table, is_unsound, verdict)
+
+
+def _report_unread_tiers(table: pa.Table, leaves: BoolArray, verdict: Verdict) -> None:
+    rows = np.flatnonzero(equals(table, "kind", "option") & ~nulls(table, "tier_schedule") & ~leaves)
+    if len(rows):
+        verdict.findings.add(
+            Severity.INFO,
+            Reason.UNREAD_VALUE,
+            "instruments",
+            f"{len(rows)} tier schedules are not read: options are margined by portfolio rules only",
+            count=len(rows),
+            examples=name_rows(table, rows, ("instrument_id", "tier_schedule"), limit=5),
+        )
 
 
 def check_unused_references(snapshot: Snapshot, verdict: Verdict) -> None:

@@ -76,8 +76,10 @@ def instrument_arrays(part: Part, labels: Labels) -> dict[str, np.ndarray]:
             "adv_usd",
             "daily_vol",
             "depth_usd_1pct",
+            "implied_vol",
         )
     }
+    is_option = kind == InstrumentKind.OPTION
     return {
         "instrument_venue": rows_of(table.column("venue"), labels.venue),
         "instrument_kind": kind,
@@ -89,6 +91,9 @@ def instrument_arrays(part: Part, labels: Labels) -> dict[str, np.ndarray]:
         "instrument_expiry_us": expiry.to_numpy(),
         "instrument_fund": rows_of(fund, labels.fund),
         **quoted,
+        "implied_vol": np.where(is_option, quoted["implied_vol"], np.nan),
+        "instrument_strike": np.where(is_option, floats(table, "strike"), np.nan),
+        "instrument_is_call": is_option & equals(table, "option_type", "call"),
         "table_depth_bid": _table_depth(part, "bid"),
         "table_depth_ask": _table_depth(part, "ask"),
     }
@@ -142,15 +147,17 @@ def _deductions(table: pa.Table, first: OffsetArray, findings: Findings) -> Floa
 
 
 def tier_arrays(part: Part, findings: Findings) -> dict[str, np.ndarray]:
-    """Return each instrument's own copy of its tier schedule."""
+    """Return each instrument's own copy of its tier schedule: none of options, nor of those that name none."""
     tiers = part.tables["margin_tiers"]
     order, _, is_first = group_rows(tiers, ("tier_schedule",))
     tiers = tiers.take(pa.array(order))
     first = np.append(np.flatnonzero(is_first), len(order)).astype(np.int64)
     deduction = _deductions(tiers, first, findings)
     schedules = one_piece(tiers.column("tier_schedule")).take(pa.array(first[:-1]))
-    schedule = rows_of(part.tables["instruments"].column("tier_schedule"), schedules)
-    n_tiers = first[schedule + 1] - first[schedule]
+    instruments = part.tables["instruments"]
+    schedule = rows_of(instruments.column("tier_schedule"), schedules)
+    has_tiers = (schedule >= 0) & ~equals(instruments, "kind", "option")
+    n_tiers = np.where(has_tiers, first[schedule + 1] - first[schedule], 0)
     start = starts(n_tiers)
     rows = np.repeat(first[schedule] - start[:-1], n_tiers) + np.arange(start[-1])
     return {

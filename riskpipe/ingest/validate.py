@@ -1,5 +1,6 @@
 """Validate: every rule applied to one snapshot: what refuses it, what leaves it, and the part that remains."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,8 @@ from riskpipe.ingest.market_rules import (
 )
 from riskpipe.ingest.names import NameIndex
 from riskpipe.ingest.part import Part
+from riskpipe.ingest.portfolios import needs_tiers
+from riskpipe.ingest.venue_tables import VenueTables
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Validation:
 
 
 def _holdings(snapshot: Snapshot, links: Links, out: Quarantine) -> Holdings:
-    instrument = links.position_instrument[staying(out.has_position)]
+    held = staying(out.has_position)
+    instrument = links.position_instrument[held]
     has_position = np.bincount(instrument, minlength=snapshot.tables["instruments"].num_rows) > 0
     stays = staying(out.has_balance)
     quantity, asset = floats(snapshot.tables["balances"], "quantity")[stays], links.balance_asset[stays]
@@ -52,7 +56,7 @@ def _holdings(snapshot: Snapshot, links: Links, out: Quarantine) -> Holdings:
     has_balance[links.account_venue[owner][is_credit], asset[is_credit]] = True
     has_collateral = np.zeros(links.n_assets, dtype=bool)
     has_collateral[asset[is_credit & is_lending(snapshot.tables["accounts"])[owner]]] = True
-    return Holdings(has_position, has_debt, has_balance, has_collateral)
+    return Holdings(has_position, needs_tiers(snapshot, links, held), has_debt, has_balance, has_collateral)
 
 
 def _renumbered(rows: IntArray, leaves: BoolArray) -> IntArray:
@@ -86,7 +90,9 @@ def _assemble_part(snapshot: Snapshot, links: Links, out: Quarantine, verdict: V
     )
 
 
-def validate(snapshot: Snapshot, *, max_quarantined_share: float = 0.01) -> Validation:
+def validate(
+    snapshot: Snapshot, *, max_quarantined_share: float = 0.01, venues: Mapping[str, VenueTables] | None = None
+) -> Validation:
     """Apply every rule to a snapshot.
 
     Parameters
@@ -94,6 +100,8 @@ def validate(snapshot: Snapshot, *, max_quarantined_share: float = 0.01) -> Vali
     snapshot: as read.
     max_quarantined_share: largest share of gross notional that may be quarantined, in [0, 1]; see
         `riskpipe.ingest.account_rules.quarantined_share` for how it is measured.
+    venues: what venues' rules bring, already in the snapshot's tables; here they tell for which underlyings there are
+        rules of portfolio margin. None: not checked, with a finding.
 
     Returns
     -------
@@ -113,7 +121,7 @@ def validate(snapshot: Snapshot, *, max_quarantined_share: float = 0.01) -> Vali
         problems.append("accounts: the book is empty. A night without accounts is a failed export, not a safe book")
         return Validation(None, tuple(problems), findings)
     links = link(snapshot, accounts)
-    out = quarantine(snapshot, links, findings)
+    out = quarantine(snapshot, links, findings, venues)
     if out.has_account.all():
         reasons = _quarantine_reasons(findings)
         problems.append(

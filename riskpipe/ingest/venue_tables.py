@@ -37,6 +37,12 @@ class VenueTables:
     """Bands by asset: floor in USD, haircut."""
     loans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Liquidation threshold and bonus by asset; "*" is the default."""
+    portfolio: frozenset[str] = frozenset()
+    """Underlyings for which the venue has rules of portfolio margin; "*" is all."""
+
+    def has_portfolio(self, underlying: str | None) -> bool:
+        """Tell whether portfolio accounts may hold contracts on an underlying."""
+        return EVERY in self.portfolio or underlying in self.portfolio
 
 
 def completed(snapshot: Snapshot, venues: Mapping[str, VenueTables]) -> Snapshot:

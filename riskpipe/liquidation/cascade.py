@@ -1,113 +1,31 @@
 """The cascades of all lanes: trigger, forced flow, impact, round by round, until nobody new is closed in any lane."""
 
-import math
-
 import numpy as np
 
 from riskpipe.compiled import compiled, inlined, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.liquidation.batches import Batch, evaluate, evaluate_afresh, is_due
 from riskpipe.liquidation.bits import NO_LANE, add_lane, has_any, has_common
+from riskpipe.liquidation.flow import add_closed, move_prices, set_impact
 from riskpipe.liquidation.footprint import VECTOR, WIDTH, WORD, padded
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans, liquidate_loans, set_first_seized
-from riskpipe.liquidation.lowering import VWAP, Pools, Terms, VariantRules
-from riskpipe.liquidation.positions import position_size
+from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
+from riskpipe.liquidation.portfolios import (
+    Portfolios,
+    call_portfolios,
+    close_first_portfolios,
+    close_portfolios,
+)
 from riskpipe.liquidation.prices import (
-    index_ratio,
-    mark_row,
     notional_row,
     pad,
     set_bounds,
-    set_mark,
     set_shocked_lane,
 )
 from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft
-from riskpipe.liquidation.sales import sell_collateral
 from riskpipe.liquidation.seats import find_open, seat_lanes, set_seated
-from riskpipe.liquidation.shocks import SMALLEST_INDEX_SHARE, average_impact, impact, is_limited
 from riskpipe.liquidation.tape import Tape, fit
-
-
-@internal
-def set_impact(terms: Terms, rules: VariantRules, lanes: Lanes, state: State, s: int) -> int:
-    """Set lane s's flow and the moves of every mark and index that it causes; returns how many laws stand at a limit.
-
-    The index is never moved below one hundredth of its snapshot price.
-    """
-    g = lanes.group[s]
-    depth_factor = lanes.depth_factor[s]
-    limits_hit = 0
-    for c in range(len(terms.index_price)):
-        state.index_flow[c] = 0.0
-        state.index_move[c, s] = 0.0
-        state.index_average[c, s] = 0.0
-    for i in range(len(terms.venue)):
-        u = terms.underlying[i]
-        flow = (state.bought[i, s] - state.sold[i, s]) * state.shocked[notional_row(terms, i), g]
-        state.flow[i, s] = flow
-        moved = 0.0
-        if not math.isnan(terms.index_depth[u]):
-            moved = math.copysign(min(rules.kappa[i] * abs(flow), rules.capacity[i]), flow)
-        state.index_flow[u] += moved
-        kept = flow - moved
-        depth = (terms.depth_bid[i] if kept < 0.0 else terms.depth_ask[i]) * depth_factor
-        floor, limit, cap = rules.price_floor[i], rules.fall_limit[i], rules.price_cap[i]
-        own = impact(rules.law[i], kept, depth, floor, limit, cap)
-        state.own[i, s] = own
-        state.own_average[i, s] = average_impact(rules.law[i], kept, depth, floor, limit, cap)
-        limits_hit += is_limited(own, kept, limit, cap)
-        state.dislocation[i, s] = min(max(rules.response[i] * own, -rules.band[i]), rules.band[i])
-    for c in range(len(terms.index_price)):
-        flow = state.index_flow[c] + state.spot[c, s] * state.shocked[c, g]
-        if math.isnan(terms.index_depth[c]) or flow == 0.0:
-            continue
-        room = 1.0 - SMALLEST_INDEX_SHARE * terms.index_price[c] / state.shocked[c, g]
-        limit = min(min(1.0 - rules.index_floor, 0.99), room)
-        depth, floor, cap = terms.index_depth[c] * depth_factor, rules.index_floor, rules.index_cap
-        state.index_move[c, s] = impact(rules.index_law, flow, depth, floor, limit, cap)
-        state.index_average[c, s] = average_impact(rules.index_law, flow, depth, floor, limit, cap)
-        limits_hit += is_limited(state.index_move[c, s], flow, limit, cap)
-    return limits_hit
-
-
-@internal
-def set_trigger(terms: Terms, lanes: Lanes, state: State, s: int) -> None:
-    """Set lane s's trigger prices: what the venue's mark and the index show after the flow so far."""
-    g = lanes.group[s]
-    price = state.trigger
-    for c in range(len(terms.index_price)):
-        moved = state.shocked[c, g] * (1.0 + state.index_move[c, s])
-        state.has_asset_moved[c] |= moved != price[c, s]
-        price[c, s] = moved
-    for i in range(len(terms.venue)):
-        moved = state.shocked[mark_row(terms, i), g] * index_ratio(terms, state.index_move, i, s)
-        moved = moved * (1.0 + state.dislocation[i, s])
-        state.has_instrument_moved[i] |= moved != price[mark_row(terms, i), s] or state.has_asset_moved[terms.quote[i]]
-        set_mark(terms, price, i, s, moved)
-
-
-@inlined
-def add_closed(
-    pools: Pools, terms: Terms, rules: VariantRules, state: State, p: int, n_lanes: int, price: FloatArray
-) -> None:
-    """Add pool p's positions to what is closed in the first n lanes (or groups) of state.risen, at their prices."""
-    weight, venue = pools.account_weight[pools.account[p]], pools.account_venue[pools.account[p]]
-    if rules.sells_collateral[venue]:
-        for m in range(n_lanes):
-            s = state.risen[m]
-            sell_collateral(pools, terms, rules.sale_rank[venue], state, p, price, s)
-    for q in range(pools.position_start[p], pools.position_start[p + 1]):
-        size = position_size(pools, terms, q)
-        if size == 0.0:
-            continue
-        i = pools.instrument[q]
-        closed = state.sold[i] if size > 0.0 else state.bought[i]
-        positions = state.positions[i]
-        amount = weight * abs(size)
-        for m in range(n_lanes):
-            closed[state.risen[m]] += amount
-            positions[state.risen[m]] += weight
 
 
 @compiled
@@ -227,7 +145,7 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
     for s in range(len(state.is_cut_off)):
         is_cut_off = is_cut_off or state.is_cut_off[s]
     for last in range(n_pools):
-        has_work = kind == INITIAL and not pools.account_is_lending[pools.account[last]]
+        has_work = kind == INITIAL and not (pools.account_is_lending[pools.account[last]] or pools.is_portfolio[last])
         if kind == MAINTENANCE and (is_cut_off or not pools.can_close[last]):
             has_work = has_any(state.called[last])
         if has_work:
@@ -249,34 +167,11 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
 
 
 @compiled
-def move_prices(terms: Terms, rules: VariantRules, lanes: Lanes, state: State) -> int:
-    """Let the flow so far of every lane that rose move its prices; those lanes alone stay active.
-
-    Returns how many these are, and sets which prices moved and the bounds of all of them.
-    """
-    n_active = 0
-    for w in range(len(state.active)):
-        state.active[w] = 0
-    state.has_instrument_moved[:] = False
-    state.has_asset_moved[:] = False
-    for s in range(len(lanes.row)):
-        if state.has_risen[s]:
-            state.has_risen[s] = False
-            state.rounds[s] += 1
-            add_lane(state.active, s)
-            n_active += 1
-            state.limits_hit[s] = max(state.limits_hit[s], set_impact(terms, rules, lanes, state, s))
-            set_trigger(terms, lanes, state, s)
-    set_bounds(state.trigger, len(lanes.row), state.low, state.high)
-    return n_active
-
-
-@compiled
 def set_shocked(terms: Terms, lanes: Lanes, state: State) -> None:
     """Set the shocked prices of every group, the lanes' trigger prices to them, and their bounds."""
     n_groups = len(lanes.index_shock)
     for g in range(n_groups):
-        set_shocked_lane(terms, state.shocked, g, lanes.index_shock[g], lanes.basis_shock[g])
+        set_shocked_lane(terms, state.shocked, g, lanes.index_shock[g], lanes.basis_shock[g], lanes.vol_shock[g])
     for s in range(len(lanes.row)):
         for r in range(len(state.low)):
             state.trigger[r, s] = state.shocked[r, lanes.group[s]]
@@ -305,7 +200,7 @@ def spread_first(terms: Terms, rules: VariantRules, lanes: Lanes, state: State) 
 
 def run_cascades(
     pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, batch: Batch, lanes: Lanes, state: State, tape: Tape,
-    loans: Loans,
+    loans: Loans, portfolios: Portfolios,
 ) -> int:  # fmt: skip
     """Run all lanes to their fixed points, leaving prices, flow, closed pools and calls in `state` (new on entry).
 
@@ -317,6 +212,8 @@ def run_cascades(
     for tile in tiles:
         fit(pools, terms, draft, tape, tile, state.low, state.high)
         close_first(pools, terms, rules, tape.start, tape.number, batch, lanes, state, *tile)
+    if len(portfolios.units.pool) > 0:
+        close_first_portfolios(pools, terms, rules, lanes, state, portfolios)
     spread_first(terms, rules, lanes, state)
     if len(loans.pool) > 0:
         liquidate_loans(pools, terms, rules, lanes, state, loans, is_first=True, is_last=False)
@@ -336,20 +233,11 @@ def run_cascades(
             looked_at += looked
         if len(loans.pool) > 0:
             liquidate_loans(pools, terms, rules, lanes, state, loans, is_first=False, is_last=is_last)
+        if len(portfolios.units.pool) > 0:
+            close_portfolios(pools, terms, rules, lanes, state, portfolios, is_last)
         n_rounds += 1
     call_margin(pools, terms, draft, batch, state, INITIAL)
     call_margin(pools, terms, draft, batch, state, MAINTENANCE)
+    if len(portfolios.units.pool) > 0:
+        call_portfolios(pools, terms, lanes, state, portfolios)
     return looked_at
-
-
-@compiled
-def set_exit_factors(terms: Terms, rules: VariantRules, lanes: Lanes, state: State, factor: FloatArray) -> None:
-    """Set factor[i, lane], what impact leaves of each instrument's pre-impact exit price."""
-    for i in range(len(terms.venue)):
-        alpha = rules.alpha[terms.venue[i]]
-        for s in range(len(lanes.row)):
-            if alpha == VWAP:
-                factor[i, s] = index_ratio(terms, state.index_average, i, s) * (1.0 + state.own_average[i, s])
-            else:
-                fill = index_ratio(terms, state.index_move, i, s) * (1.0 + state.own[i, s])
-                factor[i, s] = 1.0 + alpha * (fill - 1.0)

@@ -9,42 +9,20 @@ from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.bits import (
     first_block,
-    first_lane,
     has_any,
-    has_common,
-    has_lane,
     set_mask,
     stop_block,
-    stop_lane,
 )
+from riskpipe.liquidation.exits import Exits, set_own_exits
 from riskpipe.liquidation.footprint import padded
 from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
-from riskpipe.liquidation.loans import Loans, place_of, set_shortfall
-from riskpipe.liquidation.lowering import Pools, Terms, VariantRules, widest
-from riskpipe.liquidation.positions import position_offset, position_size
-from riskpipe.liquidation.prices import mark_row, set_shocked_pool
-from riskpipe.liquidation.rays import Rays, set_first_failures
+from riskpipe.liquidation.loans import Loans, set_shortfall
+from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
+from riskpipe.liquidation.portfolios import Portfolios
+from riskpipe.liquidation.positions import place_of, position_offset, position_size
+from riskpipe.liquidation.rays import Rays
 from riskpipe.liquidation.records import Draft
-
-
-class Exits(NamedTuple):
-    """Exit prices, and one closed pool over lanes."""
-
-    factor: FloatArray  # [i, lane] what impact leaves of a pre-impact exit price
-    payoff: FloatArray  # [i, lane] of pools closed at the far end of the ray
-    notional: FloatArray  # [i, lane] USD per unit of size
-    own_payoff: FloatArray  # [positions, lane] of a pool closed on the way
-    own_notional: FloatArray  # [positions, lane]
-    equity: FloatArray  # [lane] USD, true: no haircuts, before the fee
-    closed_notional: FloatArray  # [lane]
-    fees: FloatArray  # [lane]
-    shortfall: FloatArray  # [lane]
-    total_loss: FloatArray  # [lane]
-    account_shortfall: FloatArray  # [lane]
-    entity_loss: FloatArray  # [f, lane]
-    closed_account: np.ndarray  # [words] lanes in which a pool of the account is closed
-    called_account: np.ndarray  # [words]
 
 
 class Losses(NamedTuple):
@@ -66,31 +44,6 @@ class Tally(NamedTuple):
     shortfall_max: FloatArray  # [set, a]
 
 
-def make_exits(pools: Pools, terms: Terms, lanes: Lanes, n_words: int) -> Exits:
-    """Allocate the scratch of close-outs."""
-    n, n_i, n_f = padded(len(lanes.row)), len(terms.venue), len(terms.fund_venue)
-    most = widest(pools.position_start)
-    factor, payoff, notional = (np.ones((n_i, n)) for _ in range(3))
-    own_payoff, own_notional = (np.ones((most, n)) for _ in range(2))
-    equity, closed_notional, fees, shortfall, total_loss, account_shortfall = (np.zeros(n) for _ in range(6))
-    return Exits(
-        factor=factor,
-        payoff=payoff,
-        notional=notional,
-        own_payoff=own_payoff,
-        own_notional=own_notional,
-        equity=equity,
-        closed_notional=closed_notional,
-        fees=fees,
-        shortfall=shortfall,
-        total_loss=total_loss,
-        account_shortfall=account_shortfall,
-        entity_loss=np.zeros((n_f, n)),
-        closed_account=np.zeros(n_words, dtype=np.uint64),
-        called_account=np.zeros(n_words, dtype=np.uint64),
-    )
-
-
 def make_losses(terms: Terms, lanes: Lanes) -> Losses:
     """Allocate the sums of close-outs."""
     n, n_i, n_f = padded(len(lanes.row)), len(terms.venue), len(terms.fund_venue)
@@ -106,52 +59,9 @@ def make_losses(terms: Terms, lanes: Lanes) -> Losses:
 
 
 @inlined
-def set_exit(terms: Terms, state: State, i: int, s: int, mark: float, payoff: FloatArray, notional: FloatArray) -> None:
-    """Set what instrument i pays and counts for in lane s when it is closed at a mark."""
-    quote = state.trigger[terms.quote[i], s]
-    if terms.is_inverse[i]:
-        payoff[s], notional[s] = -1.0 / mark, quote
-    else:
-        payoff[s], notional[s] = mark, mark * quote
-
-
-@compiled
-def set_far_exits(terms: Terms, lanes: Lanes, state: State, exits: Exits) -> None:
-    """Set the exits of pools that are closed at the far end of the ray."""
-    for i in range(len(terms.venue)):
-        for s in range(len(lanes.row)):
-            mark = state.shocked[mark_row(terms, i), lanes.group[s]] * exits.factor[i, s]
-            set_exit(terms, state, i, s, mark, exits.payoff[i], exits.notional[i])
-
-
-@internal
-def set_own_exits(
-    pools: Pools, terms: Terms, draft: Draft, lanes: Lanes, state: State, exits: Exits, rays: Rays, p: int,
-    gap_share: float,
-) -> None:  # fmt: skip
-    """Set the exits of a pool that is closed where the ray first finds it failing, or further by the gap's share."""
-    set_first_failures(pools, terms, draft, rays, p, state.closed[p], state.group_lanes)
-    first = pools.position_start[p]
-    n_positions = pools.position_start[p + 1] - first
-    for g in range(len(lanes.index_shock)):
-        if not has_common(state.closed[p], state.group_lanes[g]):
-            continue
-        point = rays.point[g]
-        # a pool that the cascade alone hits is closed at the far end
-        point = 1.0 if np.isnan(point) else point + gap_share * (1.0 - point)
-        set_shocked_pool(pools, terms, rays.price, p, g, lanes.index_shock[g] * point, lanes.basis_shock[g] * point)
-    for j in range(n_positions):
-        i = pools.instrument[first + j]
-        for s in range(max(first_lane(state.closed[p]), 0), stop_lane(state.closed[p])):
-            if has_lane(state.closed[p], s):
-                mark = rays.price[mark_row(terms, i), lanes.group[s]]
-                set_exit(terms, state, i, s, mark * exits.factor[i, s], exits.own_payoff[j], exits.own_notional[j])
-
-
-@inlined
 def close_pool(
     pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, lanes: Lanes, state: State, exits: Exits,
-    rays: Rays, losses: Losses, p: int,
+    rays: Rays, portfolios: Portfolios, losses: Losses, p: int,
 ) -> None:  # fmt: skip
     """Close pool p in every lane in which it is closed, and add what it leaves to the funds and to its entity."""
     account = pools.account[p]
@@ -161,7 +71,7 @@ def close_pool(
     gap_share = rules.gap_share[venue]
     is_far = gap_share >= 1.0
     if not is_far:
-        set_own_exits(pools, terms, draft, lanes, state, exits, rays, p, gap_share)
+        set_own_exits(pools, terms, draft, lanes, state, exits, rays, portfolios, p, gap_share)
     payoffs = exits.payoff if is_far else exits.own_payoff
     notionals = exits.notional if is_far else exits.own_notional
     s0, s1 = first_block(state.closed[p]), stop_block(state.closed[p])
@@ -296,7 +206,7 @@ def insert_entity(losses: Losses, f: int, s: int, e: int, loss: float) -> None:
 @inlined
 def close_loan(pools: Pools, terms: Terms, state: State, exits: Exits, loans: Loans, losses: Losses, p: int) -> bool:
     """Add a loan's shortfall in every lane, liquidated or not, to its venue's fund; returns whether there is any."""
-    m, account = place_of(loans, p), pools.account[p]
+    m, account = place_of(loans.pool, p), pools.account[p]
     if m < 0 or set_shortfall(pools, terms, state, loans, m, exits.shortfall) == 0.0:
         return False
     f = terms.venue_fund[pools.account_venue[account]]
@@ -313,7 +223,7 @@ def close_loan(pools: Pools, terms: Terms, state: State, exits: Exits, loans: Lo
 @compiled
 def close_out(
     pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, lanes: Lanes, state: State, exits: Exits,
-    rays: Rays, loans: Loans, losses: Losses, tally: Tally, is_central: bool,
+    rays: Rays, portfolios: Portfolios, loans: Loans, losses: Losses, tally: Tally, is_central: bool,
 ) -> None:  # fmt: skip
     """Close out every closed pool of every lane and every loan, entity by entity; count accounts closed and called."""
     n_words = len(state.active)
@@ -330,7 +240,7 @@ def close_out(
                 if pools.account_is_lending[a]:
                     is_underwater = close_loan(pools, terms, state, exits, loans, losses, p)
                 elif has_any(state.closed[p]):
-                    close_pool(pools, terms, rules, draft, lanes, state, exits, rays, losses, p)
+                    close_pool(pools, terms, rules, draft, lanes, state, exits, rays, portfolios, losses, p)
             if has_any(exits.called_account):
                 add_weight(exits.called_account, pools.account_weight[a], state.mask, losses.called_accounts)
             s0, s1 = first_block(exits.closed_account), stop_block(exits.closed_account)

@@ -26,7 +26,8 @@ def _set_pools(pools: Pools) -> None:
         for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
             is_at_stake = is_at_stake or pools.slot_quantity[k] < 0.0
         a = pools.account[p]
-        pools.can_close[p] = is_at_stake and not pools.account_is_exempt[a] and not pools.account_is_lending[a]
+        is_other = pools.account_is_exempt[a] or pools.account_is_lending[a] or pools.is_portfolio[p]
+        pools.can_close[p] = is_at_stake and not is_other
 
 
 @inlined
@@ -40,6 +41,8 @@ def _add_sides(pools: Pools, terms: Terms, a: int, sides: IntArray, has_trade: B
         for q in range(pools.position_start[p], pools.position_start[p + 1]):
             u = terms.underlying[pools.instrument[q]]
             sides[u] |= _LONG if pools.quantity[q] >= 0.0 else _SHORT
+            if terms.is_option[pools.instrument[q]]:
+                sides[u] |= _LONG | _SHORT
             has_trade[u] = True
             # what settles in a balance may turn its sign
             sides[pools.asset[first_slot + pools.position_slot[q]]] |= _LONG | _SHORT

@@ -1,11 +1,10 @@
-"""The forms that margin models are lowered to, each a loop over lanes: many scenarios of one pool side by side.
+"""The forms that tiers and loans are lowered to, each a loop over lanes: many scenarios of one pool side by side.
 
 A lane is one state of the market; a price row is one price over all lanes. What a pool is worth less what it must hold
 is a sum of *lines* `slope x price + intercept`, one for each balance and position:
 
 - tier lines: a position's line depends on the margin tier that its notional falls in, a balance's on its haircut band;
 - collateral health: a balance's line is its amount times its liquidation threshold, or par where it is owed;
-- scan: the requirement is the worst loss over K states of the market around the lane's own;
 
 and of balances whose amount depends on prices, because something settles in them, valued band by band; and of
 requirements in coins, parabolas in the price 1/m of inverse contracts, worth what the coin is.
@@ -25,8 +24,8 @@ Bits: lines are added in the order given, each by a multiplication and an additi
 depends on neither the number of lanes nor how many lines share a loop.
 """
 
-from riskpipe.compiled import compiled, inlined
-from riskpipe.domain.book import FloatArray, IntArray
+from riskpipe.compiled import inlined
+from riskpipe.domain.book import FloatArray
 
 PLAIN, ONE_EDGE, MANY_EDGES = range(3)
 N_FORMS = 4
@@ -234,30 +233,6 @@ def add_coin_margin(
     for s in range(lanes):
         h[s] = h[s] + coins[s] * usd[s]
     return at
-
-
-@compiled
-def add_scan(
-    change: FloatArray, weight: FloatArray, size: FloatArray, row: IntArray, n: int, s0: int, s1: int,
-    loss: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
-    """Set out[s0:s1] to the worst weighted loss of n holdings over K states of the market, never below 0.
-
-    Parameters: change [k, i, lane] USD per unit of size of what row i is worth in state k less what it is worth now;
-    weight [k] share of the loss that counts; size [n], row [n] which i each holding is; loss scratch [lane].
-    """
-    for s in range(s0, s1):
-        out[s] = 0.0
-    for k in range(change.shape[0]):
-        for s in range(s0, s1):
-            loss[s] = 0.0
-        for j in range(n):
-            a = size[j] * weight[k]
-            x = change[k, row[j]]
-            for s in range(s0, s1):
-                loss[s] -= a * x[s]
-        for s in range(s0, s1):
-            out[s] = max(out[s], loss[s])
 
 
 @inlined

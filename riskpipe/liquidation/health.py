@@ -84,26 +84,33 @@ def set_amounts(pools: Pools, terms: Terms, amounts: FloatArray, p: int, price: 
 def pool_health(
     pools: Pools, terms: Terms, amounts: FloatArray, p: int, price: FloatArray, s: int, extra_haircut: float
 ) -> tuple[float, float, float]:
-    """Equity, maintenance margin and initial margin in USD of pool p of any kind, in one lane, under a haircut of the
+    """Equity, maintenance margin and initial margin in USD of pool p, no portfolio, in one lane, under a haircut of the
     lane's own: for what is looked at once.
     """  # noqa: D205
-    set_amounts(pools, terms, amounts, p, price, s)
-    first = pools.slot_start[p]
-    n_slots = pools.slot_start[p + 1] - first
-    maintenance, initial = 0.0, 0.0
+    equity, owed = equity_and_owed(pools, terms, amounts, p, price, s, extra_haircut)
+    maintenance, initial = owed, owed
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
         required = position_margin(pools, terms, q, price, s)
         maintenance += required[0]
         initial += required[1]
+    return equity, maintenance, initial
+
+
+@inlined
+def equity_and_owed(
+    pools: Pools, terms: Terms, amounts: FloatArray, p: int, price: FloatArray, s: int, extra_haircut: float
+) -> tuple[float, float]:
+    """Equity of pool p in USD in one lane, under a haircut of the lane's own, and what it must hold for its debts."""
+    set_amounts(pools, terms, amounts, p, price, s)
+    first = pools.slot_start[p]
+    n_slots = pools.slot_start[p + 1] - first
     venue = pools.account_venue[pools.account[p]]
-    equity = 0.0
+    equity, owed = 0.0, 0.0
     for j in range(n_slots):
         asset = pools.asset[first + j]
         usd = price[asset, s]
-        owed = terms.borrow_rate[venue, asset] * (max(0.0, -pools.slot_quantity[first + j]) * usd)
-        owed = 0.0 if pools.account_is_lending[pools.account[p]] else owed
-        maintenance += owed
-        initial += owed
+        if not pools.account_is_lending[pools.account[p]]:
+            owed += terms.borrow_rate[venue, asset] * (max(0.0, -pools.slot_quantity[first + j]) * usd)
         if amounts[j] <= 0.0:
             equity += amounts[j] * usd
             continue
@@ -120,7 +127,7 @@ def pool_health(
                 break
             top = min(value, terms.band_floor[k + 1]) if k + 1 < stop else value
             equity += (top - floor) * max(0.0, 1.0 - terms.band_haircut[k] - extra_haircut)
-    return equity, maintenance, initial
+    return equity, owed
 
 
 @inlined

@@ -9,11 +9,12 @@ from riskpipe.domain.book import FloatArray
 from riskpipe.liquidation.bits import has_any, set_mask
 from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
-from riskpipe.liquidation.loans import Loans, place_of
+from riskpipe.liquidation.loans import Loans
 from riskpipe.liquidation.lowering import Pools, Terms
-from riskpipe.liquidation.positions import position_offset, position_size
-from riskpipe.liquidation.prices import notional_row, payoff_row
+from riskpipe.liquidation.positions import entry_offset, place_of, position_offset, position_size
+from riskpipe.liquidation.prices import mark_row, notional_row, payoff_row
 from riskpipe.liquidation.records import Draft
+from riskpipe.liquidation.scan_units import option_delta
 from riskpipe.liquidation.waterfall import Winners
 
 
@@ -25,6 +26,8 @@ class Deltas(NamedTuple):
     has_leg: np.ndarray  # [c] bool
     broken: FloatArray  # [lane] USD over all entities
     shocked: FloatArray  # [rows, lane] prices
+    vol_factor: FloatArray  # [lane]
+    counted: FloatArray  # [lane] what one unit of a position's size counts
 
 
 def make_deltas(terms: Terms, lanes: Lanes, state: State) -> Deltas:
@@ -33,7 +36,10 @@ def make_deltas(terms: Terms, lanes: Lanes, state: State) -> Deltas:
     shape = (n_c, n_lanes)
     shocked = np.ones_like(state.trigger)
     shocked[:, : len(lanes.row)] = state.shocked[:, lanes.group]
-    return Deltas(np.zeros(shape), np.zeros(shape), np.zeros(n_c, dtype=np.bool_), np.zeros(n_lanes), shocked)
+    vol_factor, counted = np.ones(n_lanes), np.zeros(n_lanes)
+    vol_factor[: len(lanes.row)] += lanes.vol_shock[lanes.group]
+    has_leg = np.zeros(n_c, dtype=np.bool_)
+    return Deltas(np.zeros(shape), np.zeros(shape), has_leg, np.zeros(n_lanes), shocked, vol_factor, counted)
 
 
 @internal
@@ -43,7 +49,8 @@ def add_broken_hedges(
 ) -> None:  # fmt: skip
     """Add the growth of entities' absolute USD delta by the closings, at shocked marks, in lanes s0 to s1 - 1.
 
-    A spot leg is a balance together with the PnL settled in it; a futures leg counts its signed notional.
+    A spot leg is a balance together with what settles in it; a futures leg counts its signed notional, an option's its
+    delta.
     """
     for e in range(len(pools.can_break)):
         if not pools.can_break[e]:
@@ -59,7 +66,7 @@ def add_broken_hedges(
         for n in range(start, stop):
             a = pools.entity_account[n]
             for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
-                m = place_of(loans, p) if pools.account_is_lending[a] else -1
+                m = place_of(loans.pool, p) if pools.account_is_lending[a] else -1
                 if m >= 0:
                     add_loan_deltas(pools, terms, deltas, loans, m, s0, s1)
                     continue
@@ -95,6 +102,22 @@ def add_loan_deltas(pools: Pools, terms: Terms, deltas: Deltas, loans: Loans, m:
             after[s] += spot * left[s]
 
 
+@internal
+def set_option_deltas(
+    terms: Terms, price: FloatArray, vol_factor: FloatArray, i: int, s0: int, counted: FloatArray
+) -> None:
+    """Set the USD that one unit of option i gains where the index doubles, by its delta, in lanes from s0 on; a
+    coin-settled option's is net of its own value, which counts as a balance of the coin.
+    """  # noqa: D205
+    for m in range(len(counted)):
+        s = s0 + m
+        forward, volatility = price[mark_row(terms, i), s], terms.option_vol[i] * vol_factor[s]
+        found = option_delta(terms.is_call[i], forward, terms.strike[i], terms.years[i], volatility, 1.0)
+        usd = found * forward * price[terms.quote[i], s]
+        worth = price[notional_row(terms, i), s] if terms.is_coin_settled[i] else 0.0
+        counted[m] = usd - worth
+
+
 @inlined
 def add_deltas(
     pools: Pools, terms: Terms, draft: Draft, deltas: Deltas, shocked: FloatArray, final: FloatArray,
@@ -110,8 +133,12 @@ def add_deltas(
         i = pools.instrument[q]
         u, paid = terms.underlying[i], payoff_row(terms, i)
         size, offset = position_size(pools, terms, q), position_offset(pools, terms, q)
+        entry = entry_offset(pools, terms, q)
         amount, payoff = draft.amount[pools.position_slot[q], s0:s1], shocked[paid, s0:s1]
         counted, final_payoff = shocked[notional_row(terms, i), s0:s1], final[paid, s0:s1]
+        if terms.is_option[i]:
+            counted = deltas.counted[s0:s1]
+            set_option_deltas(terms, shocked, deltas.vol_factor, i, s0, counted)
         taken = removed[i, 0 if size > 0.0 else 1, s0:s1]
         before, after = deltas.before[u, s0:s1], deltas.after[u, s0:s1]
         deltas.has_leg[u] = True
@@ -121,7 +148,7 @@ def add_deltas(
             before[s] += delta
             # only what is open and in profit at the final mark is removed
             left = 1.0 - taken[s]
-            left = left if size * final_payoff[s] - offset > 0.0 else 1.0
+            left = left if size * final_payoff[s] - entry > 0.0 else 1.0
             after[s] += delta * (left * (1.0 - mask[s]))
     for j in range(n_slots):
         c = pools.asset[first + j]

@@ -15,8 +15,9 @@ from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.liquidation.batches import Batch, evaluate, make_batch
-from riskpipe.liquidation.cascade import close_again, run_cascades, set_exit_factors
-from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_exits, make_losses, set_far_exits
+from riskpipe.liquidation.cascade import close_again, run_cascades
+from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_losses
+from riskpipe.liquidation.exits import make_exits, set_exit_factors, set_far_exits
 from riskpipe.liquidation.flags import set_flags
 from riskpipe.liquidation.footprint import WIDTH, most_lanes, padded
 from riskpipe.liquidation.hedges import Deltas, add_broken_hedges, make_deltas
@@ -31,10 +32,21 @@ from riskpipe.liquidation.lowering import (
     lower_terms,
     without_pools,
 )
+from riskpipe.liquidation.portfolios import (
+    Portfolios,
+    call_portfolios,
+    close_first_portfolios,
+    close_portfolios,
+    count_failing_portfolios,
+    lower_units,
+    make_portfolios,
+    without_units,
+)
 from riskpipe.liquidation.prices import n_rows, pad, set_bounds, set_shocked_lane
 from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
 from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
+from riskpipe.liquidation.scan_models import unit_models
 from riskpipe.liquidation.seats import find_open, seat_lanes, set_seated
 from riskpipe.liquidation.tape import Tape, fit, make_tape
 from riskpipe.liquidation.waterfall import Winners, add_winners, ask_winners, make_winners, run_waterfall
@@ -105,6 +117,7 @@ def _run_lanes(
     tally: Tally,
     tape: Tape,
     borrowers: OffsetArray,
+    portfolios: Portfolios,
     *,
     is_central: bool,
 ) -> None:
@@ -113,15 +126,16 @@ def _run_lanes(
     draft = make_draft(pools, terms, padded(max(n_lanes, SCAN_STEPS + 1)))
     state = make_state(pools, terms, lanes)
     loans = make_loans(pools, terms, borrowers, padded(n_lanes))
-    run_cascades(pools, terms, rules, draft, make_batch(padded(n_lanes)), lanes, state, tape, loans)
+    run_cascades(pools, terms, rules, draft, make_batch(padded(n_lanes)), lanes, state, tape, loans, portfolios)
     exits = make_exits(pools, terms, lanes, len(state.active))
-    set_exit_factors(terms, rules, lanes, state, exits.factor)
+    set_exit_factors(terms, rules, lanes, state, exits)
     set_far_exits(terms, lanes, state, exits)
     is_sliding = bool(np.any(rules.gap_share < 1.0))
     n_rays = len(lanes.index_shock) if is_sliding else 0
-    rays = make_rays(terms, lanes.index_shock[:n_rays], lanes.basis_shock[:n_rays], haircut)
+    shocks = (lanes.index_shock[:n_rays], lanes.basis_shock[:n_rays], lanes.vol_shock[:n_rays])
+    rays = make_rays(terms, *shocks, haircut)
     losses = make_losses(terms, lanes)
-    close_out(pools, terms, rules, draft, lanes, state, exits, rays, loans, losses, tally, is_central)
+    close_out(pools, terms, rules, draft, lanes, state, exits, rays, portfolios, loans, losses, tally, is_central)
     winners, deltas = make_winners(terms, padded(n_lanes)), make_deltas(terms, lanes, state)
     _write(pools, terms, rules, draft, lanes, state, loans, losses, winners, deltas, out)
 
@@ -137,6 +151,8 @@ class Kernel:
         self._spare: list[Tape] = []  # the tape of the last run, while no run has it
         self.pools, self.terms = self.lowered(0.0)
         self.borrowers = loan_pools(self.pools)
+        models = unit_models(book, rules)
+        self.units, self.unit_models = lower_units(book, models, self.pools), list(models.values())
 
     def lowered(self, extra_haircut: float) -> tuple[Pools, Terms]:
         """Return the book under an extra haircut, as the compiled steps take it."""
@@ -150,17 +166,20 @@ class Kernel:
     def run(self, scenarios: ScenarioSet) -> BlockResult:
         """Run a slab of scenarios; every array of the result has the slab's scenarios first."""
         book, n, n_sets = self.book, len(scenarios), len(scenarios.sets)
-        n_underlyings = int(self.terms.underlying_cell.max(initial=-1)) + 1
+        n_underlyings, has_options = int(self.terms.underlying_cell.max(initial=-1)) + 1, bool(book.is_option.any())
         out = allocate(n, book.n_venues, n_underlyings, book.n_instruments, book.n_funds)
         tally = Tally(np.zeros((n_sets, book.n_accounts), dtype=np.int64), np.zeros((n_sets, book.n_accounts)))
+        portfolios = make_portfolios(self.pools, self.terms, self.units, self.unit_models)
         for v, variant in enumerate(scenarios.variants):
             rules = lower_rules(book, self.rules, variant)
-            by_haircut, rows, alike = distinct_lanes(scenarios, v)
+            by_haircut, rows, alike = distinct_lanes(scenarios, v, has_options=has_options)
             for haircut, lanes in by_haircut.items():
                 lowered = self.lowered(haircut)
                 tape = self._take_tape(haircut)
                 for piece in cut_lanes(lanes, most_lanes(book.n_pools, len(self.borrowers))):
-                    _run_lanes(*lowered, rules, haircut, piece, out, tally, tape, self.borrowers, is_central=v == 0)
+                    _run_lanes(
+                        *lowered, rules, haircut, piece, out, tally, tape, self.borrowers, portfolios, is_central=v == 0
+                    )
                 self._spare[:] = [tape]
             for array in out:
                 array[rows] = array[alike]
@@ -177,7 +196,7 @@ class Kernel:
 
     def prepare(self) -> None:
         """Compile the kernel, or load it from the cache: one scenario of a book without pools, then what such a book
-        never comes to, loans and later rounds.
+        never comes to, loans, portfolios and later rounds.
         """  # noqa: D205
         neutral = Lanes(
             row=np.zeros(1, dtype=np.int64),
@@ -187,6 +206,7 @@ class Kernel:
             group=np.zeros(1, dtype=np.int32),
             index_shock=np.zeros(1),
             basis_shock=np.zeros(1),
+            vol_shock=np.zeros(1),
         )
         book = self.book
         n_underlyings = int(self.terms.underlying_cell.max(initial=-1)) + 1
@@ -196,10 +216,14 @@ class Kernel:
         pools = without_pools(self.pools)
         tape = make_tape(pools, self.terms, n_rows(self.terms))
         no_loans = np.zeros(0, dtype=np.int64)
-        _run_lanes(pools, self.terms, rules, 0.0, neutral, out, tally, tape, no_loans, is_central=True)
+        none = make_portfolios(pools, self.terms, without_units(self.units), self.unit_models)
+        _run_lanes(pools, self.terms, rules, 0.0, neutral, out, tally, tape, no_loans, none, is_central=True)
         state, loans = make_state(pools, self.terms, neutral), make_loans(pools, self.terms, no_loans, WIDTH)
         liquidate_loans(pools, self.terms, rules, neutral, state, loans, is_first=True, is_last=False)
         set_first_seized(neutral, state, loans)
+        close_first_portfolios(pools, self.terms, rules, neutral, state, none)
+        close_portfolios(pools, self.terms, rules, neutral, state, none, is_last=False)
+        call_portfolios(pools, self.terms, neutral, state, none)
         n_seats = seat_lanes(state)
         find_open(pools, state, 0, 0, n_seats)
         close_again(
@@ -227,7 +251,8 @@ class Kernel:
             at = np.flatnonzero(scenarios.haircut_shock == haircut)
             price, bounds = np.zeros((n_rows(terms), padded(len(at)))), np.zeros((2, n_rows(terms)))
             for s, n in enumerate(at):
-                set_shocked_lane(terms, price, s, scenarios.index_shock[n], scenarios.basis_shock[n])
+                shocks = scenarios.index_shock[n], scenarios.basis_shock[n], scenarios.vol_shock[n]
+                set_shocked_lane(terms, price, s, *shocks)
             pad(price, len(at))
             set_bounds(price, len(at), bounds[0], bounds[1])
             tape = self._take_tape(float(haircut))
@@ -237,6 +262,8 @@ class Kernel:
                 fit(pools, terms, draft, tape, tile, bounds[0], bounds[1], room=1.0)  # prices do not move on from here
                 _count_failing(pools, tape.start, tape.number, batch, price, count, *tile)
             self._spare[:] = [tape]
+            portfolios = make_portfolios(pools, terms, self.units, self.unit_models)
+            count_failing_portfolios(pools, terms, portfolios, price, 1.0 + scenarios.vol_shock[at], count)
             failing[at] = count
         return failing
 

@@ -1,6 +1,6 @@
 """Lanes: the distinct scenarios of a slab side by side, and what the compiled steps pass on between them.
 
-Until forced flow moves a price, scenarios that differ in depth or volatility alone are one state of the market: a
+Until forced flow moves a price, scenarios that differ in depth alone are one state of the market: a
 *group* of lanes. The first round is computed for each group, later rounds for each lane.
 """
 
@@ -25,6 +25,7 @@ class Lanes(NamedTuple):
     group: IntArray  # [lane]
     index_shock: FloatArray  # [group]
     basis_shock: FloatArray  # [group]
+    vol_shock: FloatArray  # [group]
 
 
 class State(NamedTuple):
@@ -119,30 +120,34 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
     )
 
 
-def distinct_lanes(scenarios: ScenarioSet, variant: int) -> tuple[dict[float, Lanes], OffsetArray, OffsetArray]:
+def distinct_lanes(
+    scenarios: ScenarioSet, variant: int, *, has_options: bool
+) -> tuple[dict[float, Lanes], OffsetArray, OffsetArray]:
     """Return a variant's distinct scenarios by extra haircut, its rows, and the row each of them is alike to.
 
-    Nothing that is computed here depends on the volatility axis: scenarios that differ in it alone have one result.
+    Only options depend on the volatility axis: without any, scenarios that differ in it alone have one result.
     """
     rows = np.flatnonzero(scenarios.variant == variant).astype(np.int64)
     haircut, x, y = scenarios.haircut_shock[rows], scenarios.index_shock[rows], scenarios.basis_shock[rows]
-    key = np.stack([haircut, x, y, scenarios.depth_factor[rows], scenarios.set_index[rows]], axis=1)
+    z = scenarios.vol_shock[rows] * (1.0 if has_options else 0.0)
+    key = np.stack([haircut, x, y, z, scenarios.depth_factor[rows], scenarios.set_index[rows]], axis=1)
     distinct, first, inverse, n_alike = np.unique(
         key, axis=0, return_index=True, return_inverse=True, return_counts=True
     )
     lanes = {}
     for value in np.unique(haircut):
         at = np.flatnonzero(distinct[:, 0] == value)
-        is_new = np.any(np.diff(distinct[at, :3], axis=0, prepend=np.nan) != 0.0, axis=1)
+        is_new = np.any(np.diff(distinct[at, :4], axis=0, prepend=np.nan) != 0.0, axis=1)
         start = np.flatnonzero(is_new)
         lanes[float(value)] = Lanes(
             row=rows[first[at]],
             n_alike=n_alike[at].astype(np.int64),
-            set_index=distinct[at, 4].astype(np.int32),
-            depth_factor=np.ascontiguousarray(distinct[at, 3]),
+            set_index=distinct[at, 5].astype(np.int32),
+            depth_factor=np.ascontiguousarray(distinct[at, 4]),
             group=(np.cumsum(is_new) - 1).astype(np.int32),
             index_shock=np.ascontiguousarray(distinct[at[start], 1]),
             basis_shock=np.ascontiguousarray(distinct[at[start], 2]),
+            vol_shock=np.ascontiguousarray(distinct[at[start], 3]),
         )
     return lanes, rows, rows[first[inverse.ravel()]]
 
@@ -166,6 +171,7 @@ def cut_lanes(lanes: Lanes, most: int) -> list[Lanes]:
                 group=(lanes.group[at] - start).astype(np.int32),
                 index_shock=lanes.index_shock[start:stop],
                 basis_shock=lanes.basis_shock[start:stop],
+                vol_shock=lanes.vol_shock[start:stop],
             )
         )
         start = stop

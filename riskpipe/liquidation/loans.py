@@ -188,19 +188,6 @@ def set_first_seized(lanes: Lanes, state: State, loans: Loans) -> None:
 
 
 @inlined
-def place_of(loans: Loans, p: int) -> int:
-    """Return which loan pool p is, -1 when it is none."""
-    low, high = 0, len(loans.pool)
-    while low < high:
-        middle = (low + high) // 2
-        if loans.pool[middle] < p:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < len(loans.pool) and loans.pool[low] == p else -1
-
-
-@inlined
 def set_shortfall(pools: Pools, terms: Terms, state: State, loans: Loans, m: int, shortfall: FloatArray) -> float:
     """Set shortfall[lane] of loan m, USD weighted: debt left beyond collateral left at final prices, liquidated or not;
     returns the largest.

@@ -2,7 +2,8 @@
 
 Each position becomes a size `a = quantity x multiplier` and an offset `b`, so that its PnL in its settlement asset is
 `a P - b` for a payoff price P: the mark m of a linear contract, -1/m of an inverse one. Its USD notional is |a| X with
-X = m S_q or S_q. The named tuples are plain enough for numba and small enough to read.
+X = m S_q or S_q. An option is worth a P, P being its mark, and X = P S_settlement. The named tuples are plain enough
+for numba and small enough to read.
 """
 
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from riskpipe.domain.book import Book, BoolArray, FloatArray, IntArray, OffsetAr
 from riskpipe.domain.market import Market
 from riskpipe.domain.rules import ContractRules, Rules
 from riskpipe.domain.scenarios import Variant
+from riskpipe.liquidation.scan_models import FUTURE, OPTION, PERPETUAL
 from riskpipe.pricing.impact import LARGEST_FALL, LAW_CODES
 
 FEE_OFFSET, FUND, ADL = 0, 1, 2
@@ -21,6 +23,7 @@ LEAST_RISE = 1e-12  # of the share closed of a loan: what closes no more closes 
 SETTLED = 1e-12  # a loss whose parts add up to it but for rounding leaves nothing over
 VWAP = -1.0
 N_STAGES = len(STAGE_CODES)
+UNIT_KINDS = PERPETUAL, FUTURE, OPTION  # in the order of InstrumentKind
 CREDIT_BY_BAND, CREDIT_AT_PAR = 0, 1
 # what a contract's tiers count: its USD notional, its size in coins (linear), its coins at the price (inverse)
 BY_NOTIONAL, BY_SIZE, IN_COINS = range(3)
@@ -45,13 +48,14 @@ class Pools(NamedTuple):
     account_weight: FloatArray  # [a]
     account_is_exempt: BoolArray  # [a]
     account_is_lending: BoolArray  # [a]
+    is_portfolio: BoolArray  # [p] margined by a scan
     slot_threshold: FloatArray  # [k] a loan's own, NaN = the venue's
     account_entity: IntArray  # [a]
     account_has_entity: BoolArray  # [a]
     account_pool_start: OffsetArray  # [a + 1]
     entity_account_start: OffsetArray  # [e + 1]
     entity_account: IntArray  # [a]
-    can_close: BoolArray  # [p] has positions or debt, is no loan and not exempt
+    can_close: BoolArray  # [p] has positions or debt, is no loan, no portfolio and not exempt
     can_break: BoolArray  # [e] has legs of both signs on one underlying, so that closing may leave it less hedged
 
 
@@ -64,6 +68,14 @@ class Terms(NamedTuple):
     venue: IntArray  # [i]
     fund: IntArray  # [i]
     is_inverse: BoolArray  # [i]
+    is_option: BoolArray  # [i]
+    unit_kind: IntArray  # [i] code in a risk unit
+    is_coin_settled: BoolArray  # [i] pays in its underlying
+    is_call: BoolArray  # [i]
+    strike: FloatArray  # [i]
+    years: FloatArray  # [i] to expiry
+    option_forward: FloatArray  # [i] at the snapshot
+    option_vol: FloatArray  # [i]
     multiplier: FloatArray  # [i]
     tier_start: OffsetArray  # [i + 1]
     tier_floor: FloatArray  # [t]
@@ -152,6 +164,7 @@ def lower_pools(book: Book) -> Pools:
         account_weight=_frozen(book.account_weight),
         account_is_exempt=_frozen(book.account_is_exempt),
         account_is_lending=_frozen(book.account_is_lending),
+        is_portfolio=_frozen(book.account_is_portfolio[book.pool_account] & ~book.pool_is_isolated),
         slot_threshold=_frozen(book.slot_threshold),
         account_entity=_frozen(book.account_entity),
         account_has_entity=_frozen(book.account_has_entity),
@@ -175,6 +188,7 @@ def lower_terms(book: Book, market: Market, rules: Rules, extra_haircut: float) 
     cell = np.full(book.n_assets, -1, dtype=np.int32)
     cell[underlyings] = np.arange(len(underlyings), dtype=np.int32)
     fund_haircut = np.array([venue.fund_haircut for venue in rules.venues])
+    is_option = book.is_option
     return Terms(
         underlying=_frozen(book.instrument_underlying),
         quote=_frozen(book.instrument_quote),
@@ -182,6 +196,16 @@ def lower_terms(book: Book, market: Market, rules: Rules, extra_haircut: float) 
         venue=_frozen(book.instrument_venue),
         fund=_frozen(book.instrument_fund),
         is_inverse=_frozen(book.instrument_is_inverse),
+        is_option=_frozen(is_option),
+        unit_kind=_frozen(np.asarray(UNIT_KINDS, dtype=np.int32)[book.instrument_kind]),
+        is_coin_settled=_frozen(
+            np.where(is_option, book.instrument_settlement == book.instrument_underlying, book.instrument_is_inverse)
+        ),
+        is_call=_frozen(book.instrument_is_call),
+        strike=_frozen(book.instrument_strike),
+        years=_frozen(book.years_to_expiry),
+        option_forward=_frozen(market.option_forward),
+        option_vol=_frozen(market.option_vol),
         multiplier=_frozen(book.instrument_multiplier),
         tier_start=_frozen(book.instrument_tier_start),
         tier_floor=_frozen(book.tier_floor),
@@ -196,7 +220,7 @@ def lower_terms(book: Book, market: Market, rules: Rules, extra_haircut: float) 
         band_intercept=_frozen(band_intercept),
         credit_kind=_frozen(credit_kind),
         settles_at_par=_frozen(
-            ~book.instrument_is_inverse
+            ~(book.instrument_is_inverse | is_option)
             & (book.instrument_quote == book.instrument_settlement)
             & (credit_kind[book.instrument_venue * book.n_assets + book.instrument_settlement] == CREDIT_AT_PAR)
         ),
@@ -244,7 +268,7 @@ def lower_rules(book: Book, rules: Rules, variant: Variant) -> VariantRules:
         price_floor=_frozen(floor[of]),
         fall_limit=_frozen(np.minimum(1.0 - floor, LARGEST_FALL)[of]),
         price_cap=_frozen(per_venue([venue.price_cap for venue in venues])[of]),
-        kappa=_frozen(per_venue(kappa)[of]),
+        kappa=_frozen(np.where(book.is_option, 0.0, per_venue(kappa)[of])),
         capacity=_frozen(per_venue([infinite(venue.arbitrage_capacity_usd) for venue in venues])[of]),
         response=_frozen(per_venue([venue.mark_response for venue in venues])[of]),
         band=_frozen(per_venue([infinite(venue.mark_band) for venue in venues])[of]),

@@ -3,7 +3,7 @@
 import math
 
 from riskpipe.compiled import inlined
-from riskpipe.domain.book import FloatArray
+from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.liquidation.lowering import Pools, Terms
 
 
@@ -15,7 +15,15 @@ def position_size(pools: Pools, terms: Terms, q: int) -> float:
 
 @inlined
 def position_offset(pools: Pools, terms: Terms, q: int) -> float:
-    """Offset b: PnL in the settlement asset is a x payoff - b."""
+    """Offset b: what settles is a x payoff - b, a position's PnL or an option's value."""
+    if terms.is_option[pools.instrument[q]]:
+        return 0.0
+    return entry_offset(pools, terms, q)
+
+
+@inlined
+def entry_offset(pools: Pools, terms: Terms, q: int) -> float:
+    """Offset of the PnL since entry in the settlement asset, a x payoff - b, of options too."""
     size = position_size(pools, terms, q)
     return -size / pools.entry_price[q] if terms.is_inverse[pools.instrument[q]] else size * pools.entry_price[q]
 
@@ -45,3 +53,16 @@ def collateral_threshold(pools: Pools, terms: Terms, venue: int, k: int) -> floa
     """Liquidation threshold of a loan's balance: its own, else the venue's, else 0."""
     own = pools.slot_threshold[k]
     return terms.lending_threshold[venue, pools.asset[k]] if math.isnan(own) else own
+
+
+@inlined
+def place_of(pool: OffsetArray, p: int) -> int:
+    """Return where p stands among pools in ascending order, -1 when it does not."""
+    low, high = 0, len(pool)
+    while low < high:
+        middle = (low + high) // 2
+        if pool[middle] < p:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < len(pool) and pool[low] == p else -1

@@ -1,13 +1,15 @@
 """Price rows: one price over all lanes (states of the market), as the compiled loops stream them.
 
-Rows of a table: assets in USD, then by instrument the USD notional and the payoff per unit of size, then the mark.
+Rows of a table: assets in USD, then by instrument the USD notional and the payoff per unit of size, then the mark (of
+an option its forward: its mark is its payoff).
 """
 
 import numpy as np
 
-from riskpipe.compiled import compiled, inlined
+from riskpipe.compiled import compiled, inlined, internal
 from riskpipe.domain.book import FloatArray
 from riskpipe.liquidation.lowering import Pools, Terms
+from riskpipe.liquidation.scan_units import option_value
 from riskpipe.liquidation.shocks import SMALLEST_INDEX_SHARE, shocked_asset
 
 
@@ -30,7 +32,7 @@ def payoff_row(terms: Terms, i: int) -> int:
 
 @inlined
 def mark_row(terms: Terms, i: int) -> int:
-    """Row of an instrument's mark in quote units."""
+    """Row of an instrument's mark in quote units; of an option's forward."""
     return len(terms.index_price) + 2 * len(terms.venue) + i
 
 
@@ -47,6 +49,22 @@ def set_mark(terms: Terms, price: FloatArray, i: int, s: int, mark: float) -> No
         price[notional_row(terms, i), s] = mark * quote
 
 
+@internal
+def option_mark(terms: Terms, i: int, forward: float, vol_factor: float) -> float:
+    """Mark of option i, units of its settlement asset, at a forward and a multiple of its volatility."""
+    volatility = terms.option_vol[i] * vol_factor
+    value = option_value(terms.is_call[i], forward, terms.strike[i], terms.years[i], volatility, 1.0)
+    return value / forward if terms.is_coin_settled[i] else value
+
+
+@inlined
+def set_option(terms: Terms, price: FloatArray, i: int, s: int, forward: float, mark: float) -> None:
+    """Set an option's forward and mark in lane s; its settlement asset's price must be set."""
+    price[mark_row(terms, i), s] = forward
+    price[payoff_row(terms, i), s] = mark
+    price[notional_row(terms, i), s] = mark * price[terms.settlement[i], s]
+
+
 @inlined
 def shocked_basis(terms: Terms, i: int, y: float) -> float:
     """Basis of instrument i under basis shock y."""
@@ -60,23 +78,30 @@ def index_ratio(terms: Terms, move: FloatArray, i: int, s: int) -> float:
 
 
 @inlined
-def set_shocked_mark(terms: Terms, price: FloatArray, i: int, s: int, y: float) -> None:
-    """Set an instrument's shocked mark in lane s from its assets' prices and basis shock y."""
-    ratio = price[terms.underlying[i], s] / price[terms.quote[i], s]
+def set_shocked_mark(terms: Terms, price: FloatArray, i: int, s: int, y: float, z: float) -> None:
+    """Set an instrument's shocked mark in lane s from its assets' prices, basis shock y and volatility shock z."""
+    u, quote = terms.underlying[i], terms.quote[i]
+    ratio = price[u, s] / price[quote, s]
+    if terms.is_option[i]:
+        forward = terms.option_forward[i] * (ratio / (terms.index_price[u] / terms.index_price[quote]))
+        set_option(terms, price, i, s, forward, option_mark(terms, i, forward, 1.0 + z))
+        return
     set_mark(terms, price, i, s, ratio * (1.0 + shocked_basis(terms, i, y)))
 
 
 @compiled
-def set_shocked_lane(terms: Terms, price: FloatArray, s: int, x: float, y: float) -> None:
-    """Set the shocked market under index shock x and basis shock y in lane s."""
+def set_shocked_lane(terms: Terms, price: FloatArray, s: int, x: float, y: float, z: float) -> None:
+    """Set the shocked market under index shock x, basis shock y and volatility shock z in lane s."""
     for c in range(len(terms.index_price)):
         price[c, s] = shocked_asset(terms, c, x)
     for i in range(len(terms.venue)):
-        set_shocked_mark(terms, price, i, s, y)
+        set_shocked_mark(terms, price, i, s, y, z)
 
 
 @inlined
-def set_shocked_pool(pools: Pools, terms: Terms, price: FloatArray, p: int, s: int, x: float, y: float) -> None:
+def set_shocked_pool(
+    pools: Pools, terms: Terms, price: FloatArray, p: int, s: int, x: float, y: float, z: float
+) -> None:
     """Set the shocked market in lane s for the assets and instruments of one pool only."""
     for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
         c = pools.asset[k]
@@ -86,7 +111,7 @@ def set_shocked_pool(pools: Pools, terms: Terms, price: FloatArray, p: int, s: i
         underlying, quote = terms.underlying[i], terms.quote[i]
         price[underlying, s] = shocked_asset(terms, underlying, x)
         price[quote, s] = shocked_asset(terms, quote, x)
-        set_shocked_mark(terms, price, i, s, y)
+        set_shocked_mark(terms, price, i, s, y, z)
 
 
 @compiled

@@ -33,6 +33,7 @@ class Rays(NamedTuple):
 
     index_shock: FloatArray  # [group]
     basis_shock: FloatArray  # [group]
+    vol_shock: FloatArray  # [group]
     haircut_shock: float
     scan: FloatArray  # [group, rows, 33]
     price: FloatArray  # [rows, group] of one pool at points of its own
@@ -44,12 +45,15 @@ class Rays(NamedTuple):
     haircut: FloatArray  # [33 or group]
 
 
-def make_rays(terms: Terms, index_shock: FloatArray, basis_shock: FloatArray, haircut_shock: float) -> Rays:
+def make_rays(
+    terms: Terms, index_shock: FloatArray, basis_shock: FloatArray, vol_shock: FloatArray, haircut_shock: float
+) -> Rays:
     """Set the prices of all groups' rays."""
     n_groups, rows = len(index_shock), n_rows(terms)
     rays = Rays(
         index_shock=index_shock,
         basis_shock=basis_shock,
+        vol_shock=vol_shock,
         haircut_shock=haircut_shock,
         scan=np.zeros((n_groups, rows, SCAN_STEPS + 1)),
         price=np.zeros((rows, n_groups)),
@@ -71,15 +75,18 @@ def _set_rays(terms: Terms, rays: Rays) -> None:
     for r in range(len(rays.low)):
         rays.low[r], rays.high[r] = np.inf, -np.inf
     for g in range(len(rays.index_shock)):
-        x, y = rays.index_shock[g], rays.basis_shock[g]
+        x, y, z = rays.index_shock[g], rays.basis_shock[g], rays.vol_shock[g]
         price = rays.scan[g]
         for k in range(SCAN_STEPS + 1):
-            set_shocked_lane(terms, price, k, x * (k / SCAN_STEPS), y * (k / SCAN_STEPS))
+            share = k / SCAN_STEPS
+            set_shocked_lane(terms, price, k, x * share, y * share, z * share)
         for c in range(n_assets):
             for k in range(SCAN_STEPS + 1):
                 rays.low[c] = min(rays.low[c], price[c, k])
                 rays.high[c] = max(rays.high[c], price[c, k])
     for i in range(len(terms.venue)):
+        if terms.is_option[i]:  # no record holds any
+            continue
         u, quote, r = terms.underlying[i], terms.quote[i], notional_row(terms, i)
         least, most = np.inf, -np.inf
         for g in range(len(rays.index_shock)):
@@ -123,8 +130,8 @@ def set_first_failures(
             width = 0.5 * width
             for m in range(n):
                 g, middle = rays.bracketed[m], rays.below[m] + width
-                x, y = rays.index_shock[g] * middle, rays.basis_shock[g] * middle
-                set_shocked_pool(pools, terms, price, p, m, x, y)
+                x, y, z = rays.index_shock[g] * middle, rays.basis_shock[g] * middle, rays.vol_shock[g] * middle
+                set_shocked_pool(pools, terms, price, p, m, x, y, z)
                 rays.haircut[m] = rays.haircut_shock * middle
         if rays.haircut_shock == 0.0:
             kind = np.int64(MAINTENANCE)  # as a literal it would have all that it calls compiled once more

@@ -21,7 +21,9 @@ from riskpipe.liquidation.reference_loans import (
     take_steps,
 )
 from riskpipe.liquidation.reference_losses import settle
+from riskpipe.liquidation.reference_portfolio import option_exit, option_mark, portfolio_margin
 from riskpipe.liquidation.reference_sales import sell_collateral
+from riskpipe.liquidation.scan_models import unit_models
 from riskpipe.liquidation.state import CloseOut, Health, Impact, Outcome, Prices
 from riskpipe.margin.model import Holding, PositionModel, SizeSlope, Tiered
 from riskpipe.margin.tiered import collateral_credit
@@ -41,7 +43,11 @@ class Reference:
         self.scenarios = scenarios
         self.underlyings = book.underlyings.tolist()
         self.loans = loan_pools(book)
-        self.margin_models = [self.margin_model(i) for i in range(book.n_instruments)]
+        self.is_option = book.is_option.tolist()
+        self.years = book.years_to_expiry.tolist()
+        has_tiers = np.diff(book.instrument_tier_start) > 0  # what only portfolios hold needs none
+        self.margin_models = {i: self.margin_model(i) for i in np.flatnonzero(has_tiers).tolist()}
+        self.unit_models = unit_models(book, rules)
 
     # ---- rules and prices -------------------------------------------------------------------------------------------
 
@@ -64,23 +70,36 @@ class Reference:
             max(price * (1.0 + beta * x), SMALLEST_INDEX_SHARE * price)
             for price, beta in zip(market.index_price.tolist(), market.index_beta.tolist(), strict=True)
         ]
-        mark = []
+        z = float(self.scenarios.vol_shock[s]) * ray_point
+        mark, forward, volatility = [], [], []
         for i in range(book.n_instruments):
+            u, quote = int(book.instrument_underlying[i]), int(book.instrument_quote[i])
+            index = asset[u] / asset[quote]
+            forward.append(
+                float(market.option_forward[i]) * (index / (market.index_price[u] / market.index_price[quote]))
+            )
+            volatility.append(float(market.option_vol[i]) * (1.0 + z))
+            if self.is_option[i]:
+                mark.append(option_mark(self, i, forward[i], volatility[i]))
+                continue
             basis = max(float(market.basis[i]) + y, SMALLEST_INDEX_SHARE - 1.0)
-            mark.append(asset[book.instrument_underlying[i]] / asset[book.instrument_quote[i]] * (1.0 + basis))
-        return Prices(asset, mark)
+            mark.append(index * (1.0 + basis))
+        return Prices(asset, mark, forward, volatility)
 
     def final(self, shocked: Prices, impact_: Impact, response: list[float]) -> Prices:
         """Return prices after the cascade; `response` is each mark's own move: dislocation, or the fill's impact."""
         book = self.book
         asset = [price * (1.0 + move) for price, move in zip(shocked.asset, impact_.index, strict=True)]
-        mark = []
+        mark, forward = [], []
         for i in range(book.n_instruments):
             index_move = (1.0 + impact_.index[book.instrument_underlying[i]]) / (
                 1.0 + impact_.index[book.instrument_quote[i]]
             )
+            forward.append(shocked.forward[i] * index_move)
             mark.append(shocked.mark[i] * index_move * (1.0 + response[i]))
-        return Prices(asset, mark)
+            if self.is_option[i]:
+                mark[i] = option_mark(self, i, forward[i], shocked.volatility[i]) * (1.0 + response[i])
+        return Prices(asset, mark, forward, shocked.volatility)
 
     def margin_model(self, i: int) -> PositionModel:
         """Return the margin model of an instrument, from its tiers and its rules."""
@@ -118,9 +137,12 @@ class Reference:
         )
 
     def position_notional(self, q: int, mark: float, asset: list[float]) -> float:
-        """Return a position's unsigned notional in USD."""
+        """Return a position's unsigned notional in USD; an option's is what it is worth."""
         book = self.book
         i = int(book.position_instrument[q])
+        if self.is_option[i]:
+            size = abs(float(book.position_quantity[q])) * float(book.instrument_multiplier[i])
+            return size * mark * asset[book.instrument_settlement[i]]
         return notional_usd(
             is_inverse=bool(book.instrument_is_inverse[i]),
             quantity=float(book.position_quantity[q]),
@@ -130,12 +152,19 @@ class Reference:
         )
 
     def settled(self, p: int, marks: dict[int, float]) -> dict[int, float]:
-        """Return E_ac: by slot, the balance plus the PnL settled in its asset, with position q marked at marks[q]."""
+        """Return E_ac: by slot, the balance plus the PnL settled in its asset, with position q marked at marks[q].
+
+        An option adds its value: its premium is in the balance already.
+        """
         book = self.book
         first = int(book.pool_slot_start[p])
         amounts = {k: float(book.slot_quantity[k]) for k in self.slots(p)}
         for q in self.positions(p):
-            amounts[first + int(book.position_slot[q])] += self.position_pnl(q, marks[q])
+            i, slot = int(book.position_instrument[q]), first + int(book.position_slot[q])
+            if self.is_option[i]:
+                amounts[slot] += float(book.position_quantity[q] * book.instrument_multiplier[i]) * marks[q]
+            else:
+                amounts[slot] += self.position_pnl(q, marks[q])
         return amounts
 
     def own_venue_price(self, p: int, c: int, asset: list[float]) -> float:
@@ -152,7 +181,9 @@ class Reference:
             return Health(loan.weighted - loan.debt, 0.0, 0.0)
         marks = {q: prices.mark[book.position_instrument[q]] for q in self.positions(p)}
         equity = maintenance = initial = 0.0
-        for q in self.positions(p):
+        if self.is_portfolio(p):
+            maintenance, initial = portfolio_margin(self, p, prices)
+        for q in self.positions(p) if not self.is_portfolio(p) else ():
             i = int(book.position_instrument[q])
             holding = Holding(
                 size=float(book.position_quantity[q] * book.instrument_multiplier[i]),
@@ -178,6 +209,10 @@ class Reference:
                 value, book.band_floor[bands].tolist(), book.band_haircut[bands].tolist(), extra_haircut
             )
         return Health(equity, maintenance, initial)
+
+    def is_portfolio(self, p: int) -> bool:
+        """Whether a pool is margined as a portfolio: the cross pool of an account of that mode."""
+        return bool(self.book.account_is_portfolio[self.book.pool_account[p]] and not self.book.pool_is_isolated[p])
 
     def can_be_liquidated(self, p: int) -> bool:
         """Whether a pool is closed as one: it has positions or debt, is no loan, and its account is not exempt."""
@@ -240,7 +275,9 @@ class Reference:
             ray_point = first + rules.gap_share * (1.0 - first)
         before = self.shocked(s, ray_point)
         exits = {
-            q: before.mark[i] * self.exit_factor(i, impact_, rules)
+            q: option_exit(self, i, before, impact_, rules)
+            if self.is_option[i]
+            else before.mark[i] * self.exit_factor(i, impact_, rules)
             for q in self.positions(p)
             for i in [int(book.position_instrument[q])]
         }
@@ -316,11 +353,19 @@ class Reference:
         n_instruments = book.n_instruments
         fill = self.final(shocked, impact_, impact_.own)
         start_basis = [
-            max(float(self.market.basis[i]) + float(self.scenarios.basis_shock[s]), -0.99) for i in range(n_instruments)
+            np.nan
+            if self.is_option[i]
+            else max(float(self.market.basis[i]) + float(self.scenarios.basis_shock[s]), -0.99)
+            for i in range(n_instruments)
         ]
         outcome.values |= {
             "instruments/forced_flow": np.array(flow),
-            "instruments/impact": np.array([fill.mark[i] / shocked.mark[i] - 1.0 for i in range(n_instruments)]),
+            "instruments/impact": np.array(
+                [
+                    fill.mark[i] / shocked.mark[i] - 1.0 if shocked.mark[i] > 0.0 else impact_.own[i]
+                    for i in range(n_instruments)
+                ]
+            ),
             "instruments/mark_price": np.array(final.mark),
             "instruments/dislocation": np.array(own_moves),
             "instruments/basis": np.array(

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from riskpipe.domain.book import Book
+from riskpipe.domain.book import Book, InstrumentKind
 from riskpipe.domain.market import Market
 from riskpipe.domain.rules import Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
@@ -59,7 +59,7 @@ def market_impact(
         u = int(book.instrument_underlying[i])
         rules = model.venue_rules(int(book.instrument_venue[i]), variant)
         moved = 0.0
-        if not np.isnan(market.index_depth[u]):
+        if not (np.isnan(market.index_depth[u]) or book.instrument_kind[i] == InstrumentKind.OPTION):
             capacity = np.inf if rules.arbitrage_capacity_usd is None else rules.arbitrage_capacity_usd
             moved = float(np.copysign(min(rules.kappa * abs(flow[i]), capacity), flow[i]))
         index_flow[u] += moved

@@ -5,13 +5,16 @@ from typing import Protocol
 
 import numpy as np
 
-from riskpipe.domain.book import Book
+from riskpipe.domain.book import Book, InstrumentKind
+from riskpipe.domain.market import Market
 from riskpipe.domain.rules import Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.lowering import SETTLED
 from riskpipe.liquidation.reference_loans import LoanState, loan_shortfall
+from riskpipe.liquidation.reference_portfolio import option_delta_usd
 from riskpipe.liquidation.state import CloseOut, Health, Impact, Outcome, Prices
+from riskpipe.margin.scan_model import ScanModel
 
 LONG, SHORT = 1, -1
 Stages = dict[str, np.ndarray]
@@ -21,10 +24,13 @@ class Model(Protocol):
     """What this half needs of the first."""
 
     book: Book
+    market: Market
     rules: Rules
     scenarios: ScenarioSet
     underlyings: list[int]
     loans: list[int]
+    unit_models: dict[tuple[int, int], ScanModel]
+    years: list[float]
 
     def own_venue_price(self, p: int, c: int, asset: list[float]) -> float:
         """Return the price of what is owned."""
@@ -278,7 +284,8 @@ def _broken_hedges(
 ) -> float:
     """Growth of absolute USD delta, entity by entity and underlying by underlying, at shocked marks.
 
-    A spot leg is a balance together with the PnL settled in it; a futures leg counts its signed notional.
+    A spot leg is a balance together with what settles in it; a futures leg counts its signed notional, an option's its
+    delta.
     """
     book = model.book
     before: dict[tuple[int, int], float] = defaultdict(float)
@@ -298,6 +305,9 @@ def _broken_hedges(
             i = int(book.position_instrument[q])
             side = _side(model, q)
             delta = weight * side * model.position_notional(q, marks[q], shocked.asset)
+            if book.instrument_kind[i] == InstrumentKind.OPTION:
+                size = float(book.position_quantity[q] * book.instrument_multiplier[i])
+                delta = weight * size * option_delta_usd(model, i, shocked)
             u = int(book.instrument_underlying[i])
             before[entity, u] += delta
             if p in closed:

@@ -5,14 +5,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from riskpipe.compiled import internal
+from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray
 from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.closeout import Losses
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans
 from riskpipe.liquidation.lowering import Terms
-from riskpipe.liquidation.prices import index_ratio, mark_row, notional_row, shocked_basis
+from riskpipe.liquidation.prices import (
+    index_ratio,
+    mark_row,
+    notional_row,
+    option_mark,
+    payoff_row,
+    shocked_basis,
+)
 
 
 class Results(NamedTuple):
@@ -70,6 +77,18 @@ def allocate(n: int, n_venues: int, n_underlyings: int, n_instruments: int, n_fu
     return Results(*(np.zeros(shapes[group]) for group, names in GROUPS.items() for _ in names))
 
 
+@inlined
+def write_option(terms: Terms, lanes: Lanes, state: State, i: int, s: int, out: Results) -> None:
+    """Write what lane s leaves of option i, which has no basis."""
+    r, g = lanes.row[s], lanes.group[s]
+    shocked = state.shocked[payoff_row(terms, i), g]
+    fill = option_mark(terms, i, state.trigger[mark_row(terms, i), s], 1.0 + lanes.vol_shock[g])
+    fill *= 1.0 + state.own[i, s]
+    out.impact[r, i] = fill / shocked - 1.0 if shocked > 0.0 else state.own[i, s]
+    out.mark_price[r, i] = state.trigger[payoff_row(terms, i), s]
+    out.basis[r, i] = np.nan
+
+
 @internal
 def write_lane(
     terms: Terms, lanes: Lanes, state: State, loans: Loans, losses: Losses, s: int, broken: float, out: Results
@@ -89,9 +108,12 @@ def write_lane(
         positions[venue, cell] += state.positions[i, s]
         total += (state.sold[i, s] + state.bought[i, s]) * notional
         out.forced_flow[r, i] = state.flow[i, s]
+        out.dislocation[r, i] = state.dislocation[i, s]
+        if terms.is_option[i]:
+            write_option(terms, lanes, state, i, s, out)
+            continue
         out.impact[r, i] = index_ratio(terms, state.index_move, i, s) * (1.0 + state.own[i, s]) - 1.0
         out.mark_price[r, i] = state.trigger[mark_row(terms, i), s]
-        out.dislocation[r, i] = state.dislocation[i, s]
         out.basis[r, i] = (1.0 + shocked_basis(terms, i, y)) * (1.0 + state.dislocation[i, s]) - 1.0
     for venue in range(loans.seized.shape[0]):
         for c in range(loans.seized.shape[1]):

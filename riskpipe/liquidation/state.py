@@ -7,10 +7,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Prices:
-    """USD prices of assets and marks of instruments at one state of the market."""
+    """USD prices of assets and marks of instruments at one state of the market; what options are priced by."""
 
     asset: list[float]
     mark: list[float]
+    forward: list[float]
+    """Of options, quote units; NaN else."""
+    volatility: list[float]
+    """Of options; NaN else."""
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,10 @@ def fit(
     tape.high = np.where(high > 0.0, high * room, high / room)
     still = _still_rows(terms, low, high)
     tape.low[still], tape.high[still] = low[still], high[still]
+    of_options = np.flatnonzero(terms.is_option) + len(terms.index_price)
+    for r in range(3):  # no record holds any
+        rows = of_options + r * len(terms.is_option)
+        tape.low[rows], tape.high[rows] = -np.inf, np.inf
     p, at, most = first, 0, len(draft.record)
     while True:
         p, at = _record(pools, terms, draft, tape.start, tape.number, tape.low, tape.high, first, stop, p, at, most)

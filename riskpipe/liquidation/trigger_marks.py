@@ -17,8 +17,9 @@ in.
 Which side: the one that hurts the position. A long has its prices below the mark and a short above it; the nearest one
 counts, also where the requirement jumps over the equity at a tier's edge. A pool that fails at its mark already has the
 price, on the other side, at which it would not: where it was hit, or would heal. A price that does not exist is NaN:
-nothing held, an account that is exempt, collateral that outlasts every price, or a price more than `FURTHEST` times
-above or below the mark. `margin.trigger_prices` has the same prices for one position model, on paper.
+nothing held, an account that is exempt, a pool that is margined as a portfolio (its requirement has no edges to walk),
+collateral that outlasts every price, or a price more than `FURTHEST` times above or below the mark.
+`margin.trigger_prices` has the same prices for one position model, on paper.
 
 How: between two *edges* (marks at which a tier or a haircut band starts, or the balance that the contract settles in
 changes its sign) what a pool has over what it must hold is a + b m + c / m in the mark m: a line in the PnL, where the
@@ -251,7 +252,7 @@ def _set_marks(pools: Pools, terms: Terms, amounts: FloatArray, price: FloatArra
             continue
         i = pools.instrument[q]
         marks.instrument[a] = i
-        if pools.account_is_exempt[a] or pools.account_is_lending[a]:
+        if pools.account_is_exempt[a] or pools.account_is_lending[a] or pools.is_portfolio[p]:
             continue
         coin, payoff, notional = terms.settlement[i], payoff_row(terms, i), notional_row(terms, i)
         before = price[coin, 0], price[payoff, 0], price[notional, 0]

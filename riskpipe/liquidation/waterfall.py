@@ -11,7 +11,7 @@ from riskpipe.liquidation.bits import has_any, set_mask
 from riskpipe.liquidation.closeout import Losses
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import ADL, FEE_OFFSET, FUND, N_STAGES, SETTLED, Pools, Terms, VariantRules
-from riskpipe.liquidation.positions import position_offset, position_size
+from riskpipe.liquidation.positions import entry_offset, position_size
 from riskpipe.liquidation.prices import notional_row, payoff_row
 from riskpipe.liquidation.results import Results
 
@@ -102,7 +102,7 @@ def add_winners(pools: Pools, terms: Terms, state: State, winners: Winners) -> N
             s0, s1 = winners.first[i, side], winners.stop[i, side]
             if s1 == 0:
                 continue
-            size, offset = position_size(pools, terms, q), position_offset(pools, terms, q)
+            size, offset = position_size(pools, terms, q), entry_offset(pools, terms, q)
             if size * winners.best[i, side] - offset <= 0.0:
                 continue
             if not has_mask:

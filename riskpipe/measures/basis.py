@@ -44,7 +44,7 @@ def dislocation(tree: xr.DataTree) -> xr.Dataset:
     `scenario` with its axes and variant (the first of a tie).
     """
     cells = cells_of(tree)
-    moves, basis = read(tree, DISLOCATION), read(tree, BASIS)
+    moves, basis = read(tree, DISLOCATION), read(tree, BASIS, may_hold_nan=True)  # options have no basis
     rows = np.stack([moves.argmin(axis=0), moves.argmax(axis=0)], axis=1)
     each = np.arange(moves.shape[1])[:, None]
     dims = ("instrument", "extreme")

@@ -23,7 +23,6 @@ from riskpipe.errors import ComputeError, StoreError
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.controls import control_findings, control_totals, summary
 from riskpipe.ingest.replication import replicate
-from riskpipe.ingest.venue_tables import completed
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.numerics import numerics_fingerprint
@@ -51,8 +50,9 @@ def ingest(night: Night) -> dict[str, Any]:
     plan = find_plan(night.store, night.run_id)
     if plan is None:
         tables = tables_of(night.config, night.as_of)
-        snapshots = [completed(snapshot, tables) for snapshot in night.snapshots]
-        book, findings = assemble(snapshots, max_quarantined_share=night.config.max_quarantined_share)
+        book, findings = assemble(
+            night.snapshots, max_quarantined_share=night.config.max_quarantined_share, venues=tables
+        )
         rules, more = rules_of(night.config, book)
         findings.extend(more)
         scenarios = scenarios_of(night.config)
@@ -223,6 +223,8 @@ def write_accounts(night: Night) -> dict[str, Any]:
             "accounts/margin_call_price": health.margin_call_price,
             "accounts/bankruptcy_price": health.bankruptcy_price,
             "accounts/health_factor": health.health_factor,
+            "accounts/debt": health.debt,
+            "accounts/toxic_fall": health.toxic_fall,
             "accounts/liquidated_scenarios": hits,
             "accounts/shortfall_max": shortfall_max,
             "accounts/weight": np.asarray(book.account_weight),

@@ -1,4 +1,4 @@
-"""Synthetic inputs: invented accounts on an invented market, or on a recorded one; and recorded loans."""
+"""Synthetic inputs: invented accounts on an invented market, or on a recorded one; and recorded loans and options."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +8,9 @@ from riskpipe.config import read_as_of
 from riskpipe.errors import ConfigError
 from riskpipe.ingest.aave import RECORDED_AS_OF, recorded_loans
 from riskpipe.ingest.candles import recorded_market
+from riskpipe.ingest.deribit_chain import RECORDED_AS_OF as CHAINS_AS_OF
+from riskpipe.ingest.deribit_chain import market_tables, recorded_chains
+from riskpipe.ingest.option_accounts import invented_accounts
 from riskpipe.ingest.synthetic.write import write_snapshot
 from riskpipe.ingest.write import write_tables
 
@@ -66,3 +69,21 @@ def record_loans(directory: Path, loans: Path, *, as_of: str | None = None) -> N
     recorded = recorded_loans(loans, as_of=read_as_of(as_of) if as_of else RECORDED_AS_OF)
     directory.mkdir(parents=True, exist_ok=True)
     write_tables(directory / "snapshot", recorded.tables, recorded.as_of, recorded.source)
+
+
+def write_options(
+    directory: Path, options: Path, *, n_accounts: int = 2_000, seed: int = 1, as_of: str | None = None
+) -> None:
+    """Write `directory`/snapshot: invented portfolio accounts on recorded option chains; there is no history.
+
+    `options` is a folder of chains (see `riskpipe.ingest.deribit_chain`); `as_of` is their own instant unless given.
+    Raises ConfigError for too few accounts, InputRefused for an unusable recording.
+    """
+    market = recorded_chains(options, as_of=read_as_of(as_of) if as_of else CHAINS_AS_OF)
+    try:
+        accounts = invented_accounts(market, n_accounts=n_accounts, seed=seed)
+    except ValueError as error:
+        raise ConfigError(f"synth: {error}") from error
+    directory.mkdir(parents=True, exist_ok=True)
+    source = f"{market.source}; {n_accounts} portfolio accounts invented, seed {seed}"
+    write_tables(directory / "snapshot", {**market_tables(market), **accounts}, market.as_of, source)

@@ -1,12 +1,15 @@
 """Validation of a snapshot outside a night: the same reading, findings, control totals and replication check."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from riskpipe.calibrate.market import calibrate
 from riskpipe.config import DEFAULT_STABLE_ASSETS
+from riskpipe.domain.book import Book
 from riskpipe.domain.controls import Control
-from riskpipe.domain.findings import Findings
+from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.replication import Replication
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.controls import control_findings, control_totals, summary
@@ -61,9 +64,11 @@ class Validated:
 def validate_snapshot(uri: str) -> Validated:
     """Read and assemble a snapshot as a night would; raises InputRefused when a night would refuse it.
 
-    Equity and maintenance margin are recomputed at the snapshot's prices and compared with the reported columns.
+    Equity and maintenance margin are recomputed at the snapshot's prices and compared with the reported columns, but
+    for what `without_scanned` leaves out.
     """
     book, findings = assemble([read_snapshot(uri)])
+    book = without_scanned(book, findings)
     rules = default_rules(book)
     market, _ = calibrate(book, rules, None, stable_assets=DEFAULT_STABLE_ASSETS)
     health = account_health(Kernel(book, market, rules), 0.0, 0.0)
@@ -71,3 +76,24 @@ def validate_snapshot(uri: str) -> Validated:
     replication = replicate(book, equity=health.equity, maintenance_margin=health.maintenance_margin)
     findings.extend(control_findings(controls))
     return Validated(uri, summary(book, findings), findings, controls, replication)
+
+
+def without_scanned(book: Book, findings: Findings) -> Book:
+    """Return a book without reported maintenance margins of portfolio accounts, with a finding where there are any.
+
+    Their requirement follows from parameters of their venue's rules, which a snapshot alone does not bring.
+    """
+    is_scanned = book.account_is_portfolio & ~np.isnan(book.account_reported_maintenance_margin)
+    if not is_scanned.any():
+        return book
+    names = book.names("account")
+    findings.add(
+        Severity.INFO,
+        Reason.NOT_CHECKED,
+        "accounts.reported_maintenance_margin",
+        "reported maintenance margins of portfolio accounts: they follow from venues' rules, which a night knows",
+        count=int(is_scanned.sum()),
+        examples=(names[row] for row in np.flatnonzero(is_scanned)),
+    )
+    reported = np.where(is_scanned, np.nan, book.account_reported_maintenance_margin)
+    return replace(book, account_reported_maintenance_margin=reported)

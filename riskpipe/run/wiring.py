@@ -1,5 +1,6 @@
 """Wiring: from a run's configuration to the plain values that rooms take."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import product
 
@@ -12,6 +13,7 @@ from riskpipe.domain.rules import ContractRules, IndexImpact, LendingRules, Rule
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.errors import ConfigError
 from riskpipe.ingest.venue_tables import ContractTiers, VenueTables
+from riskpipe.margin.scan_parameters import scan_model
 from riskpipe.scenarios.grid import scenario_set
 from riskpipe.venues import ContractMargin, VenueConfig, approximations, not_computed
 
@@ -46,9 +48,7 @@ def rules_of(config: RunConfig, book: Book) -> tuple[Rules, Findings]:
         )
     chosen = {name: configured.get(name, VenueConfig()) for name in names}
     contracts, problems = _contracts_of(chosen, book)
-    if problems:
-        listed = "".join(f"\n  - {problem}" for problem in problems)
-        raise ConfigError(f"venues have rules that cannot be computed:{listed}\nCorrect them, or leave them out")
+    _refuse(problems + _portfolio_problems(chosen))
     for name, venue in chosen.items():
         for key in not_computed(venue):
             findings.add(Severity.WARNING, Reason.APPROXIMATED, f"venues.{name}", f"not computed: {key}")
@@ -69,16 +69,40 @@ def rules_of(config: RunConfig, book: Book) -> tuple[Rules, Findings]:
 
 
 def tables_of(config: RunConfig, as_of: datetime) -> dict[str, VenueTables]:
-    """Return what venues' own rules, as in force at an instant, bring for snapshots that lack it."""
+    """Return what venues' own rules, as in force at an instant, bring for snapshots that lack it.
+
+    Raises ConfigError naming every venue whose rules of portfolio margin cannot be computed.
+    """
+    venues = config.venues_at(as_of)
+    _refuse(_portfolio_problems(venues))
     return {
         name: VenueTables(
             linear=_tiers_of(venue.margin.of(is_inverse=False)),
             inverse=_tiers_of(venue.margin.of(is_inverse=True)),
             collateral=venue.collateral,
             loans=_loan_terms(venue),
+            portfolio=frozenset(venue.margin.portfolio),
         )
-        for name, venue in config.venues_at(as_of).items()
+        for name, venue in venues.items()
     }
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        raise ConfigError(f"venues have rules that cannot be computed:{listed}\nCorrect them, or leave them out")
+
+
+def _portfolio_problems(venues: Mapping[str, VenueConfig]) -> list[str]:
+    """Return what is wrong with venues' parameters of portfolio margin."""
+    problems = []
+    for name, venue in venues.items():
+        for unit, parameters in venue.margin.portfolio.items():
+            try:
+                scan_model(parameters.parameters())
+            except ConfigError as error:
+                problems.append(f"venues.{name}.margin.portfolio.{unit}: {error}")
+    return problems
 
 
 def _loan_terms(venue: VenueConfig) -> dict[str, tuple[float, float]]:
@@ -121,7 +145,10 @@ def _contracts_of(venues: dict[str, VenueConfig], book: Book) -> tuple[dict[str,
     """Return how every contract's margin follows from its tiers, defaults left out, and what is wrong with it."""
     contracts, problems = {}, []
     venue_names, assets = book.names("venue"), book.names("asset")
+    is_option = book.is_option
     for i, instrument in enumerate(book.names("instrument")):
+        if is_option[i]:
+            continue  # margined by portfolio rules only
         venue, is_inverse = venue_names[book.instrument_venue[i]], bool(book.instrument_is_inverse[i])
         margin = venues[venue].margin.of(is_inverse=is_inverse)
         slope = margin.slope_of(instrument, assets[book.instrument_underlying[i]])
@@ -167,6 +194,7 @@ def _venue_rules(name: str, venue: VenueConfig) -> VenueRules:
         adl_policy=venue.adl.policy,
         fund_haircut=venue.fund_haircut,
         lending=_lending_rules(venue),
+        portfolio={unit: parameters.parameters() for unit, parameters in venue.margin.portfolio.items()},
     )
 
 

@@ -92,9 +92,6 @@ def approximations(venue: VenueConfig | VenueFile | None) -> tuple[Approximation
 def not_computed(venue: VenueConfig) -> list[str]:
     """Name the keys that no night computes yet but that a night can do without, and what happens instead."""
     found = []
-    if venue.margin.portfolio:
-        units = ", ".join(venue.margin.portfolio)
-        found.append(f"margin.portfolio ({units}): accounts of margin mode portfolio are quarantined")
     if venue.initial_collateral:
         assets = ", ".join(venue.initial_collateral)
         found.append(f"initial_collateral ({assets}): margin calls credit these assets as the trigger does")

@@ -183,9 +183,9 @@ _STARTS = {
 }
 _PLAIN = (
     "account_venue", "account_has_entity", "account_segment", "account_weight", "account_is_exempt",
-    "account_reported_equity", "account_reported_maintenance_margin", "account_is_lending", "pool_is_isolated",
-    "position_instrument", "position_quantity", "position_entry_price", "position_slot", "slot_asset", "slot_quantity",
-    "slot_threshold",
+    "account_reported_equity", "account_reported_maintenance_margin", "account_is_lending", "account_is_portfolio",
+    "pool_is_isolated", "position_instrument", "position_quantity", "position_entry_price", "position_slot",
+    "slot_asset", "slot_quantity", "slot_threshold",
 )  # fmt: skip
 
 

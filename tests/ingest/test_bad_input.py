@@ -154,7 +154,6 @@ QUARANTINED = {
     "kind null": ("accounts", {"account_id": "a2"}, {"kind": None}, Reason.BAD_VALUE),
     "venue null": ("accounts", {"account_id": "a2"}, {"venue": None}, Reason.BAD_VALUE),
     "mode unknown": ("accounts", {"account_id": "a2"}, {"margin_mode": "vibes"}, Reason.BAD_VALUE),
-    "portfolio margin": ("accounts", {"account_id": "a2"}, {"margin_mode": "portfolio"}, Reason.UNSUPPORTED),
     "option": ("positions", {"account_id": "a2"}, {"instrument_id": "BTC-CALL"}, Reason.UNSUPPORTED),
     "unknown instrument": ("positions", {"account_id": "a2"}, {"instrument_id": "DOGE"}, Reason.UNKNOWN_INSTRUMENT),
     "null instrument": ("positions", {"account_id": "a2"}, {"instrument_id": None}, Reason.UNKNOWN_INSTRUMENT),
@@ -292,8 +291,7 @@ def test_bad_market_rows_nobody_needs_are_dropped_with_a_finding(tmp_path):
         counts[key] = counts.get(key, 0) + finding.count
     assert counts == {
         (Reason.UNUSED_MARKET_ROW, "prices"): 4,
-        (Reason.UNUSED_MARKET_ROW, "instruments"): 6,
-        (Reason.UNSUPPORTED, "instruments"): 1,
+        (Reason.UNUSED_MARKET_ROW, "instruments"): 7,
         (Reason.UNUSED_MARKET_ROW, "quotes"): 2,
         (Reason.UNUSED_MARKET_ROW, "depth"): 2,
         (Reason.UNUSED_MARKET_ROW, "collateral"): 2,

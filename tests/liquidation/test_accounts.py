@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import random_case
+from support.random_portfolios import with_portfolios
 from support.worlds import Account, Contract, shocks, world
 
 from riskpipe.liquidation.accounts import account_health
@@ -88,10 +89,16 @@ def test_no_distance_beyond_the_axis():
     assert np.isnan(health_of(case, 0.0, 0.0).distance_down[0])
 
 
+def every_other_with_portfolios(seed, **sizes):
+    """A random case, of odd seeds with options and portfolio accounts."""
+    case = random_case(seed, n_scenarios=1, **sizes)
+    return with_portfolios(np.random.default_rng(seed), case) if seed % 2 else case
+
+
 @settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_health_is_the_references_at_the_snapshot(seed):
-    case = random_case(seed, n_accounts=12, n_scenarios=1)
+    case = every_other_with_portfolios(seed, n_accounts=12)
     found, model = health_of(case), Reference(case.book, case.market, case.rules, shocks(0.0))
     prices = model.shocked(0)
     for a in range(case.book.n_accounts):
@@ -108,8 +115,8 @@ def test_health_is_the_references_at_the_snapshot(seed):
 def test_distances_are_those_of_a_scan_with_the_reference(furthest):
     grid = np.linspace(0.0, 1.0, 161)
     n_found = 0
-    for seed in range(6):
-        case = random_case(seed, n_accounts=8, n_scenarios=1, is_levered=seed % 2 == 0)
+    for seed in range(8):
+        case = every_other_with_portfolios(seed, n_accounts=8, is_levered=seed % 4 < 2)
         found = health_of(case, min(furthest, 0.0), max(furthest, 0.0))
         distance = found.distance_down if furthest < 0.0 else found.distance_up
         model = Reference(case.book, case.market, case.rules, shocks(furthest))

@@ -12,6 +12,7 @@ from support.cascades import deep_cases
 from support.equality import KNIFE_EDGE, compared, gross_notional, run
 from support.mixed_margin import with_mixed_margin
 from support.random_loans import with_loans
+from support.random_portfolios import with_portfolios
 
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.reference import Reference
@@ -104,6 +105,23 @@ def test_every_variable_equals_the_reference_with_loans_beside_margin_accounts(c
     tell(tally, capsys, "with loans")
     never = tally["keys"] - {key for key in tally["keys"] if tally[key]}
     assert never <= ALWAYS_NIL - {"system/underwater_debt"} | {"system/max_rounds_hit"}
+
+
+def test_every_variable_equals_the_reference_with_options_and_portfolio_accounts(capsys):
+    tally = Counter()
+
+    @settings(max_examples=250)
+    @given(cases(max_accounts=10), st.integers(0, 2**32 - 1))
+    def compare_one(case, seed):
+        case = with_portfolios(np.random.default_rng(seed), case)
+        compare(case, tally)
+        tally["options"] += int(np.count_nonzero(case.book.is_option[case.book.position_instrument]))
+
+    compare_one()
+    tell(tally, capsys, "with portfolios")
+    assert tally["options"] > 500
+    never = tally["keys"] - {key for key in tally["keys"] if tally[key]}
+    assert never <= ALWAYS_NIL | {"system/max_rounds_hit"}
 
 
 def in_two_sets(scenarios):

@@ -63,13 +63,13 @@ def test_a_slab_that_crosses_words_and_pieces_of_lanes_equals_the_reference():
     tally = Counter()
     for seed in range(6):
         case = hard_case(seed, n_scenarios=1400, n_accounts=10)
-        lanes = [each for v in range(4) for each in distinct_lanes(case.scenarios, v)[0].values()]
+        lanes = [each for v in range(4) for each in distinct_lanes(case.scenarios, v, has_options=False)[0].values()]
         assert sum(len(each.row) for each in lanes) == 1400
         rows = [0, 1399, *np.random.default_rng(seed).choice(1400, 12, replace=False).tolist()]
         compare(case, rows, tally)
     case = hard_case(99, n_scenarios=700, n_accounts=10)
     one = replace(case.scenarios, variant=np.zeros(700, np.int32), haircut_shock=np.zeros(700))
-    assert len(distinct_lanes(one, 0)[0][0.0].row) == 700 > 2 * footprint.MOST_LANES
+    assert len(distinct_lanes(one, 0, has_options=False)[0][0.0].row) == 700 > 2 * footprint.MOST_LANES
     compare(replace(case, scenarios=one), range(0, 700, 50), tally)
     assert tally["knife edges"] <= 2
     assert tally["later rounds"] > 10
@@ -112,7 +112,7 @@ def test_one_market_under_three_hundred_depths_is_one_group_of_lanes():
         n = 300
         scenarios = taken(case.scenarios, np.zeros(n, int))
         scenarios = replace(scenarios, depth_factor=np.linspace(0.05, 2.0, n), haircut_shock=np.zeros(n))
-        lanes = distinct_lanes(scenarios, int(scenarios.variant[0]))[0][0.0]
+        lanes = distinct_lanes(scenarios, int(scenarios.variant[0]), has_options=False)[0][0.0]
         assert (len(lanes.row), len(lanes.index_shock)) == (n, 1)
         whole = kernel_of(case).run(scenarios).values
         alone = [kernel_of(case).run(scenarios.slab(s, s + 1)).values for s in range(0, n, 23)]
@@ -198,7 +198,7 @@ def million(rng, n=1_000_000):
         "slot_asset": np.full(n, 2, np.int32),
         "slot_quantity": rng.uniform(0.0, 200.0, n),
     }
-    arrays |= dict.fromkeys(("account_is_lending", "slot_threshold"))
+    arrays |= dict.fromkeys(("account_is_lending", "account_is_portfolio", "slot_threshold"))
     return replace(case, book=Book(as_of=AS_OF, numeraire="USD", labels=book.labels, **arrays))
 
 

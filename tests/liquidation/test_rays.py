@@ -35,8 +35,8 @@ def test_first_failures_of_many_groups_are_the_references():
         kernel = Kernel(case.book, case.market, case.rules)
         pools, terms = kernel.lowered(haircut)
         model = Reference(case.book, case.market, case.rules, scenarios)
-        rays = make_rays(terms, scenarios.index_shock, scenarios.basis_shock, haircut)
-        alone = [make_rays(terms, x[:1], y[:1], haircut) for x, y in zip(
+        rays = make_rays(terms, scenarios.index_shock, scenarios.basis_shock, scenarios.vol_shock, haircut)
+        alone = [make_rays(terms, x[:1], y[:1], np.zeros(1), haircut) for x, y in zip(
             np.split(scenarios.index_shock, N_GROUPS), np.split(scenarios.basis_shock, N_GROUPS), strict=True
         )]  # fmt: skip
         draft = make_draft(pools, terms, max(N_GROUPS, SCAN_STEPS + 1))

@@ -16,6 +16,7 @@ from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.lanes import cut_lanes, distinct_lanes, make_state
 from riskpipe.liquidation.loans import loan_pools, make_loans
 from riskpipe.liquidation.lowering import lower_rules
+from riskpipe.liquidation.portfolios import lower_units, make_portfolios
 from riskpipe.liquidation.prices import n_rows
 from riskpipe.liquidation.records import make_draft
 
@@ -86,13 +87,14 @@ def looks(case):
     """Count how often a pool is looked at in later rounds."""
     kernel = Kernel(case.book, case.market, case.rules)
     rules = lower_rules(case.book, case.rules, case.scenarios.variants[0])
-    (lanes,) = cut_lanes(distinct_lanes(case.scenarios, 0)[0][0.0], 256)
+    (lanes,) = cut_lanes(distinct_lanes(case.scenarios, 0, has_options=False)[0][0.0], 256)
     pools, terms = kernel.lowered(0.0)
     wide = padded(len(lanes.row))
     state, made = make_state(pools, terms, lanes), tape.make_tape(pools, terms, n_rows(terms))
     draft = make_draft(pools, terms, wide)
     loans = make_loans(pools, terms, loan_pools(pools), wide)
-    return run_cascades(pools, terms, rules, draft, make_batch(wide), lanes, state, made, loans)
+    none = make_portfolios(pools, terms, lower_units(case.book, {}, pools), [])
+    return run_cascades(pools, terms, rules, draft, make_batch(wide), lanes, state, made, loans, none)
 
 
 def test_a_round_looks_only_at_open_pools_that_hold_what_has_moved():

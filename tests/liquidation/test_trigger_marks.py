@@ -156,7 +156,7 @@ def test_prices_and_what_they_are_found_from_are_left_as_they_were():
     case = hard_case(5)
     kernel = Kernel(case.book, case.market, case.rules)
     price = np.zeros((n_rows(kernel.terms), 1))
-    set_shocked_lane(kernel.terms, price, 0, 0.0, 0.0)
+    set_shocked_lane(kernel.terms, price, 0, 0.0, 0.0, 0.0)
     before = price.copy()
     scratch = make_draft(kernel.pools, kernel.terms, 1).base
     first, second = (trigger_marks(kernel.pools, kernel.terms, scratch, price) for _ in range(2))

@@ -6,15 +6,15 @@ import pytest
 from strategies import market_of
 from support.snapshot_builder import rows, write_snapshot
 
-from riskpipe.config import resolve
+from riskpipe.config import load, resolve, shipped
 from riskpipe.domain.findings import Reason
 from riskpipe.domain.rules import ContractRules
 from riskpipe.errors import ConfigError, InputRefused
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.read import read_snapshot
-from riskpipe.ingest.venue_tables import completed
 from riskpipe.liquidation.reference import Reference
 from riskpipe.margin.model import Holding
+from riskpipe.margin.scan_parameters import scan_model
 from riskpipe.run.inputs import rules_as_json, rules_from_json
 from riskpipe.run.wiring import rules_of, scenarios_of, tables_of
 
@@ -30,7 +30,7 @@ def night(tmp_path, as_of=AS_OF, **venues):
     ]
     header = {"as_of": as_of.isoformat()}
     uri = write_snapshot(tmp_path / as_of.date().isoformat(), header=header, instruments=instruments)
-    book, _ = assemble([completed(read_snapshot(uri), tables_of(config, as_of))], max_quarantined_share=1.0)
+    book, _ = assemble([read_snapshot(uri)], venues=tables_of(config, as_of), max_quarantined_share=1.0)
     rules, findings = rules_of(config, book)
     assert rules_from_json(rules_as_json(rules)) == rules
     return Reference(book, market_of(book), rules, scenarios_of(config)), findings
@@ -87,3 +87,38 @@ def test_rules_that_cannot_be_computed_are_refused_all_at_once(tmp_path):
         night(tmp_path / "entry", alpha="binance_usdm", beta=entry)
     with pytest.raises(InputRefused, match="tier_schedule"):
         night(tmp_path / "slope", alpha=wrong, beta="binance_coinm")
+
+
+def configured(**venues):
+    return resolve({"snapshot": "x", "store": "y", "venues": venues}, subject="test")
+
+
+def test_portfolio_rules_in_force_reach_ingest_and_the_kernels_rules(tmp_path):
+    config = configured(alpha="deribit", beta="okx")
+    for day, units in (("2024-06-16", set()), ("2024-06-17", {"BTC"}), ("2026-02-15", {"BTC", "ETH"})):
+        as_of = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        assert tables_of(config, as_of)["alpha"].portfolio == units
+    as_of = datetime(2026, 2, 15, tzinfo=UTC)
+    model, _ = night(tmp_path, as_of, alpha="deribit", beta="okx")
+    for rules, name in zip(model.rules.venues, ("deribit", "okx"), strict=True):
+        of_file = load(shipped("nightly.yaml"), [f"venues.it={name}"]).venues_at(as_of)["it"].margin.portfolio
+        assert rules.portfolio.keys() == of_file.keys()
+        for unit, parameters in rules.portfolio.items():
+            assert scan_model(parameters) == scan_model(of_file[unit].parameters())
+
+
+def test_portfolio_rules_that_cannot_be_computed_are_refused_before_a_snapshot_is_looked_at():
+    cells = [{"group": "scan", "price_move": -0.1}]
+    config = configured(
+        alpha={"margin": {"portfolio": {"BTC": {"cells": cells, "largest": ["scam"]}}}},
+        beta={"margin": {"portfolio": {"*": {"cells": cells, "maintenance_factor": 2.0}}}},
+        sound={"margin": {"portfolio": {"*": {"cells": cells}}}},
+    )
+    with pytest.raises(ConfigError) as refusal:
+        tables_of(config, AS_OF)
+    said = str(refusal.value)
+    assert "venues.alpha.margin.portfolio.BTC" in said
+    assert "'scam'" in said
+    assert "venues.beta.margin.portfolio.*" in said
+    assert "maintenance_factor" in said
+    assert "sound" not in said

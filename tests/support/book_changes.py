@@ -39,6 +39,7 @@ def take_accounts(book, order):
                 "account_weight",
                 "account_is_exempt",
                 "account_is_lending",
+                "account_is_portfolio",
                 "account_reported_equity",
                 "account_reported_maintenance_margin",
             )

@@ -42,6 +42,8 @@ def kernel_cube(case, scenarios):
         "accounts/margin_call_price": health.margin_call_price,
         "accounts/bankruptcy_price": health.bankruptcy_price,
         "accounts/health_factor": health.health_factor,
+        "accounts/debt": health.debt,
+        "accounts/toxic_fall": health.toxic_fall,
         "accounts/weight": book.account_weight,
         "accounts/entity": np.array(book.names("entity"), object)[book.account_entity],
         "accounts/venue": np.array(book.names("venue"), object)[book.account_venue],
@@ -52,10 +54,9 @@ def kernel_cube(case, scenarios):
     hits[part.account_ix, part.set_ix] = part.liquidated_scenarios
     worst[part.account_ix, part.set_ix] = part.shortfall_max
     values["accounts/liquidated_scenarios"], values["accounts/shortfall_max"] = hits, worst
-    n_underlyings = values["exposure/liquidated_positions"].shape[2]
     coordinates = {
         "venue": book.names("venue"),
-        "underlying": [book.names("asset")[ix] for ix in np.unique(book.instrument_underlying)[:n_underlyings]],
+        "underlying": [book.names("asset")[ix] for ix in book.underlyings],
         "fund": book.names("fund"),
         "instrument": book.names("instrument"),
         "account": book.names("account"),

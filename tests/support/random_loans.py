@@ -89,6 +89,7 @@ def with_loans(rng, case, n_loans):
         slot_asset=more(book.slot_asset, [row[0] for row in flat]),
         slot_quantity=more(book.slot_quantity, [row[1] for row in flat]),
         account_is_lending=np.concatenate([np.zeros(n, bool), np.ones(n_loans, bool)]),
+        account_is_portfolio=np.concatenate([book.account_is_portfolio, np.zeros(n_loans, bool)]),
         slot_threshold=np.concatenate([np.full(len(book.slot_asset), np.nan), [row[2] for row in flat]]),
         lending_threshold=threshold,
         lending_bonus=bonus,

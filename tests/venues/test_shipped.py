@@ -202,7 +202,7 @@ def test_what_no_night_computes_yet_is_named_by_its_key():
     assert not_computed(rules_at("binance_usdm", "2024-01-01")) == []
     assert not_computed(rules_at("aave_v3", "2024-01-01")) == []
     named = not_computed(rules_at("deribit", "2026-03-01"))
-    assert [name.split(" ")[0] for name in named] == ["margin.portfolio", "initial_collateral"]
+    assert [name.split(" ")[0] for name in named] == ["initial_collateral"]
 
 
 def test_a_liquidations_bonus_is_each_protocols_own():

@@ -10,7 +10,7 @@ from riskpipe.report.wording import AXES, axes_of, cell_words, column, source_of
 
 def basis_section(report: ReportInput) -> Section:
     """Basis statistics, dislocation extremes and broken hedges."""
-    if report.measures["basis_table"].sizes["instrument"] == 0:
+    if np.all(np.isnan(report.measures["basis_table"]["basis"].values)):
         return Section("basis", "Basis and hedges", (Paragraph("The book holds no perpetuals and no futures."),))
     return Section("basis", "Basis and hedges", (hedges_block(report), dislocation_block(report), basis_table(report)))
 
@@ -58,8 +58,10 @@ def dislocation_block(report: ReportInput) -> Block:
 
 
 def basis_table(report: ReportInput) -> Table:
-    """Basis statistics of every instrument."""
-    table, stressed = report.measures["basis_table"], report.measures["stressed_basis_vol"]
+    """Basis statistics of every instrument that has a basis: options have none."""
+    every = report.measures["basis_table"]
+    has_basis = np.flatnonzero(~np.isnan(every["basis"].values))
+    table, stressed = (measure.isel(instrument=has_basis) for measure in (every, report.measures["stressed_basis_vol"]))
     kind = AXES["basis_shock"][1]
     columns = [
         column("instrument", "Instrument", "text", table["instrument"].values),

@@ -1,0 +1,142 @@
+"""Exits: at what prices the positions of closed pools are closed."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from riskpipe.compiled import compiled, inlined, internal
+from riskpipe.domain.book import FloatArray
+from riskpipe.liquidation.bits import first_lane, has_common, has_lane, stop_lane
+from riskpipe.liquidation.footprint import padded
+from riskpipe.liquidation.lanes import Lanes, State
+from riskpipe.liquidation.lowering import VWAP, Pools, Terms, VariantRules, widest
+from riskpipe.liquidation.portfolios import Portfolios, set_portfolio_failures
+from riskpipe.liquidation.positions import place_of
+from riskpipe.liquidation.prices import index_ratio, mark_row, option_mark, set_shocked_pool
+from riskpipe.liquidation.rays import Rays, set_first_failures
+from riskpipe.liquidation.records import Draft
+
+
+class Exits(NamedTuple):
+    """Exit prices, and one closed pool over lanes."""
+
+    factor: FloatArray  # [i, lane] what impact leaves of a pre-impact exit price; of an option's forward
+    own_factor: FloatArray  # [i, lane] of options: what their own flow leaves of their price
+    payoff: FloatArray  # [i, lane] of pools closed at the far end of the ray
+    notional: FloatArray  # [i, lane] USD per unit of size
+    own_payoff: FloatArray  # [positions, lane] of a pool closed on the way
+    own_notional: FloatArray  # [positions, lane]
+    equity: FloatArray  # [lane] USD, true: no haircuts, before the fee
+    closed_notional: FloatArray  # [lane]
+    fees: FloatArray  # [lane]
+    shortfall: FloatArray  # [lane]
+    total_loss: FloatArray  # [lane]
+    account_shortfall: FloatArray  # [lane]
+    entity_loss: FloatArray  # [f, lane]
+    closed_account: np.ndarray  # [words] lanes in which a pool of the account is closed
+    called_account: np.ndarray  # [words]
+
+
+def make_exits(pools: Pools, terms: Terms, lanes: Lanes, n_words: int) -> Exits:
+    """Allocate the scratch of close-outs."""
+    n, n_i, n_f = padded(len(lanes.row)), len(terms.venue), len(terms.fund_venue)
+    most = widest(pools.position_start)
+    factor, own_factor, payoff, notional = (np.ones((n_i, n)) for _ in range(4))
+    own_payoff, own_notional = (np.ones((most, n)) for _ in range(2))
+    equity, closed_notional, fees, shortfall, total_loss, account_shortfall = (np.zeros(n) for _ in range(6))
+    return Exits(
+        factor=factor,
+        own_factor=own_factor,
+        payoff=payoff,
+        notional=notional,
+        own_payoff=own_payoff,
+        own_notional=own_notional,
+        equity=equity,
+        closed_notional=closed_notional,
+        fees=fees,
+        shortfall=shortfall,
+        total_loss=total_loss,
+        account_shortfall=account_shortfall,
+        entity_loss=np.zeros((n_f, n)),
+        closed_account=np.zeros(n_words, dtype=np.uint64),
+        called_account=np.zeros(n_words, dtype=np.uint64),
+    )
+
+
+@compiled
+def set_exit_factors(terms: Terms, rules: VariantRules, lanes: Lanes, state: State, exits: Exits) -> None:
+    """Set what impact leaves of each instrument's pre-impact exit price; of an option's forward, and of its price."""
+    for i in range(len(terms.venue)):
+        alpha = rules.alpha[terms.venue[i]]
+        is_average = alpha == VWAP
+        for s in range(len(lanes.row)):
+            index = index_ratio(terms, state.index_average if is_average else state.index_move, i, s)
+            own = state.own_average[i, s] if is_average else state.own[i, s]
+            if terms.is_option[i]:
+                share = 1.0 if is_average else alpha
+                exits.factor[i, s], exits.own_factor[i, s] = 1.0 + share * (index - 1.0), 1.0 + share * own
+            elif is_average:
+                exits.factor[i, s] = index * (1.0 + own)
+            else:
+                exits.factor[i, s] = 1.0 + alpha * (index * (1.0 + own) - 1.0)
+
+
+@inlined
+def set_exit(
+    terms: Terms, state: State, exits: Exits, i: int, s: int, before: float, vol_factor: float, payoff: FloatArray,
+    notional: FloatArray,
+) -> None:  # fmt: skip
+    """Set what instrument i pays and counts for in lane s when it is closed; `before` impact its mark (an option's
+    forward) is this.
+    """  # noqa: D205
+    mark = before * exits.factor[i, s]
+    if terms.is_option[i]:
+        payoff[s] = option_mark(terms, i, mark, vol_factor) * exits.own_factor[i, s]
+        notional[s] = payoff[s] * state.trigger[terms.settlement[i], s]
+        return
+    quote = state.trigger[terms.quote[i], s]
+    if terms.is_inverse[i]:
+        payoff[s], notional[s] = -1.0 / mark, quote
+    else:
+        payoff[s], notional[s] = mark, mark * quote
+
+
+@compiled
+def set_far_exits(terms: Terms, lanes: Lanes, state: State, exits: Exits) -> None:
+    """Set the exits of pools that are closed at the far end of the ray."""
+    for i in range(len(terms.venue)):
+        for s in range(len(lanes.row)):
+            g = lanes.group[s]
+            before, vol_factor = state.shocked[mark_row(terms, i), g], 1.0 + lanes.vol_shock[g]
+            set_exit(terms, state, exits, i, s, before, vol_factor, exits.payoff[i], exits.notional[i])
+
+
+@internal
+def set_own_exits(
+    pools: Pools, terms: Terms, draft: Draft, lanes: Lanes, state: State, exits: Exits, rays: Rays,
+    portfolios: Portfolios, p: int, gap_share: float,
+) -> None:  # fmt: skip
+    """Set the exits of a pool that is closed where the ray first finds it failing, or further by the gap's share."""
+    if pools.is_portfolio[p]:
+        m = place_of(portfolios.units.pool, p)
+        set_portfolio_failures(pools, terms, portfolios, rays, m, state.closed[p], state.group_lanes)
+    else:
+        set_first_failures(pools, terms, draft, rays, p, state.closed[p], state.group_lanes)
+    first = pools.position_start[p]
+    n_positions = pools.position_start[p + 1] - first
+    for g in range(len(lanes.index_shock)):
+        if not has_common(state.closed[p], state.group_lanes[g]):
+            continue
+        point = rays.point[g]
+        # a pool that the cascade alone hits is closed at the far end
+        point = 1.0 if np.isnan(point) else point + gap_share * (1.0 - point)
+        x, y, z = lanes.index_shock[g] * point, lanes.basis_shock[g] * point, lanes.vol_shock[g] * point
+        set_shocked_pool(pools, terms, rays.price, p, g, x, y, z)
+        rays.point[g] = point
+    for j in range(n_positions):
+        i = pools.instrument[first + j]
+        for s in range(max(first_lane(state.closed[p]), 0), stop_lane(state.closed[p])):
+            if has_lane(state.closed[p], s):
+                g = lanes.group[s]
+                before, vol_factor = rays.price[mark_row(terms, i), g], 1.0 + lanes.vol_shock[g] * rays.point[g]
+                set_exit(terms, state, exits, i, s, before, vol_factor, exits.own_payoff[j], exits.own_notional[j])
