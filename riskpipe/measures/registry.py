@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from riskpipe.errors import ConfigError
-from riskpipe.measures import accounts, basis, concentration, funds, liquidation, variants, worst
+from riskpipe.measures import accounts, basis, concentration, funds, lending, liquidation, variants, worst
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,15 @@ MEASURES: Mapping[str, Measure] = {
             "accounts by their distance to liquidation",
             (*accounts.KEYS.values(), accounts.EQUITY, accounts.MAINTENANCE, accounts.WEIGHT, accounts.VENUE),
             _plain(accounts.distances),
+        ),
+        Measure(
+            "loans",
+            "loans by venue, and their debt by the fall of all collateral",
+            (lending.DEBT, lending.WEIGHT, lending.VENUE, lending.HEALTH, lending.TOXIC_FALL),
+            _plain(lending.loans),
+        ),
+        Measure(
+            "underwater", "underwater debt along the index axis", (lending.UNDERWATER,), _plain(lending.underwater)
         ),
         Measure(
             "basis_table",

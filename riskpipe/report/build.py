@@ -21,6 +21,7 @@ from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.basis import basis_section
 from riskpipe.report.sections.concentration import concentration_section, distances_section
 from riskpipe.report.sections.funds import funds_section
+from riskpipe.report.sections.lending import loans_points, loans_sections
 from riskpipe.report.sections.liquidation import liquidation_section
 from riskpipe.report.sections.provenance import (
     controls_section,
@@ -63,7 +64,13 @@ def build(report: ReportInput) -> Document:
             *axis_points(report),
             *_graded(
                 report,
-                (worst_move_point(report), *fund_points(report), uncovered_point(report), *named_points(report)),
+                (
+                    worst_move_point(report),
+                    *fund_points(report),
+                    uncovered_point(report),
+                    *named_points(report),
+                    *loans_points(report),
+                ),
             ),
             replication_point(report),
             Point(f"{finding_words(report).capitalize()}.", finding_tone(report)),
@@ -73,6 +80,7 @@ def build(report: ReportInput) -> Document:
         sections=(
             liquidation_section(report),
             funds_section(report),
+            *loans_sections(report),
             variants_section(report),
             concentration_section(report),
             distances_section(report),
