@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from riskpipe.domain.instant import format_as_of, parse_as_of
+from riskpipe.domain.market import HORIZON_LABELS, HORIZONS_HOURS
 from riskpipe.errors import ConfigError
 from riskpipe.strict_yaml import closest_model, explained, nearest, read_yaml, unknown_keys
 from riskpipe.venues.fields import Float, Int, Law, Share, Strict
@@ -86,11 +87,45 @@ class Preset(Strict):
     scenarios: tuple[PresetScenario, ...]
 
 
+class BasisAxisConfig(Strict):
+    """An axis of the grid that moves the bases of some contracts by multiples of their own volatility over a day.
+
+    A move fades over the last 30 days before a future's expiry.
+    """
+
+    venues: tuple[str, ...] = ()
+    """Whose contracts move; empty = every venue's."""
+    kinds: tuple[Literal["perpetual", "future"], ...] = ()
+    """Which contracts move; empty = both."""
+    multiples: tuple[Annotated[Float, Field(ge=-100.0, le=100.0)], ...]
+    """Standard deviations, each once; 0 leaves bases alone."""
+
+    _check = field_validator("multiples")(_axis)
+
+
+class SimulatedConfig(Strict):
+    """Scenarios with probabilities, drawn from the price history."""
+
+    method: Literal["fhs"] = "fhs"
+    """Filtered historical simulation."""
+    n: Annotated[Int, Field(ge=1, le=1_000_000)]
+    horizon: Literal["1h", "8h", "1d", "7d"] = "1d"
+    seed: Annotated[Int, Field(ge=0)] = 1
+
+    @property
+    def hours(self) -> int:
+        """The horizon in hours."""
+        return round(HORIZONS_HOURS[HORIZON_LABELS.index(self.horizon)])
+
+
 class ScenariosConfig(Strict):
     """What is computed."""
 
     grid: GridConfig = GridConfig()
+    basis_axes: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], BasisAxisConfig] = Field(default_factory=dict)
+    """Further axes of the grid, by name."""
     presets: tuple[str | Preset, ...] = ()
+    simulated: SimulatedConfig | None = None
 
 
 class VariantsConfig(Strict):
@@ -173,6 +208,12 @@ class RunConfig(Strict):
         spec = self.executor
         if isinstance(spec, str) and spec not in {"serial", "local"} and not re.match(r"^(tcp|tls)://[^/]+:\d+$", spec):
             raise ValueError(f"executor {spec!r} is not serial, local, tcp://host:port or {{class: dotted.Name}}")
+        return self
+
+    @model_validator(mode="after")
+    def _simulated_has_history(self) -> Self:
+        if self.scenarios.simulated is not None and self.history is None:
+            raise ValueError("scenarios.simulated draws from the price history: give history, or leave it out")
         return self
 
     @property

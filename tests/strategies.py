@@ -1,6 +1,6 @@
 """The shared vocabulary of valid inputs: random books, markets, rules and scenarios that exercise the whole model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -259,6 +259,23 @@ def random_scenarios(rng, n, *, gap_shares=(1.0, 0.3, 0.0), shift=0.15, neutral_
         variants=variants,
         sets=("grid",),
     )
+
+
+def with_own_moves(rng, case):
+    """Return the case with some assets and instruments that move on their own: all, some or none of a scenario's."""
+    n, shares = len(case.scenarios), np.array([0.0, 0.4, 1.0])
+    assets, instruments = case.book.n_assets, case.book.n_instruments
+    alone = rng.random((n, assets)) < rng.choice(shares, (n, 1))
+    moves = rng.normal(-0.05, 0.2, (n, assets)) * np.array([1.0, 1.0, 1.0, 0.05, 0.0])
+    moved = rng.random((n, instruments)) < rng.choice(shares, (n, 1))
+    scenarios = replace(
+        case.scenarios,
+        asset_shock=np.where(alone, np.clip(moves, -1.2, 2.0), np.nan) if rng.random() < 0.8 else None,
+        instrument_basis_shock=np.where(moved, rng.normal(0.0, 0.02, (n, instruments)), 0.0)
+        if rng.random() < 0.8
+        else None,
+    )
+    return replace(case, scenarios=scenarios)
 
 
 def random_case(seed, *, n_accounts=12, n_instruments=5, n_scenarios=4, is_levered=True):

@@ -1,4 +1,4 @@
-"""Basis statistics: how far marks stand from their index, and how much that moves in an hour.
+"""Basis series through their guards, and statistics of how far marks stand from their index and how much that moves.
 
 EWMA form: sigma^2_t = decay sigma^2_{t-1} + (1 - decay) change_t^2 on hourly basis changes (RiskMetrics, with the
 weight kept per hour). It has no mean reversion, so a horizon of h hours has sigma sqrt(h).
@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 from riskpipe.calibrate.history import HistoryRows
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.findings import Findings, Reason, Severity
-from riskpipe.domain.market import HORIZONS_HOURS, Market
+from riskpipe.domain.market import HORIZONS_HOURS
 
 MINIMUM_OBSERVATIONS = 48
 SEED_OBSERVATIONS = 24
-_HOUR_US = 3_600_000_000
+HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,13 @@ class BasisSeries:
     """Guarded basis observations (t distinct instants, i instruments asked for).
 
     `basis` is mark / index - 1, NaN where there is no usable row; `changes` its change since exactly one hour before,
-    NaN where either end is missing: a change across a gap is no hourly change.
+    NaN where either end is missing: a change across a gap is no hourly change. `index` is the index of the same rows.
     """
 
     ts_us: OffsetArray  # [t] microseconds since 1970, ascending
     basis: FloatArray  # [t, i]
     changes: FloatArray  # [t, i]
+    index: FloatArray  # [t, i] in the unit of the marks
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ def basis_series(history: HistoryRows, instruments: Sequence[str]) -> tuple[Basi
     ts_us, at = np.unique(columns.ts_us, return_inverse=True)
     basis = np.full((len(ts_us), len(instruments)), np.nan)
     basis[at, columns.instrument] = columns.mark / columns.index - 1.0
-    return BasisSeries(ts_us, basis, _changes(ts_us, basis)), findings
+    index = np.full_like(basis, np.nan)
+    index[at, columns.instrument] = columns.index
+    return BasisSeries(ts_us, basis, _changes(ts_us, basis), index), findings
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def _guarded(columns: _Columns, instruments: list[str], findings: Findings) -> _
 
 def _precedes(columns: _Columns, others: _Columns) -> BoolArray:
     """Return which rows stand exactly one hour before one of the other rows of the same instrument."""
-    both = np.concatenate([columns.ts_us + _HOUR_US, others.ts_us])
+    both = np.concatenate([columns.ts_us + HOUR_US, others.ts_us])
     _, instant = np.unique(both, return_inverse=True)
     instrument = np.concatenate([columns.instrument, others.instrument]).astype(np.int64)
     key = instrument * (len(both) + 1) + instant
@@ -180,7 +183,7 @@ def _changes(ts_us: OffsetArray, basis: FloatArray, hours: float = 1.0) -> Float
     """Return the change of each basis since exactly so many hours before; NaN where there is no such row."""
     if len(ts_us) == 0:
         return basis.copy()
-    start = ts_us - round(hours * _HOUR_US)
+    start = ts_us - round(hours * HOUR_US)
     before = np.searchsorted(ts_us, start)
     has_before = ts_us[before] == start
     return np.where(has_before[:, None], basis - basis[before], np.nan)
@@ -295,34 +298,3 @@ def _last_known(values: FloatArray) -> FloatArray:
 def horizon_volatility(vol_1h: FloatArray, horizons: Sequence[float]) -> FloatArray:
     """Return the standard deviation of basis changes over horizons in hours: [..., h] from [...], sigma sqrt(h)."""
     return vol_1h[..., None] * np.sqrt(np.asarray(horizons, dtype=np.float64))
-
-
-def conditional_basis_vol(
-    basis_move: FloatArray, market: Market, horizons: Sequence[float]
-) -> tuple[FloatArray, BoolArray]:
-    """Return the standard deviation of basis changes after a scenario's basis move, and where it is extrapolated.
-
-    The fitted model's news impact: sigma_1^2 = decay sigma^2 + (1 - decay) min(|move|, z_max sigma)^2, with z_max the
-    largest standardised innovation of the look-back; then sigma_1 sqrt(h).
-
-    Parameters
-    ----------
-    basis_move: [n, i] fraction, signed: the scenario's basis less the snapshot's, dislocation included.
-    market: the basis statistics and the decay.
-    horizons: hours.
-
-    Returns
-    -------
-    vol [n, i, h], NaN where no volatility was measured; is_extrapolated [n, i], true where the move was larger than any
-    innovation of the look-back and has been capped. Bits do not depend on how scenarios are cut into blocks: nothing
-    but elementwise IEEE operations is used.
-    """
-    sigma = market.basis_vol_1h
-    largest = market.basis_innovation_max * sigma
-    size = np.abs(basis_move)
-    is_extrapolated = size > largest  # false where NaN
-    news = np.minimum(size, largest)
-    decay = market.ewma_decay
-    return horizon_volatility(
-        np.sqrt(decay * (sigma * sigma) + (1.0 - decay) * (news * news)), horizons
-    ), is_extrapolated

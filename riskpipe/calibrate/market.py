@@ -5,7 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from riskpipe.calibrate.basis import MINIMUM_OBSERVATIONS, BasisStatistics, basis_series, basis_statistics
+from riskpipe.calibrate.fits import Fit, FitSettings, SeriesFit, fit_here
 from riskpipe.calibrate.history import HistoryRows
+from riskpipe.calibrate.hourly import hourly_series
 from riskpipe.calibrate.options import option_inputs
 from riskpipe.domain.book import Book, BoolArray, FloatArray, InstrumentKind
 from riskpipe.domain.findings import Findings, Reason, Severity
@@ -26,6 +28,7 @@ def calibrate(
     index_beta: Mapping[str, float] | None = None,
     ewma_decay: float = DEFAULT_EWMA_DECAY,
     minimum_observations: int = MINIMUM_OBSERVATIONS,
+    fit: Fit = fit_here,
 ) -> tuple[Market, Findings]:
     """Return the market of a book, and findings for every figure that had to be defaulted or could not be measured.
 
@@ -38,6 +41,7 @@ def calibrate(
     index_beta: moves per unit of index shock by asset, over those of the snapshot.
     ewma_decay: weight kept per hour, between 0 and 1.
     minimum_observations: hourly changes below which an instrument's basis volatility is not measured.
+    fit: how the models of all instruments that have a basis, in book order, are fitted; by default in this process.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def calibrate(
     is_held = np.zeros(book.n_instruments, dtype=np.bool_)
     is_held[book.position_instrument] = True
     depth_bid, depth_ask = _depths(book, rules, is_held, findings)
-    statistics = _basis_statistics(book, history, ewma_decay, minimum_observations, findings)
+    statistics, fits = _basis(book, history, FitSettings(ewma_decay, minimum_observations), fit, findings)
     options = option_inputs(book, findings)
     ratio = book.venue_price / book.index_price
     return (
@@ -76,6 +80,7 @@ def calibrate(
             ewma_decay=ewma_decay,
             option_forward=options.forward,
             option_vol=options.vol,
+            **_surface(fits),
         ),
         findings,
     )
@@ -174,10 +179,45 @@ def _quoted_basis(book: Book) -> FloatArray:
     return np.where(book.instrument_kind == InstrumentKind.OPTION, np.nan, basis)
 
 
-def _basis_statistics(
-    book: Book, history: HistoryRows | None, decay: float, minimum_observations: int, findings: Findings
-) -> BasisStatistics:
-    """Return the statistics of every instrument in book order, NaN where there is no basis or no history."""
+def in_book_order(book: Book, fits: Sequence[SeriesFit]) -> list[SeriesFit]:
+    """Return what was fitted of instruments with a basis as a list over all instruments; nothing where there is none.
+
+    `fits` are of the instruments that have a basis, or empty where there was no history.
+    """
+    placed = [SeriesFit()] * book.n_instruments
+    if fits:
+        for at, one in zip(np.flatnonzero(~book.is_option).tolist(), fits, strict=True):
+            placed[at] = one
+    return placed
+
+
+def _surface(fits: Sequence[SeriesFit]) -> dict[str, FloatArray]:
+    """Return the market's fields that say what scenarios do to basis volatility, from fits in book order."""
+
+    def by_horizon(name: str) -> FloatArray:
+        return np.array([getattr(one, name) for one in fits], dtype=np.float64).reshape(len(fits), len(HORIZONS_HOURS))
+
+    nothing = [np.nan] * len(HORIZONS_HOURS)
+    vol = [one.volatility[one.estimator] if one.estimator else nothing for one in fits]
+    return {
+        "basis_vol": np.array(vol, dtype=np.float64).reshape(len(fits), len(HORIZONS_HOURS)),
+        "basis_news_mean": np.array([one.mean for one in fits]),
+        "basis_news_max": np.array([one.largest for one in fits]),
+        "basis_news_intercept": by_horizon("intercept"),
+        "basis_news_slope": by_horizon("slope"),
+        "basis_news_first_hour": by_horizon("first_hour"),
+        "basis_index_calm": np.array([one.index.calm for one in fits]),
+        "basis_index_fall": np.array([one.index.used_fall for one in fits]),
+        "basis_index_rise": np.array([one.index.used_rise for one in fits]),
+        "basis_index_fall_max": np.array([one.index.fall_max for one in fits]),
+        "basis_index_rise_max": np.array([one.index.rise_max for one in fits]),
+    }
+
+
+def _basis(
+    book: Book, history: HistoryRows | None, settings: FitSettings, fit: Fit, findings: Findings
+) -> tuple[BasisStatistics, list[SeriesFit]]:
+    """Return statistics and fits of every instrument in book order, NaN where there is no basis or no history."""
     n_instruments = book.n_instruments
     if history is None or history.table.num_rows == 0:
         what = "no price history was given" if history is None else "the price history has no row in the look-back"
@@ -190,22 +230,36 @@ def _basis_statistics(
         )
         nothing = np.full(n_instruments, np.nan)
         by_horizon = np.full((n_instruments, len(HORIZONS_HOURS)), np.nan)
-        return BasisStatistics(nothing, by_horizon, nothing, np.zeros(n_instruments), nothing, nothing)
+        statistics = BasisStatistics(nothing, by_horizon, nothing, np.zeros(n_instruments), nothing, nothing)
+        return statistics, in_book_order(book, ())
     findings.extend(history.findings)
     has_basis = np.flatnonzero(book.instrument_kind != InstrumentKind.OPTION)
     names = book.names("instrument")
     with_basis: Sequence[str] = [names[at] for at in has_basis]
     series, dropped = basis_series(history, with_basis)
     findings.extend(dropped)
-    measured, short = basis_statistics(series, with_basis, decay=decay, minimum_observations=minimum_observations)
+    measured, short = basis_statistics(
+        series, with_basis, decay=settings.ewma_decay, minimum_observations=settings.minimum_observations
+    )
     findings.extend(short)
+    hours, n_between = hourly_series(series, history.as_of)
+    if n_between:
+        findings.add(
+            Severity.WARNING,
+            Reason.BAD_VALUE,
+            "history.ts",
+            "rows between whole hours are not used by models of basis volatility",
+            count=n_between,
+        )
+    fits = fit(hours, settings)
+    _say_what_was_refused(with_basis, fits, findings)
 
     def spread(values: FloatArray, missing: float) -> FloatArray:
         result = np.full((n_instruments, *values.shape[1:]), missing)
         result[has_basis] = values
         return result
 
-    return BasisStatistics(
+    statistics = BasisStatistics(
         vol_1h=spread(measured.vol_1h, np.nan),
         realised_vol=spread(measured.realised_vol, np.nan),
         innovation_max=spread(measured.innovation_max, np.nan),
@@ -213,3 +267,34 @@ def _basis_statistics(
         mean=spread(measured.mean, np.nan),
         last=spread(measured.last, np.nan),
     )
+    return statistics, in_book_order(book, fits)
+
+
+def _say_what_was_refused(names: Sequence[str], fits: Sequence[SeriesFit], findings: Findings) -> None:
+    """Add findings for instruments on a fallback, without any estimator, and with diagnostics that failed."""
+    pairs = list(zip(names, fits, strict=True))
+    said: tuple[tuple[Reason, str, list[str]], ...] = (
+        (
+            Reason.FALLBACK_ESTIMATOR,
+            "the first estimator of basis volatility was refused, and the next that passes is used",
+            [f"{name}: {one.estimator} used; {one.refused[0]}" for name, one in pairs if one.is_fallback],
+        ),
+        (
+            Reason.NO_ESTIMATOR,
+            "no estimator of basis volatility passes, so that none is known",
+            [
+                f"{name}: {' | '.join(one.refused)}"
+                for name, one in pairs
+                # too short a history is said already
+                if not one.estimator and not one.is_short
+            ],
+        ),
+        (
+            Reason.FAILED_DIAGNOSTIC,
+            "a diagnostic of basis volatility failed",
+            [f"{name}: {problem}" for name, one in pairs for problem in one.problems],
+        ),
+    )
+    for reason, message, examples in said:
+        if examples:
+            findings.add(Severity.WARNING, reason, "history", message, count=len(examples), examples=examples)

@@ -7,7 +7,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from riskpipe.domain.scenarios import AXES
+from riskpipe.domain.scenarios import AXES, BASIS_AXIS
 
 GRID_AXES = (*AXES, "variant")
 
@@ -40,7 +40,8 @@ class _GridArray(BackendArray):
 
 
 def as_grid(dataset: xr.Dataset | xr.DataTree) -> xr.Dataset:
-    """Turn the scenarios of set "grid" into the axes index_shock, basis_shock, vol_shock, depth_factor and variant.
+    """Turn the scenarios of set "grid" into the axes index_shock, basis_shock, vol_shock, depth_factor and variant,
+    between them a run's own basis axes.
 
     `.sel(index_shock=-0.2, basis_shock=0)` then works. Axes ascend, variants keep their order, so the central one is
     first. Types and attributes are kept; nothing is read before it is asked for. The coordinate `scenario` gives each
@@ -54,7 +55,7 @@ def as_grid(dataset: xr.Dataset | xr.DataTree) -> xr.Dataset:
     ------
     ValueError: when there is no `scenario` dimension or axis, there are no grid scenarios, or the grid is not complete:
     a combination of axis values is missing or there twice.
-    """
+    """  # noqa: D205
     dataset = dataset.to_dataset() if isinstance(dataset, xr.DataTree) else dataset
     needed = ("set", *GRID_AXES)
     missing = [name for name in needed if name not in dataset.coords]
@@ -63,8 +64,10 @@ def as_grid(dataset: xr.Dataset | xr.DataTree) -> xr.Dataset:
     rows = np.flatnonzero(dataset["set"].values.astype(object) == "grid")
     if not len(rows):
         raise ValueError('there are no scenarios of set "grid"')
+    own = sorted(str(name) for name in dataset.coords if str(name).startswith(BASIS_AXIS))
+    grid_axes = (*AXES, *own, "variant")
     labels, codes = [], []
-    for name in GRID_AXES:
+    for name in grid_axes:
         values = dataset[name].values[rows]
         unique, first, code = np.unique(values.astype(object).astype(str) if name == "variant" else values,
                                         return_index=True, return_inverse=True)  # fmt: skip
@@ -79,15 +82,15 @@ def as_grid(dataset: xr.Dataset | xr.DataTree) -> xr.Dataset:
     if np.any(counts != 1):
         worst = int(np.flatnonzero(counts != 1)[0])
         where = ", ".join(f"{name}={unique[at]}" for name, unique, at in
-                          zip(GRID_AXES, labels, np.unravel_index(worst, shape), strict=True))  # fmt: skip
+                          zip(grid_axes, labels, np.unravel_index(worst, shape), strict=True))  # fmt: skip
         raise ValueError(
             f"the grid is not complete: {int(np.sum(counts == 0))} combinations are missing and "
             f"{int(np.sum(counts > 1))} are there more than once, the first at {where}"
         )
     at = rows[np.argsort(cells)].reshape(shape)
-    data = {name: _gridded(variable.variable, at) for name, variable in dataset.data_vars.items()}
+    data = {name: _gridded(variable.variable, at, grid_axes) for name, variable in dataset.data_vars.items()}
     coordinates: dict[Any, Any] = {
-        name: xr.Variable((name,), unique, dataset[name].attrs) for name, unique in zip(GRID_AXES, labels, strict=True)
+        name: xr.Variable((name,), unique, dataset[name].attrs) for name, unique in zip(grid_axes, labels, strict=True)
     }
     for key, coordinate in dataset.coords.items():
         if key in coordinates:
@@ -101,16 +104,16 @@ def as_grid(dataset: xr.Dataset | xr.DataTree) -> xr.Dataset:
             variable = (
                 xr.Variable((), values.ravel()[0], variable.attrs)
                 if is_constant
-                else xr.Variable(GRID_AXES, values, variable.attrs)
+                else xr.Variable(grid_axes, values, variable.attrs)
             )
         coordinates[key] = variable
     return xr.Dataset(data, coordinates, dataset.attrs)
 
 
-def _gridded(variable: xr.Variable, at: np.ndarray[Any, Any]) -> xr.Variable:
+def _gridded(variable: xr.Variable, at: np.ndarray[Any, Any], grid_axes: tuple[str, ...]) -> xr.Variable:
     """Show one variable on the grid's axes; one without `scenario` stays as it is."""
     if "scenario" not in variable.dims:
         return variable
     flat = variable.transpose("scenario", ...)
     lazy = indexing.LazilyIndexedArray(_GridArray(flat, at))
-    return xr.Variable((*GRID_AXES, *flat.dims[1:]), lazy, variable.attrs)
+    return xr.Variable((*grid_axes, *flat.dims[1:]), lazy, variable.attrs)

@@ -17,14 +17,15 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from riskpipe.cube.digest import canonical_json, digest_arrays, sha256
 from riskpipe.cube.protocol import Store
-from riskpipe.domain.scenarios import AXES, ScenarioSet
+from riskpipe.domain.scenarios import AXES, BASIS_AXIS, ScenarioSet
 from riskpipe.domain.schema import CUBE_FORMAT_VERSION, DIMENSIONS, GROUPS, N_RANKS, VARIABLES
 from riskpipe.errors import StoreError
 
 ACCOUNTS_PER_CHUNK = 1 << 17
 _FILL: dict[str, Any] = {"float64": np.nan, "int64": 0, "string": ""}
 _COORDINATES = {
-    "index_shock": "relative move of the index, times each asset's beta",
+    "index_shock": "relative move of the index, times each asset's beta; of simulated scenarios that of the market, "
+    "the asset that the book holds most of",
     "basis_shock": "added to the basis of every perpetual and future",
     "vol_shock": "relative change of implied volatility",
     "depth_factor": "factor on every market's depth",
@@ -32,7 +33,7 @@ _COORDINATES = {
     "probability": "probability of the scenario in its set; NaN where the set has none",
     "name": "name of a preset scenario; empty in the grid",
     "variant": "reading of the uncertain rules",
-    "set": "scenario set: grid, historical, simulated",
+    "set": "scenario set: grid, historical, simulated (drawn from observed moves, which contain their own cascades)",
 }
 
 AnyArray = np.ndarray[Any, Any]
@@ -92,6 +93,7 @@ def scenario_coordinates(scenarios: ScenarioSet) -> dict[str, AnyArray]:
     sets = np.array(scenarios.sets, dtype=object)
     return {
         **{name: getattr(scenarios, name) for name in (*AXES, "haircut_shock", "probability")},
+        **{f"{BASIS_AXIS}{name}": scenarios.multiples(name) for name in scenarios.basis_axes},
         "name": scenarios.name.astype(object),
         "variant": variants[scenarios.variant],
         "set": sets[scenarios.set_index],
@@ -151,7 +153,7 @@ def cube_template(
                         f"{group}/{name}",
                         ("scenario",),
                         "float64" if values.dtype.kind == "f" else "string",
-                        {"long_name": _COORDINATES.get(name, name.replace("_", " ")), "units": "1"},
+                        {"long_name": _long_name(name), "units": "1"},
                         values,
                         is_whole=True,
                     )
@@ -163,6 +165,13 @@ def cube_template(
             arrays.append(array(variable.key, variable.dims, variable.dtype, about))
     root = {"format": "riskpipe-cube", "format_version": CUBE_FORMAT_VERSION, **attributes}
     return Template(tuple(arrays), json.loads(canonical_json(root)), block_size)
+
+
+def _long_name(coordinate: str) -> str:
+    if coordinate.startswith(BASIS_AXIS):
+        axis = coordinate.removeprefix(BASIS_AXIS)
+        return f"basis move of axis {axis}, standard deviations of a day, fading before expiry"
+    return _COORDINATES.get(coordinate, coordinate.replace("_", " "))
 
 
 def create_cube(store: Store, prefix: str, template: Template) -> str:

@@ -46,6 +46,8 @@ class Reason(StrEnum):
     DEFAULT_VENUE = "venue_defaults_used"
     UNUSED_VENUE = "configured_venue_absent"
     NO_STRESS = "no_stressed_scenario"
+    OBSERVED_MOVES = "observed_moves_contain_cascades"
+    NOT_MOVED = "basis_without_volatility_not_moved"
     # control totals
     LONG_SHORT = "long_short_imbalance"
     EQUITY_DIFFERS = "reported_equity_differs"
@@ -55,8 +57,13 @@ class Reason(StrEnum):
     # history and calibration
     STALE_PRICE = "stale_price_dropped"
     MISSING_PRICE = "missing_price"
+    LISTING_PERIOD = "listing_period_dropped"
     SHORT_HISTORY = "history_too_short"
     NO_HISTORY = "no_history"
+    FALLBACK_ESTIMATOR = "fallback_estimator_used"
+    NO_ESTIMATOR = "no_estimator_passes"
+    FAILED_DIAGNOSTIC = "diagnostic_failed"
+    FORECAST_FAILS = "forecast_fails_validation"
     LATER_THAN_AS_OF = "later_than_as_of"
     INDEX_AS_FORWARD = "index_used_as_forward"
     QUOTED_VOL = "quoted_implied_vol_used"

@@ -64,6 +64,8 @@ class VenueRules:
     price_cap: float = 3.0
     kappa: float = 0.0
     mark_response: float = 1.0
+    option_mark_response: float = 0.0
+    """Options are marked off a surface, which a forced trade in one of them hardly moves."""
     mark_band: float | None = None
     depth_coefficient: float = 0.4
     arbitrage_capacity_usd: float | None = None

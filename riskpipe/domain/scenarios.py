@@ -10,10 +10,12 @@ from typing import Self
 
 import numpy as np
 
-from riskpipe.domain.book import FloatArray, IntArray
+from riskpipe.domain.book import FloatArray, IntArray, OffsetArray
 from riskpipe.domain.rules import ImpactLaw
 
 AXES = ("index_shock", "basis_shock", "vol_shock", "depth_factor")
+BASIS_AXIS = "basis_axis_"  # starts the coordinate of a basis axis, in standard deviations; 0 is neutral
+GRID, HISTORICAL, SIMULATED = "grid", "historical", "simulated"  # labels of sets
 NEUTRAL = {"index_shock": 0.0, "basis_shock": 0.0, "vol_shock": 0.0, "depth_factor": 1.0}
 
 
@@ -55,10 +57,40 @@ class ScenarioSet:
     name: np.ndarray  # [n] str, a preset's own name; empty for cells of the grid
     variants: tuple[Variant, ...]
     sets: tuple[str, ...]
+    asset_shock: FloatArray | None = None  # [n, c] an asset's own index move, a fraction; NaN = beta x index_shock
+    instrument_basis_shock: FloatArray | None = None  # [n, i] added to a contract's basis besides; not to options
+    basis_multiple: FloatArray | None = None  # [n, k] where each scenario stands on the basis axes
+    basis_axes: tuple[str, ...] = ()  # their names
 
     def __len__(self) -> int:
         """Count scenarios."""
         return len(self.index_shock)
+
+    def multiples(self, axis: str) -> FloatArray:
+        """Return where each scenario stands on a basis axis [n]."""
+        if self.basis_multiple is None:
+            raise ValueError(f"the set has no basis axis {axis!r}")
+        return np.ascontiguousarray(self.basis_multiple[:, self.basis_axes.index(axis)])
+
+    def rows_of(self, name: str) -> tuple[OffsetArray, OffsetArray]:
+        """Return the scenarios of a set, and the number that each has among those of its variant."""
+        is_in = np.zeros(len(self), dtype=np.bool_)
+        if name in self.sets:
+            is_in = self.set_index == self.sets.index(name)
+        rows = np.flatnonzero(is_in).astype(np.int64)
+        number = np.zeros(len(rows), dtype=np.int64)
+        for v in range(len(self.variants)):
+            of_variant = self.variant[rows] == v
+            number[of_variant] = np.arange(np.count_nonzero(of_variant))
+        return rows, number
+
+    def refuse_misfit(self, n_assets: int, n_instruments: int) -> None:
+        """Raise ValueError where moves of single assets or instruments are not those of a book of so many."""
+        shapes = {"asset_shock": n_assets, "instrument_basis_shock": n_instruments}
+        for name, n_columns in shapes.items():
+            moves = getattr(self, name)
+            if moves is not None and moves.shape != (len(self), n_columns):
+                raise ValueError(f"{name} has shape {moves.shape}, expected {(len(self), n_columns)}")
 
     def slab(self, start: int, stop: int) -> Self:
         """Return scenarios start to stop (exclusive) as a set of their own, with the same variants and sets."""
@@ -67,7 +99,7 @@ class ScenarioSet:
             for spec in dataclass_fields(self)
             if isinstance(value := getattr(self, spec.name), np.ndarray)
         }
-        return type(self)(**arrays, variants=self.variants, sets=self.sets)
+        return type(self)(**arrays, variants=self.variants, sets=self.sets, basis_axes=self.basis_axes)
 
 
 def block_bounds(n_scenarios: int, block_size: int) -> tuple[tuple[int, int], ...]:

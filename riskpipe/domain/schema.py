@@ -49,6 +49,7 @@ DIMENSIONS: dict[str, Dimension] = {
         Dimension("rank", "position in a list of the ten largest, 1 = largest"),
         Dimension("horizon", "time over which a basis change is measured"),
         Dimension("estimator", "how basis volatility is estimated"),
+        Dimension("tail", "tail of basis changes whose value at risk is put to the test"),
         Dimension("account", "account of the book"),
         Dimension("set", "scenario set: grid, historical, simulated"),
     )
@@ -67,6 +68,48 @@ def _once(group: str, dims: tuple[str, ...], name: str, units: str, long_name: s
 
 
 _EXPOSURE = ("venue", "underlying")
+_SCORED = ("instrument", "estimator")
+# name, units, long name, sign, type
+_FIT_DIAGNOSTICS = (
+    ("misfit", "1", "mean square of standardised innovations of the estimator used"),
+    ("half_life", "h", "half-life of the basis by an AR(1) of its level"),
+    ("stationary_deviation", "1", "standard deviation of the basis in the long run, by the same AR(1)"),
+    ("jump_share", "1", "share of the variance of changes that comes in jumps"),
+    ("n_jumps", "1", "innovations beyond five standard deviations"),
+    ("arch_p", "1", "p-value of no clusters left in squared standardised innovations (ARCH-LM, 24 lags)"),
+    ("ljung_box_p", "1", "p-value of no correlation left in standardised innovations (Ljung-Box, 24 lags)"),
+    ("tail_shape_lower", "1", "shape of the lower tail of standardised innovations (peaks over threshold)", "signed"),
+    ("tail_shape_upper", "1", "shape of the upper tail of standardised innovations (peaks over threshold)", "signed"),
+    ("degrees_of_freedom", "1", "degrees of freedom of the fitted GARCH's Student t"),
+    ("calm_share", "1", "next hour's basis variance after an hour without an index move, over its average; estimate"),
+    ("crash_coefficient", "1", "the same variance, what it is more per unit of index fall; estimate", "signed"),
+    ("crash_t", "1", "its t-value; the coefficient is used where this is above 1.96", "signed"),
+    ("rally_coefficient", "1", "the same variance, what it is more per unit of index rise; estimate", "signed"),
+    ("rally_t", "1", "its t-value; the coefficient is used where this is above 1.96", "signed"),
+)
+_SCORES = (
+    ("qlike", "1", "mean of ln h + change^2 / h over the hours scored", "signed"),
+    ("gain_168h", "1", "QLIKE less that of the deviation of the last 168 changes; below 0 = better", "signed"),
+    ("gain_168h_t", "1", "its t-value", "signed"),
+    ("gain_24h", "1", "QLIKE less that of the deviation of the last 24 changes; below 0 = better", "signed"),
+    ("gain_24h_t", "1", "its t-value", "signed"),
+    ("verdict", "1", "passes, fails or not checked", "label", "string"),
+    ("reason", "1", "what fails, or why it is not checked", "label", "string"),
+)
+_TAIL_SCORES = (
+    ("hits", "1", "hours in which the change was beyond the value at risk"),
+    ("kupiec_p", "1", "p-value of as many hits as there should be (Kupiec)"),
+    ("independence_p", "1", "p-value of hits independent of the one before (Christoffersen)"),
+    ("conditional_p", "1", "p-value of both at once (Christoffersen)"),
+    (
+        "shortfall_z",
+        "1",
+        "Acerbi and Szekely's second statistic; below 0 = larger losses than forecast",
+        "signed",
+    ),
+    ("shortfall_p", "1", "its p-value"),
+    ("tail_verdict", "1", "passes, fails or not checked", "label", "string"),
+)
 VARIABLES: dict[str, Variable] = {
     variable.key: variable
     for variable in (
@@ -127,7 +170,7 @@ VARIABLES: dict[str, Variable] = {
             ("instrument",),
             "basis_vol_is_extrapolated",
             "1",
-            "1 where the basis move is beyond any innovation of the sample",
+            "1 where the move of the basis, or of the index where it matters, is beyond any of the sample",
         ),
         _block("system", (), "liquidated_accounts", "1", "accounts with a closed pool, weighted"),
         _block(
@@ -157,6 +200,29 @@ VARIABLES: dict[str, Variable] = {
         _once("basis", ("instrument",), "last_history_basis", "1", "last basis of the price history", "signed"),
         _once("basis", ("instrument",), "observations", "1", "hourly basis changes used"),
         _once("basis", ("instrument",), "innovation_max", "1", "largest standardised innovation of the look-back"),
+        _once(
+            "basis",
+            ("instrument",),
+            "estimator_used",
+            "1",
+            "estimator behind the volatility after scenarios; empty = none",
+            "label",
+            "string",
+        ),
+        _once(
+            "basis",
+            ("instrument",),
+            "estimators_refused",
+            "1",
+            "estimators that are not used, and why",
+            "label",
+            "string",
+        ),
+        *(_once("basis", ("instrument",), *about) for about in _FIT_DIAGNOSTICS),
+        _once("validation", ("instrument",), "hours_fitted", "1", "hourly changes that estimators were fitted on"),
+        _once("validation", ("instrument",), "hours_scored", "1", "hourly changes after them, forecast and scored"),
+        *(_once("validation", _SCORED, *about) for about in _SCORES),
+        *(_once("validation", (*_SCORED, "tail"), *about) for about in _TAIL_SCORES),
         _once(
             "accounts", ("account",), "margin_excess", "USD", "smallest margin excess of the account's pools", "signed"
         ),

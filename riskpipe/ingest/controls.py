@@ -37,14 +37,14 @@ def _position_weight(book: Book) -> FloatArray:
 
 
 def gross_notional(book: Book) -> FloatArray:
-    """Return each position's notional [q], USD at the snapshot's marks (options: the underlying's price), times its
-    account's weight.
+    """Return each position's notional [q], USD at the snapshot's marks (options: their premium), times its account's
+    weight.
     """  # noqa: D205
     row = book.position_instrument
     unit = book.instrument_multiplier * book.index_price[book.instrument_quote]
     unit = np.where(book.instrument_is_inverse, unit, unit * book.mark_price)
-    on_option = book.instrument_multiplier * book.index_price[book.instrument_underlying]
-    unit = np.where(book.is_option, on_option, unit)
+    premium = book.instrument_multiplier * book.mark_price * book.index_price[book.instrument_settlement]
+    unit = np.where(book.is_option, premium, unit)
     return np.abs(book.position_quantity) * unit[row] * _position_weight(book)
 
 
@@ -171,13 +171,17 @@ def summary(book: Book, findings: Iterable[Any] = ()) -> dict[str, Any]:
     Returns
     -------
     `as_of`, `numeraire`, totals, `quarantined` by reason, and for each venue its accounts (rows, and weighted), pools,
-    positions, instruments, gross notional and debt (USD, weighted).
+    positions, instruments, gross notional (options at their premium) and debt (USD, weighted); of options also what
+    they are on, `options_underlying_usd`.
     """
     n_venues = book.n_venues
     position_venue = book.instrument_venue[book.position_instrument]
     slot_account = book.slot_account
     debt = np.maximum(-book.slot_quantity, 0.0) * book.index_price[book.slot_asset] * book.account_weight[slot_account]
     gross = gross_notional(book)
+    row = book.position_instrument
+    covered = book.instrument_multiplier * book.index_price[book.instrument_underlying] * book.is_option
+    on_options = np.abs(book.position_quantity) * covered[row] * _position_weight(book)
 
     def by_venue(venue: IntArray, weights: FloatArray | None = None) -> list[Any]:
         return np.bincount(venue, weights=weights, minlength=n_venues).tolist()
@@ -202,6 +206,7 @@ def summary(book: Book, findings: Iterable[Any] = ()) -> dict[str, Any]:
         "entities": len(book.entity_account_start) - 1,
         "positions": book.n_positions,
         "gross_notional_usd": float(gross.sum()),
+        "options_underlying_usd": float(on_options.sum()),
         "debt_usd": float(debt.sum()),
         "loans": int(book.account_is_lending.sum()),
         "quarantined": quarantined,

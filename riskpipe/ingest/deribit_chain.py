@@ -1,4 +1,7 @@
-"""Recorded option chains of Deribit as a market: every option of a coin at one instant, with what is assumed around it.
+"""Recorded option chains as a market: every option of a coin at one instant, with what is assumed around it.
+
+The chains are of Deribit's test network (the recording's own downloader names test.deribit.com), with thin quotes,
+default volatilities and forwards off their index: good for pricing, no picture of a market.
 
 The folder holds, for each coin, `deribit_<btc|eth>_chain_<YYYY-MM>.parquet`: a row for each option and poll, with
 `instrument_name`, `expiry`, `strike`, `cp` (C or P), `ts`, `mark_price` (coins per coin), `mark_iv` (percent),
@@ -29,7 +32,7 @@ from riskpipe.ingest.write import records
 
 RECORDED_AS_OF = datetime(2021, 2, 11, 18, 41, tzinfo=UTC)
 VENUE = "deribit"
-_WHO = "Deribit option chains (bottama/Deribit-Option-Data@cc23ec3b)"
+_WHO = "option chains of Deribit's test network (bottama/Deribit-Option-Data@cc23ec3b)"
 _DAYS_PER_YEAR = 365.0
 _SHARE_OF_PERPETUAL = 0.1  # depth of a future
 

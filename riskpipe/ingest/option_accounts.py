@@ -2,8 +2,9 @@
 
 Every account trades one coin, but market makers trade all: they take the other side of every option and future. What
 all of them leave open in a coin's perpetual is taken by the basis desks, so that longs equal shorts in every contract.
-Options are chosen by open interest. Collateral is the coin: what the account's worst of some moves of price and
-volatility would cost (`_stress`, the shape of the venue's scan, a little stricter), times a factor of 1.15 and more.
+Options are chosen by open interest, and nothing is held beyond it: who finds none left trades the perpetual. Collateral
+is the coin: what the account's worst of some moves of price and volatility would cost (`_stress`, the shape of the
+venue's scan, a little stricter), times a factor of 1.15 and more.
 """
 
 from collections.abc import Callable
@@ -41,6 +42,7 @@ _VOL_UP, _VOL_DOWN, _VOL_POWER = 0.5, 0.25, 0.3
 _LEAST_RAISED = 0.5
 _ROLL = 0.03  # of the unsigned delta of each expiry
 _LEAST_COVER = 1.15
+_TRIES = 8  # of a trade that fits into the open interest
 _MAKER_COVER = 1.6
 _MEDIAN_SIZE = {"BTC": 3.0, "ETH": 30.0}  # coins
 _ROLES = {
@@ -100,14 +102,42 @@ def invented_accounts(market: OptionMarket, *, n_accounts: int, seed: int) -> di
     roles += ["market maker"] * n_makers + ["basis desk"] * n_desks
     coins = rng.choice(len(chains), n_traders, p=_shares(chains))
     books: list[list[Legs]] = [[{} for _ in roles] for _ in chains]  # by chain and account
+    taken = [np.zeros((2, len(chain.rows))) for chain in chains]  # longs and shorts so far
     for account in range(n_traders):
         chain = chains[coins[account]]
         size = _MEDIAN_SIZE[chain.coin] * rng.lognormal(0.0, 1.2)
-        books[coins[account]][account] = _STRATEGIES[roles[account]](chain, rng, size)
+        trades = [_STRATEGIES[roles[account]](chain, rng, size) for _ in range(_TRIES)]
+        trade = _within_interest(chain, taken[coins[account]], trades)
+        if not trade:
+            roles[account] = "perpetual trader"
+            side = 1.0 if rng.random() < 0.5 else -1.0
+            trade = {chain.perpetual: side * size * float(chain.forward[chain.perpetual])}
+        books[coins[account]][account] = trade
     for chain, legs in zip(chains, books, strict=True):
         _take_other_side(chain, legs, range(n_traders, n_traders + n_makers), rng)
         _hand_over_perpetuals(chain, legs, range(n_traders + n_makers, n_accounts), rng)
     return _tables(market, chains, books, roles, rng)
+
+
+def _within_interest(chain: _Chain, taken: FloatArray, trades: list[Legs]) -> Legs:
+    """Return the trade that fits best into what is open in its options, scaled to fit, and take it; taken [2, i].
+
+    Nothing where not even a fiftieth of any of them fits.
+    """
+    best, most = trades[0], -1.0
+    for legs in trades:
+        options = [(i, size) for i, size in legs.items() if chain.is_option[i]]
+        share = min((chain.weight[i] - taken[int(size < 0.0), i]) / abs(size) for i, size in options)
+        if share > most:
+            best, most = legs, float(share)
+        if most >= 1.0:
+            break
+    if most < 0.02:
+        return {}
+    legs = {i: size * min(most, 1.0) for i, size in best.items()}
+    for i, size in legs.items():
+        taken[int(size < 0.0), i] += abs(size) if chain.is_option[i] else 0.0
+    return legs
 
 
 def _shares(chains: list[_Chain]) -> FloatArray:

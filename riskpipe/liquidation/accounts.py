@@ -20,6 +20,7 @@ from riskpipe.liquidation.positions import place_of
 from riskpipe.liquidation.prices import n_rows, set_shocked_lane
 from riskpipe.liquidation.rays import SCAN_STEPS, Rays, make_rays, set_first_failures
 from riskpipe.liquidation.records import Draft, make_draft
+from riskpipe.liquidation.shocks import index_shocks
 from riskpipe.liquidation.trigger_marks import trigger_marks
 
 
@@ -99,7 +100,7 @@ def _set_distances(
             set_portfolio_failures(pools, terms, portfolios, rays, m, every, group_lanes)
         else:
             set_first_failures(pools, terms, draft, rays, p, every, group_lanes)
-        move = rays.point[0] * abs(rays.index_shock[0])
+        move = rays.point[0] * abs(rays.shocks.index_shock[0])
         if not np.isnan(move) and not move >= distance[a]:
             distance[a] = move
 
@@ -112,7 +113,7 @@ def account_health(kernel: Kernel, lowest_shock: float, highest_shock: float) ->
     pools, terms = kernel.pools, kernel.terms
     draft = make_draft(pools, terms, SCAN_STEPS + 1)
     price = np.zeros((n_rows(terms), 1))
-    set_shocked_lane(terms, price, 0, 0.0, 0.0, 0.0)
+    set_shocked_lane(terms, price, 0, index_shocks(0.0), 0, 1.0)
     excess, equity, maintenance, debt = np.full(n, np.inf), np.zeros(n), np.zeros(n), np.zeros(n)
     factor, toxic = np.full(n, np.nan), np.full(n, np.nan)
     portfolios = make_portfolios(pools, terms, kernel.units, kernel.unit_models)
@@ -126,7 +127,7 @@ def account_health(kernel: Kernel, lowest_shock: float, highest_shock: float) ->
     for furthest in (min(lowest_shock, 0.0), max(highest_shock, 0.0)):
         distance = np.full(n, np.nan)
         if furthest != 0.0:
-            rays = make_rays(terms, np.array([furthest]), np.zeros(1), np.zeros(1), 0.0)
+            rays = make_rays(terms, index_shocks(furthest), 0.0)
             _set_distances(pools, terms, draft, portfolios, rays, every, group_lanes, is_at_stake, distance)
         distances.append(distance)
     marks = trigger_marks(pools, terms, draft.base, price)

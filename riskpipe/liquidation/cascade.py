@@ -11,12 +11,7 @@ from riskpipe.liquidation.footprint import VECTOR, WIDTH, WORD, padded
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans, liquidate_loans, set_first_seized
 from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
-from riskpipe.liquidation.portfolios import (
-    Portfolios,
-    call_portfolios,
-    close_first_portfolios,
-    close_portfolios,
-)
+from riskpipe.liquidation.portfolios import CALLS, FIRST, LAST, LATER, Portfolios, visit_portfolios
 from riskpipe.liquidation.prices import (
     notional_row,
     pad,
@@ -34,7 +29,7 @@ def close_first(
     state: State, first: int, stop: int,
 ) -> None:  # fmt: skip
     """Close, in every group of lanes, the pools of a tile that fail at its shocked prices."""
-    n_groups, wide, n = len(lanes.index_shock), state.shocked.shape[1], 0
+    n_groups, wide, n = len(lanes.shocks.index_shock), state.shocked.shape[1], 0
     for last in range(first, stop):
         if pools.can_close[last]:
             batch.pool[n] = last
@@ -169,9 +164,9 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
 @compiled
 def set_shocked(terms: Terms, lanes: Lanes, state: State) -> None:
     """Set the shocked prices of every group, the lanes' trigger prices to them, and their bounds."""
-    n_groups = len(lanes.index_shock)
+    n_groups = len(lanes.shocks.index_shock)
     for g in range(n_groups):
-        set_shocked_lane(terms, state.shocked, g, lanes.index_shock[g], lanes.basis_shock[g], lanes.vol_shock[g])
+        set_shocked_lane(terms, state.shocked, g, lanes.shocks, g, 1.0)
     for s in range(len(lanes.row)):
         for r in range(len(state.low)):
             state.trigger[r, s] = state.shocked[r, lanes.group[s]]
@@ -183,7 +178,7 @@ def set_shocked(terms: Terms, lanes: Lanes, state: State) -> None:
 @compiled
 def spread_first(terms: Terms, rules: VariantRules, lanes: Lanes, state: State) -> None:
     """Turn what the first round closed by group into what it closed by lane; lanes where it closed nothing are done."""
-    for g in range(len(lanes.index_shock)):
+    for g in range(len(lanes.shocks.index_shock)):
         state.mask[g] = 1.0 if state.has_risen[g] else 0.0
     spread_groups(lanes, state.sold)
     spread_groups(lanes, state.bought)
@@ -213,7 +208,7 @@ def run_cascades(
         fit(pools, terms, draft, tape, tile, state.low, state.high)
         close_first(pools, terms, rules, tape.start, tape.number, batch, lanes, state, *tile)
     if len(portfolios.units.pool) > 0:
-        close_first_portfolios(pools, terms, rules, lanes, state, portfolios)
+        visit_portfolios(pools, terms, rules, lanes, state, portfolios, FIRST)
     spread_first(terms, rules, lanes, state)
     if len(loans.pool) > 0:
         liquidate_loans(pools, terms, rules, lanes, state, loans, is_first=True, is_last=False)
@@ -234,10 +229,10 @@ def run_cascades(
         if len(loans.pool) > 0:
             liquidate_loans(pools, terms, rules, lanes, state, loans, is_first=False, is_last=is_last)
         if len(portfolios.units.pool) > 0:
-            close_portfolios(pools, terms, rules, lanes, state, portfolios, is_last)
+            visit_portfolios(pools, terms, rules, lanes, state, portfolios, LAST if is_last else LATER)
         n_rounds += 1
     call_margin(pools, terms, draft, batch, state, INITIAL)
     call_margin(pools, terms, draft, batch, state, MAINTENANCE)
     if len(portfolios.units.pool) > 0:
-        call_portfolios(pools, terms, lanes, state, portfolios)
+        visit_portfolios(pools, terms, rules, lanes, state, portfolios, CALLS)
     return looked_at

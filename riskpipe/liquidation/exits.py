@@ -21,7 +21,7 @@ class Exits(NamedTuple):
     """Exit prices, and one closed pool over lanes."""
 
     factor: FloatArray  # [i, lane] what impact leaves of a pre-impact exit price; of an option's forward
-    own_factor: FloatArray  # [i, lane] of options: what their own flow leaves of their price
+    own_move: FloatArray  # [i, lane] of options: how far their own flow moves their price
     payoff: FloatArray  # [i, lane] of pools closed at the far end of the ray
     notional: FloatArray  # [i, lane] USD per unit of size
     own_payoff: FloatArray  # [positions, lane] of a pool closed on the way
@@ -41,12 +41,12 @@ def make_exits(pools: Pools, terms: Terms, lanes: Lanes, n_words: int) -> Exits:
     """Allocate the scratch of close-outs."""
     n, n_i, n_f = padded(len(lanes.row)), len(terms.venue), len(terms.fund_venue)
     most = widest(pools.position_start)
-    factor, own_factor, payoff, notional = (np.ones((n_i, n)) for _ in range(4))
+    factor, own_move, payoff, notional = (np.ones((n_i, n)) for _ in range(4))
     own_payoff, own_notional = (np.ones((most, n)) for _ in range(2))
     equity, closed_notional, fees, shortfall, total_loss, account_shortfall = (np.zeros(n) for _ in range(6))
     return Exits(
         factor=factor,
-        own_factor=own_factor,
+        own_move=own_move,
         payoff=payoff,
         notional=notional,
         own_payoff=own_payoff,
@@ -74,7 +74,7 @@ def set_exit_factors(terms: Terms, rules: VariantRules, lanes: Lanes, state: Sta
             own = state.own_average[i, s] if is_average else state.own[i, s]
             if terms.is_option[i]:
                 share = 1.0 if is_average else alpha
-                exits.factor[i, s], exits.own_factor[i, s] = 1.0 + share * (index - 1.0), 1.0 + share * own
+                exits.factor[i, s], exits.own_move[i, s] = 1.0 + share * (index - 1.0), share * own
             elif is_average:
                 exits.factor[i, s] = index * (1.0 + own)
             else:
@@ -91,7 +91,7 @@ def set_exit(
     """  # noqa: D205
     mark = before * exits.factor[i, s]
     if terms.is_option[i]:
-        payoff[s] = option_mark(terms, i, mark, vol_factor) * exits.own_factor[i, s]
+        payoff[s] = option_mark(terms, i, mark, vol_factor, exits.own_move[i, s])
         notional[s] = payoff[s] * state.trigger[terms.settlement[i], s]
         return
     quote = state.trigger[terms.quote[i], s]
@@ -107,7 +107,7 @@ def set_far_exits(terms: Terms, lanes: Lanes, state: State, exits: Exits) -> Non
     for i in range(len(terms.venue)):
         for s in range(len(lanes.row)):
             g = lanes.group[s]
-            before, vol_factor = state.shocked[mark_row(terms, i), g], 1.0 + lanes.vol_shock[g]
+            before, vol_factor = state.shocked[mark_row(terms, i), g], 1.0 + lanes.shocks.vol_shock[g]
             set_exit(terms, state, exits, i, s, before, vol_factor, exits.payoff[i], exits.notional[i])
 
 
@@ -124,19 +124,18 @@ def set_own_exits(
         set_first_failures(pools, terms, draft, rays, p, state.closed[p], state.group_lanes)
     first = pools.position_start[p]
     n_positions = pools.position_start[p + 1] - first
-    for g in range(len(lanes.index_shock)):
+    for g in range(len(lanes.shocks.index_shock)):
         if not has_common(state.closed[p], state.group_lanes[g]):
             continue
         point = rays.point[g]
         # a pool that the cascade alone hits is closed at the far end
         point = 1.0 if np.isnan(point) else point + gap_share * (1.0 - point)
-        x, y, z = lanes.index_shock[g] * point, lanes.basis_shock[g] * point, lanes.vol_shock[g] * point
-        set_shocked_pool(pools, terms, rays.price, p, g, x, y, z)
+        set_shocked_pool(pools, terms, rays.price, p, g, lanes.shocks, g, point)
         rays.point[g] = point
     for j in range(n_positions):
         i = pools.instrument[first + j]
         for s in range(max(first_lane(state.closed[p]), 0), stop_lane(state.closed[p])):
             if has_lane(state.closed[p], s):
                 g = lanes.group[s]
-                before, vol_factor = rays.price[mark_row(terms, i), g], 1.0 + lanes.vol_shock[g] * rays.point[g]
+                before, vol_factor = rays.price[mark_row(terms, i), g], 1.0 + lanes.shocks.vol_shock[g] * rays.point[g]
                 set_exit(terms, state, exits, i, s, before, vol_factor, exits.own_payoff[j], exits.own_notional[j])

@@ -43,6 +43,9 @@ def set_impact(terms: Terms, rules: VariantRules, lanes: Lanes, state: State, s:
             moved = math.copysign(min(rules.kappa[i] * abs(flow), rules.capacity[i]), flow)
         state.index_flow[u] += moved
         kept = flow - moved
+        if terms.is_option[i]:  # its book is as deep in contracts, whatever they have come to be worth
+            premium = terms.mark_price[i] * terms.index_price[terms.settlement[i]]
+            kept = (state.bought[i, s] - state.sold[i, s]) * premium
         depth = (terms.depth_bid[i] if kept < 0.0 else terms.depth_ask[i]) * depth_factor
         floor, limit, cap = rules.price_floor[i], rules.fall_limit[i], rules.price_cap[i]
         own = impact(rules.law[i], kept, depth, floor, limit, cap)
@@ -75,7 +78,7 @@ def set_trigger(terms: Terms, lanes: Lanes, state: State, s: int) -> None:
     for i in range(len(terms.venue)):
         moved = state.shocked[mark_row(terms, i), g] * index_ratio(terms, state.index_move, i, s)
         if terms.is_option[i]:  # no pool that looks at what has moved holds any
-            mark = option_mark(terms, i, moved, 1.0 + lanes.vol_shock[g]) * (1.0 + state.dislocation[i, s])
+            mark = option_mark(terms, i, moved, 1.0 + lanes.shocks.vol_shock[g], state.dislocation[i, s])
             set_option(terms, price, i, s, moved, mark)
             continue
         moved = moved * (1.0 + state.dislocation[i, s])

@@ -37,7 +37,7 @@ def make_deltas(terms: Terms, lanes: Lanes, state: State) -> Deltas:
     shocked = np.ones_like(state.trigger)
     shocked[:, : len(lanes.row)] = state.shocked[:, lanes.group]
     vol_factor, counted = np.ones(n_lanes), np.zeros(n_lanes)
-    vol_factor[: len(lanes.row)] += lanes.vol_shock[lanes.group]
+    vol_factor[: len(lanes.row)] += lanes.shocks.vol_shock[lanes.group]
     has_leg = np.zeros(n_c, dtype=np.bool_)
     return Deltas(np.zeros(shape), np.zeros(shape), has_leg, np.zeros(n_lanes), shocked, vol_factor, counted)
 

@@ -33,13 +33,12 @@ from riskpipe.liquidation.lowering import (
     without_pools,
 )
 from riskpipe.liquidation.portfolios import (
+    FIRST,
     Portfolios,
-    call_portfolios,
-    close_first_portfolios,
-    close_portfolios,
     count_failing_portfolios,
     lower_units,
     make_portfolios,
+    visit_portfolios,
     without_units,
 )
 from riskpipe.liquidation.prices import n_rows, pad, set_bounds, set_shocked_lane
@@ -48,6 +47,7 @@ from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
 from riskpipe.liquidation.scan_models import unit_models
 from riskpipe.liquidation.seats import find_open, seat_lanes, set_seated
+from riskpipe.liquidation.shocks import index_shocks, shocks_of, some_shocks
 from riskpipe.liquidation.tape import Tape, fit, make_tape
 from riskpipe.liquidation.waterfall import Winners, add_winners, ask_winners, make_winners, run_waterfall
 
@@ -131,9 +131,7 @@ def _run_lanes(
     set_exit_factors(terms, rules, lanes, state, exits)
     set_far_exits(terms, lanes, state, exits)
     is_sliding = bool(np.any(rules.gap_share < 1.0))
-    n_rays = len(lanes.index_shock) if is_sliding else 0
-    shocks = (lanes.index_shock[:n_rays], lanes.basis_shock[:n_rays], lanes.vol_shock[:n_rays])
-    rays = make_rays(terms, *shocks, haircut)
+    rays = make_rays(terms, some_shocks(lanes.shocks, 0, len(lanes.shocks.index_shock) if is_sliding else 0), haircut)
     losses = make_losses(terms, lanes)
     close_out(pools, terms, rules, draft, lanes, state, exits, rays, portfolios, loans, losses, tally, is_central)
     winners, deltas = make_winners(terms, padded(n_lanes)), make_deltas(terms, lanes, state)
@@ -165,6 +163,7 @@ class Kernel:
 
     def run(self, scenarios: ScenarioSet) -> BlockResult:
         """Run a slab of scenarios; every array of the result has the slab's scenarios first."""
+        scenarios.refuse_misfit(self.book.n_assets, self.book.n_instruments)
         book, n, n_sets = self.book, len(scenarios), len(scenarios.sets)
         n_underlyings, has_options = int(self.terms.underlying_cell.max(initial=-1)) + 1, bool(book.is_option.any())
         out = allocate(n, book.n_venues, n_underlyings, book.n_instruments, book.n_funds)
@@ -204,9 +203,7 @@ class Kernel:
             set_index=np.zeros(1, dtype=np.int32),
             depth_factor=np.ones(1),
             group=np.zeros(1, dtype=np.int32),
-            index_shock=np.zeros(1),
-            basis_shock=np.zeros(1),
-            vol_shock=np.zeros(1),
+            shocks=index_shocks(0.0),
         )
         book = self.book
         n_underlyings = int(self.terms.underlying_cell.max(initial=-1)) + 1
@@ -221,9 +218,7 @@ class Kernel:
         state, loans = make_state(pools, self.terms, neutral), make_loans(pools, self.terms, no_loans, WIDTH)
         liquidate_loans(pools, self.terms, rules, neutral, state, loans, is_first=True, is_last=False)
         set_first_seized(neutral, state, loans)
-        close_first_portfolios(pools, self.terms, rules, neutral, state, none)
-        close_portfolios(pools, self.terms, rules, neutral, state, none, is_last=False)
-        call_portfolios(pools, self.terms, neutral, state, none)
+        visit_portfolios(pools, self.terms, rules, neutral, state, none, FIRST)
         n_seats = seat_lanes(state)
         find_open(pools, state, 0, 0, n_seats)
         close_again(
@@ -245,14 +240,15 @@ class Kernel:
         """Count the pools with negative margin excess at each scenario's shocked prices: no cascade, every pool and
         scenario evaluated, none merged or left out. Pools that cannot be closed do not count.
         """  # noqa: D205
+        scenarios.refuse_misfit(self.book.n_assets, self.book.n_instruments)
         failing = np.zeros(len(scenarios), dtype=np.int64)
         for haircut in np.unique(scenarios.haircut_shock):
             pools, terms = self.lowered(float(haircut))
             at = np.flatnonzero(scenarios.haircut_shock == haircut)
             price, bounds = np.zeros((n_rows(terms), padded(len(at)))), np.zeros((2, n_rows(terms)))
-            for s, n in enumerate(at):
-                shocks = scenarios.index_shock[n], scenarios.basis_shock[n], scenarios.vol_shock[n]
-                set_shocked_lane(terms, price, s, *shocks)
+            shocks = shocks_of(scenarios, at)
+            for s in range(len(at)):
+                set_shocked_lane(terms, price, s, shocks, s, 1.0)
             pad(price, len(at))
             set_bounds(price, len(at), bounds[0], bounds[1])
             tape = self._take_tape(float(haircut))

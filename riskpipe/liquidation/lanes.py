@@ -13,6 +13,7 @@ from riskpipe.domain.scenarios import ScenarioSet
 from riskpipe.liquidation.footprint import n_words, padded
 from riskpipe.liquidation.lowering import Pools, Terms, widest
 from riskpipe.liquidation.prices import n_rows
+from riskpipe.liquidation.shocks import Shocks, shocks_of, some_shocks
 
 
 class Lanes(NamedTuple):
@@ -23,9 +24,7 @@ class Lanes(NamedTuple):
     set_index: IntArray  # [lane]
     depth_factor: FloatArray  # [lane]
     group: IntArray  # [lane]
-    index_shock: FloatArray  # [group]
-    basis_shock: FloatArray  # [group]
-    vol_shock: FloatArray  # [group]
+    shocks: Shocks
 
 
 class State(NamedTuple):
@@ -71,7 +70,7 @@ class State(NamedTuple):
 
 def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
     """Allocate the state of a set of lanes."""
-    n, n_groups = len(lanes.row), len(lanes.index_shock)
+    n, n_groups = len(lanes.row), len(lanes.shocks.index_shock)
     n_i, n_c, words = len(terms.venue), len(terms.index_price), n_words(n)
     rows = n_rows(terms)
     group_lanes = np.zeros((n_groups, words), dtype=np.uint64)
@@ -128,34 +127,42 @@ def distinct_lanes(
     Only options depend on the volatility axis: without any, scenarios that differ in it alone have one result.
     """
     rows = np.flatnonzero(scenarios.variant == variant).astype(np.int64)
-    haircut, x, y = scenarios.haircut_shock[rows], scenarios.index_shock[rows], scenarios.basis_shock[rows]
-    z = scenarios.vol_shock[rows] * (1.0 if has_options else 0.0)
-    key = np.stack([haircut, x, y, z, scenarios.depth_factor[rows], scenarios.set_index[rows]], axis=1)
+    haircut, shocks = scenarios.haircut_shock[rows], shocks_of(scenarios, rows, has_options=has_options)
+    market = haircut, shocks.index_shock, shocks.basis_shock, shocks.vol_shock, _own_moves(shocks)
+    key = np.stack([*market, scenarios.depth_factor[rows], scenarios.set_index[rows]], axis=1)
     distinct, first, inverse, n_alike = np.unique(
         key, axis=0, return_index=True, return_inverse=True, return_counts=True
     )
     lanes = {}
     for value in np.unique(haircut):
         at = np.flatnonzero(distinct[:, 0] == value)
-        is_new = np.any(np.diff(distinct[at, :4], axis=0, prepend=np.nan) != 0.0, axis=1)
+        is_new = np.any(np.diff(distinct[at, : len(market)], axis=0, prepend=np.nan) != 0.0, axis=1)
         start = np.flatnonzero(is_new)
         lanes[float(value)] = Lanes(
             row=rows[first[at]],
             n_alike=n_alike[at].astype(np.int64),
-            set_index=distinct[at, 5].astype(np.int32),
-            depth_factor=np.ascontiguousarray(distinct[at, 4]),
+            set_index=distinct[at, -1].astype(np.int32),
+            depth_factor=np.ascontiguousarray(distinct[at, -2]),
             group=(np.cumsum(is_new) - 1).astype(np.int32),
-            index_shock=np.ascontiguousarray(distinct[at[start], 1]),
-            basis_shock=np.ascontiguousarray(distinct[at[start], 2]),
-            vol_shock=np.ascontiguousarray(distinct[at[start], 3]),
+            shocks=shocks_of(scenarios, rows[first[at[start]]], has_options=has_options),
         )
     return lanes, rows, rows[first[inverse.ravel()]]
+
+
+def _own_moves(shocks: Shocks) -> FloatArray:
+    """Number the scenarios by the moves that single assets and instruments have of their own: alike, the same."""
+    moves = [own for own in (shocks.asset_shock, shocks.instrument_basis_shock) if len(own)]
+    if not moves:
+        return np.zeros(len(shocks.index_shock))
+    rows = np.concatenate(moves, axis=1)
+    rows = np.where(np.isnan(rows), np.inf, rows)  # an asset that follows the index is like itself
+    return np.unique(rows, axis=0, return_inverse=True)[1].ravel().astype(np.float64)
 
 
 def cut_lanes(lanes: Lanes, most: int) -> list[Lanes]:
     """Cut lanes into pieces of at most so many, or of one group where a group is larger."""
     pieces, start = [], 0
-    n_groups = len(lanes.index_shock)
+    n_groups = len(lanes.shocks.index_shock)
     group_start = np.searchsorted(lanes.group, np.arange(n_groups + 1))
     while start < n_groups:
         stop = start + 1
@@ -169,9 +176,7 @@ def cut_lanes(lanes: Lanes, most: int) -> list[Lanes]:
                 set_index=lanes.set_index[at],
                 depth_factor=lanes.depth_factor[at],
                 group=(lanes.group[at] - start).astype(np.int32),
-                index_shock=lanes.index_shock[start:stop],
-                basis_shock=lanes.basis_shock[start:stop],
-                vol_shock=lanes.vol_shock[start:stop],
+                shocks=some_shocks(lanes.shocks, start, stop),
             )
         )
         start = stop

@@ -270,7 +270,13 @@ def lower_rules(book: Book, rules: Rules, variant: Variant) -> VariantRules:
         price_cap=_frozen(per_venue([venue.price_cap for venue in venues])[of]),
         kappa=_frozen(np.where(book.is_option, 0.0, per_venue(kappa)[of])),
         capacity=_frozen(per_venue([infinite(venue.arbitrage_capacity_usd) for venue in venues])[of]),
-        response=_frozen(per_venue([venue.mark_response for venue in venues])[of]),
+        response=_frozen(
+            np.where(
+                book.is_option,
+                per_venue([venue.option_mark_response for venue in venues])[of],
+                per_venue([venue.mark_response for venue in venues])[of],
+            )
+        ),
         band=_frozen(per_venue([infinite(venue.mark_band) for venue in venues])[of]),
         alpha=_frozen(per_venue([VWAP if isinstance(a := venue.close_out_alpha, str) else a for venue in venues])),
         gap_share=_frozen(per_venue(gap_share)),

@@ -23,6 +23,8 @@ from riskpipe.liquidation.scan_pools import UnitScratch, make_unit_scratch, unit
 from riskpipe.liquidation.scan_units import Units, UnitTable, make_unit_table, set_unit_row
 from riskpipe.margin.scan_model import ScanModel
 
+FIRST, LATER, LAST, CALLS = range(4)  # visits
+
 
 class RiskUnits(NamedTuple):
     """Portfolio pools as risk units, and the units as holdings: rows of contracts, or of an underlying as spot."""
@@ -165,65 +167,43 @@ def portfolio_health(
     return equity, maintenance, initial
 
 
+# one function, for the compiler takes as long over each that evaluates a portfolio
 @compiled
-def close_first_portfolios(
-    pools: Pools, terms: Terms, rules: VariantRules, lanes: Lanes, state: State, portfolios: Portfolios
+def visit_portfolios(
+    pools: Pools, terms: Terms, rules: VariantRules, lanes: Lanes, state: State, portfolios: Portfolios, visit: int
 ) -> None:
-    """Close, in every group of lanes, the portfolios that fail at its shocked prices."""
+    """Look at every portfolio: at first in every group at its shocked prices, later in every active lane at its trigger
+    prices, and close what fails (in the last round only note it); for margin calls, in every lane, note what is open,
+    holds its maintenance margin and misses its initial margin.
+    """  # noqa: D205
     units = portfolios.units
-    for g in range(len(lanes.index_shock)):
-        set_rows(terms, portfolios, state.shocked, g, 1.0 + lanes.vol_shock[g])
-        for m in range(len(units.pool)):
-            p = units.pool[m]
-            health = portfolio_health(pools, terms, portfolios, m, state.shocked, g, terms.extra_haircut)
-            if not units.can_close[m] or not health[0] < health[1]:
-                continue
-            for w in range(len(state.active)):
-                state.closed[p, w] |= state.group_lanes[g, w]
-            state.has_risen[g] = True
-            state.risen[0] = g
-            add_closed(pools, terms, rules, state, p, 1, state.shocked)
-
-
-@compiled
-def close_portfolios(
-    pools: Pools, terms: Terms, rules: VariantRules, lanes: Lanes, state: State, portfolios: Portfolios, is_last: bool
-) -> None:
-    """Close, in every active lane, the portfolios that fail at its trigger prices; in the last round only note it."""
-    units = portfolios.units
-    for s in range(len(lanes.row)):
-        if not has_lane(state.active, s):
+    is_first = visit == FIRST
+    price = state.shocked if is_first else state.trigger
+    for s in range(len(lanes.shocks.index_shock) if is_first else len(lanes.row)):
+        if LATER <= visit <= LAST and not has_lane(state.active, s):
             continue
-        set_rows(terms, portfolios, state.trigger, s, 1.0 + lanes.vol_shock[lanes.group[s]])
+        set_rows(terms, portfolios, price, s, 1.0 + lanes.shocks.vol_shock[s if is_first else lanes.group[s]])
         for m in range(len(units.pool)):
             p = units.pool[m]
-            if not units.can_close[m] or has_lane(state.closed[p], s):
+            if (visit != CALLS and not units.can_close[m]) or (not is_first and has_lane(state.closed[p], s)):
                 continue
-            health = portfolio_health(pools, terms, portfolios, m, state.trigger, s, terms.extra_haircut)
+            health = portfolio_health(pools, terms, portfolios, m, price, s, terms.extra_haircut)
+            if visit == CALLS:
+                if health[1] <= health[0] < health[2]:
+                    add_lane(state.called[p], s)
+                continue
             if not health[0] < health[1]:
                 continue
-            if is_last:
+            if visit == LAST:
                 state.is_cut_off[s] = True
                 break
-            add_lane(state.closed[p], s)
+            for w in range(len(state.active) if is_first else 0):
+                state.closed[p, w] |= state.group_lanes[s, w]
+            if not is_first:
+                add_lane(state.closed[p], s)
             state.has_risen[s] = True
             state.risen[0] = s
-            add_closed(pools, terms, rules, state, p, 1, state.trigger)
-
-
-@compiled
-def call_portfolios(pools: Pools, terms: Terms, lanes: Lanes, state: State, portfolios: Portfolios) -> None:
-    """Note the lanes in which an open portfolio holds its maintenance margin and misses its initial margin."""
-    units = portfolios.units
-    for s in range(len(lanes.row)):
-        set_rows(terms, portfolios, state.trigger, s, 1.0 + lanes.vol_shock[lanes.group[s]])
-        for m in range(len(units.pool)):
-            p = units.pool[m]
-            if has_lane(state.closed[p], s):
-                continue
-            health = portfolio_health(pools, terms, portfolios, m, state.trigger, s, terms.extra_haircut)
-            if health[1] <= health[0] < health[2]:
-                add_lane(state.called[p], s)
+            add_closed(pools, terms, rules, state, p, 1, price)
 
 
 @compiled
@@ -243,10 +223,10 @@ def count_failing_portfolios(
 def ray_excess(pools: Pools, terms: Terms, portfolios: Portfolios, rays: Rays, m: int, g: int, share: float) -> float:
     """Margin excess of portfolio m at a share of the way to group g's shocks."""
     units = portfolios.units
-    x, y, z = rays.index_shock[g] * share, rays.basis_shock[g] * share, rays.vol_shock[g] * share
-    set_shocked_pool(pools, terms, rays.price, units.pool[m], g, x, y, z)
+    vol_factor = 1.0 + rays.shocks.vol_shock[g] * share
+    set_shocked_pool(pools, terms, rays.price, units.pool[m], g, rays.shocks, g, share)
     for h in range(units.holding_start[units.unit_start[m]], units.holding_start[units.unit_start[m + 1]]):
-        set_row(terms, portfolios, units.holding_row[h], rays.price, g, 1.0 + z)
+        set_row(terms, portfolios, units.holding_row[h], rays.price, g, vol_factor)
     health = portfolio_health(pools, terms, portfolios, m, rays.price, g, rays.haircut_shock * share)
     return health[0] - health[1]
 

@@ -10,7 +10,7 @@ from riskpipe.compiled import compiled, inlined, internal
 from riskpipe.domain.book import FloatArray
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.scan_units import option_value
-from riskpipe.liquidation.shocks import SMALLEST_INDEX_SHARE, shocked_asset
+from riskpipe.liquidation.shocks import Shocks, shocked_asset, shocked_basis
 
 
 def n_rows(terms: Terms) -> int:
@@ -50,11 +50,16 @@ def set_mark(terms: Terms, price: FloatArray, i: int, s: int, mark: float) -> No
 
 
 @internal
-def option_mark(terms: Terms, i: int, forward: float, vol_factor: float) -> float:
-    """Mark of option i, units of its settlement asset, at a forward and a multiple of its volatility."""
+def option_mark(terms: Terms, i: int, forward: float, vol_factor: float, own_move: float) -> float:
+    """Price of option i, units of its settlement asset, at a forward and a multiple of its volatility, moved by its own
+    book as far as arbitrage lets it: between what it is worth at once and the forward (a call) or the strike (a put).
+    """  # noqa: D205
     volatility = terms.option_vol[i] * vol_factor
     value = option_value(terms.is_call[i], forward, terms.strike[i], terms.years[i], volatility, 1.0)
-    return value / forward if terms.is_coin_settled[i] else value
+    strike = terms.strike[i]
+    least, most = (max(0.0, forward - strike), forward) if terms.is_call[i] else (max(0.0, strike - forward), strike)
+    moved = min(max(value * (1.0 + own_move), least), most)
+    return moved / forward if terms.is_coin_settled[i] else moved
 
 
 @inlined
@@ -66,52 +71,52 @@ def set_option(terms: Terms, price: FloatArray, i: int, s: int, forward: float, 
 
 
 @inlined
-def shocked_basis(terms: Terms, i: int, y: float) -> float:
-    """Basis of instrument i under basis shock y."""
-    return max(terms.basis[i] + y, SMALLEST_INDEX_SHARE - 1.0)
-
-
-@inlined
 def index_ratio(terms: Terms, move: FloatArray, i: int, s: int) -> float:
     """What the index moves of lane s multiply instrument i's mark by; move [asset, lane]."""
     return (1.0 + move[terms.underlying[i], s]) / (1.0 + move[terms.quote[i], s])
 
 
 @inlined
-def set_shocked_mark(terms: Terms, price: FloatArray, i: int, s: int, y: float, z: float) -> None:
-    """Set an instrument's shocked mark in lane s from its assets' prices, basis shock y and volatility shock z."""
+def set_shocked_mark(
+    terms: Terms, price: FloatArray, i: int, s: int, shocks: Shocks, g: int, share: float, y: float, z: float
+) -> None:
+    """Set an instrument's mark in lane s from its assets' prices at a share of the way to group g's shocks, where the
+    basis shock is y and the volatility shock z.
+    """  # noqa: D205
     u, quote = terms.underlying[i], terms.quote[i]
     ratio = price[u, s] / price[quote, s]
     if terms.is_option[i]:
         forward = terms.option_forward[i] * (ratio / (terms.index_price[u] / terms.index_price[quote]))
-        set_option(terms, price, i, s, forward, option_mark(terms, i, forward, 1.0 + z))
+        set_option(terms, price, i, s, forward, option_mark(terms, i, forward, 1.0 + z, 0.0))
         return
-    set_mark(terms, price, i, s, ratio * (1.0 + shocked_basis(terms, i, y)))
+    set_mark(terms, price, i, s, ratio * (1.0 + shocked_basis(terms, shocks, i, g, share, y)))
 
 
 @compiled
-def set_shocked_lane(terms: Terms, price: FloatArray, s: int, x: float, y: float, z: float) -> None:
-    """Set the shocked market under index shock x, basis shock y and volatility shock z in lane s."""
+def set_shocked_lane(terms: Terms, price: FloatArray, s: int, shocks: Shocks, g: int, share: float) -> None:
+    """Set the market at a share of the way to group g's shocks in lane s."""
+    x, y, z = shocks.index_shock[g] * share, shocks.basis_shock[g] * share, shocks.vol_shock[g] * share
     for c in range(len(terms.index_price)):
-        price[c, s] = shocked_asset(terms, c, x)
+        price[c, s] = shocked_asset(terms, shocks, c, g, share, x)
     for i in range(len(terms.venue)):
-        set_shocked_mark(terms, price, i, s, y, z)
+        set_shocked_mark(terms, price, i, s, shocks, g, share, y, z)
 
 
 @inlined
 def set_shocked_pool(
-    pools: Pools, terms: Terms, price: FloatArray, p: int, s: int, x: float, y: float, z: float
+    pools: Pools, terms: Terms, price: FloatArray, p: int, s: int, shocks: Shocks, g: int, share: float
 ) -> None:
-    """Set the shocked market in lane s for the assets and instruments of one pool only."""
+    """Set that market in lane s for the assets and instruments of one pool only."""
+    x, y, z = shocks.index_shock[g] * share, shocks.basis_shock[g] * share, shocks.vol_shock[g] * share
     for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
         c = pools.asset[k]
-        price[c, s] = shocked_asset(terms, c, x)
+        price[c, s] = shocked_asset(terms, shocks, c, g, share, x)
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
         i = pools.instrument[q]
         underlying, quote = terms.underlying[i], terms.quote[i]
-        price[underlying, s] = shocked_asset(terms, underlying, x)
-        price[quote, s] = shocked_asset(terms, quote, x)
-        set_shocked_mark(terms, price, i, s, y, z)
+        price[underlying, s] = shocked_asset(terms, shocks, underlying, g, share, x)
+        price[quote, s] = shocked_asset(terms, shocks, quote, g, share, x)
+        set_shocked_mark(terms, price, i, s, shocks, g, share, y, z)
 
 
 @compiled

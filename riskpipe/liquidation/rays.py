@@ -19,9 +19,9 @@ from riskpipe.liquidation.prices import (
     payoff_row,
     set_shocked_lane,
     set_shocked_pool,
-    shocked_basis,
 )
 from riskpipe.liquidation.records import MAINTENANCE, Draft
+from riskpipe.liquidation.shocks import Shocks, shocked_basis
 
 SCAN_STEPS = 32
 BISECTION_WIDTH = 2.0**-40
@@ -31,9 +31,7 @@ ROUNDING = 1e-12  # more than a mark's few operations can err
 class Rays(NamedTuple):
     """Price rows along the rays of all groups, bounds of every price on them, and scratch over groups."""
 
-    index_shock: FloatArray  # [group]
-    basis_shock: FloatArray  # [group]
-    vol_shock: FloatArray  # [group]
+    shocks: Shocks
     haircut_shock: float
     scan: FloatArray  # [group, rows, 33]
     price: FloatArray  # [rows, group] of one pool at points of its own
@@ -45,15 +43,11 @@ class Rays(NamedTuple):
     haircut: FloatArray  # [33 or group]
 
 
-def make_rays(
-    terms: Terms, index_shock: FloatArray, basis_shock: FloatArray, vol_shock: FloatArray, haircut_shock: float
-) -> Rays:
+def make_rays(terms: Terms, shocks: Shocks, haircut_shock: float) -> Rays:
     """Set the prices of all groups' rays."""
-    n_groups, rows = len(index_shock), n_rows(terms)
+    n_groups, rows = len(shocks.index_shock), n_rows(terms)
     rays = Rays(
-        index_shock=index_shock,
-        basis_shock=basis_shock,
-        vol_shock=vol_shock,
+        shocks=shocks,
         haircut_shock=haircut_shock,
         scan=np.zeros((n_groups, rows, SCAN_STEPS + 1)),
         price=np.zeros((rows, n_groups)),
@@ -71,15 +65,13 @@ def make_rays(
 @compiled
 def _set_rays(terms: Terms, rays: Rays) -> None:
     """Set prices at the places, and bounds: a mark is a product of straight lines, so the bounds are of its factors."""
-    n_assets = len(terms.index_price)
+    n_assets, n_groups = len(terms.index_price), len(rays.shocks.index_shock)
     for r in range(len(rays.low)):
         rays.low[r], rays.high[r] = np.inf, -np.inf
-    for g in range(len(rays.index_shock)):
-        x, y, z = rays.index_shock[g], rays.basis_shock[g], rays.vol_shock[g]
+    for g in range(n_groups):
         price = rays.scan[g]
         for k in range(SCAN_STEPS + 1):
-            share = k / SCAN_STEPS
-            set_shocked_lane(terms, price, k, x * share, y * share, z * share)
+            set_shocked_lane(terms, price, k, rays.shocks, g, k / SCAN_STEPS)
         for c in range(n_assets):
             for k in range(SCAN_STEPS + 1):
                 rays.low[c] = min(rays.low[c], price[c, k])
@@ -89,10 +81,14 @@ def _set_rays(terms: Terms, rays: Rays) -> None:
             continue
         u, quote, r = terms.underlying[i], terms.quote[i], notional_row(terms, i)
         least, most = np.inf, -np.inf
-        for g in range(len(rays.index_shock)):
-            y = rays.basis_shock[g]
-            least = min(least, shocked_basis(terms, i, min(y, 0.0)))
-            most = max(most, shocked_basis(terms, i, max(y, 0.0)))
+        for g in range(n_groups):
+            y = rays.shocks.basis_shock[g]
+            start, end = (
+                shocked_basis(terms, rays.shocks, i, g, 0.0, 0.0),
+                shocked_basis(terms, rays.shocks, i, g, 1.0, y),
+            )
+            least = min(least, min(start, end))
+            most = max(most, max(start, end))
         paid = payoff_row(terms, i)
         mark_low = rays.low[u] * (1.0 + least) / rays.high[quote] * (1.0 - ROUNDING)
         mark_high = rays.high[u] * (1.0 + most) / rays.low[quote] * (1.0 + ROUNDING)
@@ -130,8 +126,7 @@ def set_first_failures(
             width = 0.5 * width
             for m in range(n):
                 g, middle = rays.bracketed[m], rays.below[m] + width
-                x, y, z = rays.index_shock[g] * middle, rays.basis_shock[g] * middle, rays.vol_shock[g] * middle
-                set_shocked_pool(pools, terms, price, p, m, x, y, z)
+                set_shocked_pool(pools, terms, price, p, m, rays.shocks, g, middle)
                 rays.haircut[m] = rays.haircut_shock * middle
         if rays.haircut_shock == 0.0:
             kind = np.int64(MAINTENANCE)  # as a literal it would have all that it calls compiled once more

@@ -11,7 +11,7 @@ from riskpipe.domain.book import Book
 from riskpipe.domain.market import Market
 from riskpipe.domain.rules import ContractRules, Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
-from riskpipe.liquidation.reference_impact import SMALLEST_INDEX_SHARE, dislocation, forced_flow, market_impact
+from riskpipe.liquidation.reference_impact import dislocation, forced_flow, market_impact
 from riskpipe.liquidation.reference_loans import (
     LoanState,
     liquidate_loans,
@@ -23,6 +23,7 @@ from riskpipe.liquidation.reference_loans import (
 from riskpipe.liquidation.reference_losses import settle
 from riskpipe.liquidation.reference_portfolio import option_exit, option_mark, portfolio_margin
 from riskpipe.liquidation.reference_sales import sell_collateral
+from riskpipe.liquidation.reference_shocks import shocked_assets, shocked_basis
 from riskpipe.liquidation.scan_models import unit_models
 from riskpipe.liquidation.state import CloseOut, Health, Impact, Outcome, Prices
 from riskpipe.margin.model import Holding, PositionModel, SizeSlope, Tiered
@@ -64,12 +65,7 @@ class Reference:
     def shocked(self, s: int, ray_point: float = 1.0) -> Prices:
         """Return the shocked market at a point of the straight ray from the snapshot (0) to the scenario (1)."""
         market, book = self.market, self.book
-        x = float(self.scenarios.index_shock[s]) * ray_point
-        y = float(self.scenarios.basis_shock[s]) * ray_point
-        asset = [
-            max(price * (1.0 + beta * x), SMALLEST_INDEX_SHARE * price)
-            for price, beta in zip(market.index_price.tolist(), market.index_beta.tolist(), strict=True)
-        ]
+        asset = shocked_assets(market, self.scenarios, s, ray_point)
         z = float(self.scenarios.vol_shock[s]) * ray_point
         mark, forward, volatility = [], [], []
         for i in range(book.n_instruments):
@@ -82,8 +78,7 @@ class Reference:
             if self.is_option[i]:
                 mark.append(option_mark(self, i, forward[i], volatility[i]))
                 continue
-            basis = max(float(market.basis[i]) + y, SMALLEST_INDEX_SHARE - 1.0)
-            mark.append(index * (1.0 + basis))
+            mark.append(index * (1.0 + shocked_basis(market, self.scenarios, s, i, ray_point)))
         return Prices(asset, mark, forward, volatility)
 
     def final(self, shocked: Prices, impact_: Impact, response: list[float]) -> Prices:
@@ -98,7 +93,7 @@ class Reference:
             forward.append(shocked.forward[i] * index_move)
             mark.append(shocked.mark[i] * index_move * (1.0 + response[i]))
             if self.is_option[i]:
-                mark[i] = option_mark(self, i, forward[i], shocked.volatility[i]) * (1.0 + response[i])
+                mark[i] = option_mark(self, i, forward[i], shocked.volatility[i], response[i])
         return Prices(asset, mark, forward, shocked.volatility)
 
     def margin_model(self, i: int) -> PositionModel:
@@ -353,9 +348,7 @@ class Reference:
         n_instruments = book.n_instruments
         fill = self.final(shocked, impact_, impact_.own)
         start_basis = [
-            np.nan
-            if self.is_option[i]
-            else max(float(self.market.basis[i]) + float(self.scenarios.basis_shock[s]), -0.99)
+            np.nan if self.is_option[i] else shocked_basis(self.market, self.scenarios, s, i, 1.0)
             for i in range(n_instruments)
         ]
         outcome.values |= {

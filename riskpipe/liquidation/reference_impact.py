@@ -64,6 +64,9 @@ def market_impact(
             moved = float(np.copysign(min(rules.kappa * abs(flow[i]), capacity), flow[i]))
         index_flow[u] += moved
         kept = flow[i] - moved
+        if book.instrument_kind[i] == InstrumentKind.OPTION and flow[i] != 0.0:  # its book is as deep in contracts
+            unit = shocked.mark[i] * shocked.asset[book.instrument_settlement[i]]
+            kept *= market.mark_price[i] * market.index_price[book.instrument_settlement[i]] / unit
         depth = float(market.depth_bid[i] if kept < 0.0 else market.depth_ask[i]) * factor
         limit = min(1.0 - rules.price_floor, LARGEST_FALL)
         law = (LAW_CODES[rules.law], kept, depth, rules.price_floor, limit, rules.price_cap)
@@ -99,5 +102,7 @@ def dislocation(model: Model, impact_: Impact, variant: Variant) -> list[float]:
     for i, own in enumerate(impact_.own):
         rules = model.venue_rules(int(model.book.instrument_venue[i]), variant)
         band = np.inf if rules.mark_band is None else rules.mark_band
-        moves.append(float(min(max(rules.mark_response * own, -band), band)))
+        is_option = model.book.instrument_kind[i] == InstrumentKind.OPTION
+        response = rules.option_mark_response if is_option else rules.mark_response
+        moves.append(float(min(max(response * own, -band), band)))
     return moves

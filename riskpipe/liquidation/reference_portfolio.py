@@ -41,12 +41,18 @@ def is_coin_settled(book: Book, i: int) -> bool:
     return bool(book.instrument_is_inverse[i])
 
 
-def option_mark(model: Model, i: int, forward: float, volatility: float) -> float:
-    """Value of an option in units of its settlement asset, where its forward and volatility are these."""
+def option_mark(model: Model, i: int, forward: float, volatility: float, own_move: float = 0.0) -> float:
+    """Price of an option in units of its settlement asset, where its forward and volatility are these.
+
+    Its own book moves it as far as arbitrage lets it: not below what exercising is worth, not above the forward (a
+    call) or the strike (a put).
+    """
     book, years = model.book, model.years[i]
     is_call, strike = bool(book.instrument_is_call[i]), float(book.instrument_strike[i])
     value = option_value(is_call, forward, strike, years, volatility, 1.0)
-    return value / forward if is_coin_settled(book, i) else value
+    least = max(0.0, forward - strike if is_call else strike - forward)
+    moved = min(max(value * (1.0 + own_move), least), forward if is_call else strike)
+    return moved / forward if is_coin_settled(book, i) else moved
 
 
 def option_exit(model: Model, i: int, before: Prices, impact: Impact, rules: VenueRules) -> float:
@@ -58,7 +64,7 @@ def option_exit(model: Model, i: int, before: Prices, impact: Impact, rules: Ven
     else:
         share, index, own = rules.close_out_alpha, impact.index, impact.own[i]
     ratio = 1.0 + share * ((1.0 + index[u]) / (1.0 + index[quote]) - 1.0)
-    return option_mark(model, i, before.forward[i] * ratio, before.volatility[i]) * (1.0 + share * own)
+    return option_mark(model, i, before.forward[i] * ratio, before.volatility[i], share * own)
 
 
 def option_delta_usd(model: Model, i: int, prices: Prices) -> float:

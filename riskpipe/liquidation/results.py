@@ -18,8 +18,8 @@ from riskpipe.liquidation.prices import (
     notional_row,
     option_mark,
     payoff_row,
-    shocked_basis,
 )
+from riskpipe.liquidation.shocks import shocked_basis
 
 
 class Results(NamedTuple):
@@ -82,8 +82,8 @@ def write_option(terms: Terms, lanes: Lanes, state: State, i: int, s: int, out: 
     """Write what lane s leaves of option i, which has no basis."""
     r, g = lanes.row[s], lanes.group[s]
     shocked = state.shocked[payoff_row(terms, i), g]
-    fill = option_mark(terms, i, state.trigger[mark_row(terms, i), s], 1.0 + lanes.vol_shock[g])
-    fill *= 1.0 + state.own[i, s]
+    forward, vol_factor = state.trigger[mark_row(terms, i), s], 1.0 + lanes.shocks.vol_shock[g]
+    fill = option_mark(terms, i, forward, vol_factor, state.own[i, s])
     out.impact[r, i] = fill / shocked - 1.0 if shocked > 0.0 else state.own[i, s]
     out.mark_price[r, i] = state.trigger[payoff_row(terms, i), s]
     out.basis[r, i] = np.nan
@@ -95,7 +95,6 @@ def write_lane(
 ) -> None:
     """Write lane s into its row of /exposure (zero on entry), /instruments and /system."""
     r, g = lanes.row[s], lanes.group[s]
-    y = lanes.basis_shock[g]
     longs, shorts, positions = (
         out.liquidated_notional_long[r], out.liquidated_notional_short[r], out.liquidated_positions[r],
     )  # fmt: skip
@@ -114,7 +113,9 @@ def write_lane(
             continue
         out.impact[r, i] = index_ratio(terms, state.index_move, i, s) * (1.0 + state.own[i, s]) - 1.0
         out.mark_price[r, i] = state.trigger[mark_row(terms, i), s]
-        out.basis[r, i] = (1.0 + shocked_basis(terms, i, y)) * (1.0 + state.dislocation[i, s]) - 1.0
+        out.basis[r, i] = (1.0 + shocked_basis(terms, lanes.shocks, i, g, 1.0, lanes.shocks.basis_shock[g])) * (
+            1.0 + state.dislocation[i, s]
+        ) - 1.0
     for venue in range(loans.seized.shape[0]):
         for c in range(loans.seized.shape[1]):
             if loans.balances[venue, c, s] > 0.0:

@@ -140,8 +140,10 @@ def set_unit_row(scans: Scans, table: UnitTable, r: int) -> None:
         set_greeks(scans, table, r, m, now)
     else:
         set_linear_gains(scans, table, r, m)
-        is_inverse = table.kind[r] != SPOT and table.is_coin_settled[r]
-        table.delta[r] = 1.0 / table.price[r] if is_inverse else 1.0
+        if table.kind[r] == SPOT:
+            table.delta[r] = 0.0 if scans.is_in_coin[m] else 1.0
+        else:
+            table.delta[r] = 1.0 / table.price[r] if table.is_coin_settled[r] else 1.0
 
 
 @internal

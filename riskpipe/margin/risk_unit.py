@@ -133,17 +133,18 @@ def unit_value(instrument: UnitInstrument, market: UnitMarket) -> float:
 def unit_delta(model: ScanModel, instrument: UnitInstrument, market: UnitMarket) -> float:
     """Coins of underlying that one unit of size moves like, signed.
 
-    Measured in coins, a coin-settled option's delta is net of its own mark (Deribit, net transaction delta).
+    Measured in coins, a coin-settled option's delta is net of its own mark (Deribit, net transaction delta), and a
+    coin's is 0: it is what is measured in.
     """
+    if instrument.kind == "spot":
+        return 0.0 if model.valued_in == "settlement" else 1.0
     if instrument.kind == "option":
         found = delta(
             instrument.is_call, instrument.price, instrument.strike, instrument.years, instrument.volatility, 1.0
         )
         is_net = instrument.is_coin_settled and model.valued_in == "settlement"
         return found - unit_value(instrument, market) / market.index_price if is_net else found
-    if instrument.kind != "spot" and instrument.is_coin_settled:
-        return 1.0 / instrument.price
-    return 1.0
+    return 1.0 / instrument.price if instrument.is_coin_settled else 1.0
 
 
 def unit_vega(instrument: UnitInstrument, market: UnitMarket) -> float:

@@ -15,6 +15,24 @@ SERIES = {
     "observations": ("hourly changes used", "changes"),
     "innovation_max": ("largest standardised innovation", "sigma"),
 }
+DIAGNOSTICS = {
+    "misfit": ("mean square of standardised innovations", "x"),
+    "half_life": ("half-life of the basis, hours", "h"),
+    "stationary_deviation": ("standard deviation of the basis in the long run", "share"),
+    "jump_share": ("share of variance in jumps", "share"),
+    "n_jumps": ("innovations beyond five deviations", "changes"),
+    "arch_p": ("p, no clusters left", "1"),
+    "ljung_box_p": ("p, no correlation left", "1"),
+    "tail_shape_lower": ("tail shape, lower", "1"),
+    "tail_shape_upper": ("tail shape, upper", "1"),
+    "degrees_of_freedom": ("degrees of freedom of GARCH's t", "1"),
+    "calm_share": ("next hour's variance after a calm hour, over its average", "x"),
+    "crash_coefficient": ("what that variance is more per unit of index fall", "x"),
+    "crash_t": ("its t", "1"),
+    "rally_coefficient": ("what that variance is more per unit of index rise", "x"),
+    "rally_t": ("its t", "1"),
+}
+USED, REFUSED = "basis/estimator_used", "basis/estimators_refused"
 EXTREMES = ("lowest", "highest")
 
 
@@ -23,18 +41,27 @@ def basis_table(tree: xr.DataTree) -> xr.Dataset:
 
     Returns dims (instrument): `basis`, `last_history_basis`, `mean_basis` as fractions, signed; `observations`;
     `innovation_max`; and (instrument, estimator, horizon): `basis_vol`, the standard deviation of basis changes over
-    the horizon. NaN where not measured.
+    the horizon, and (instrument, horizon): `used_vol`, that of `estimator_used` (""= none; `estimators_refused` says
+    why). Diagnostics of the fit: see DIAGNOSTICS. NaN where not measured.
     """
     one = ("instrument",)
     data = {
         name: quantity(one, read(tree, f"basis/{name}", may_hold_nan=True), units, long_name, f"basis/{name}")
-        for name, (long_name, units) in SERIES.items()
+        for name, (long_name, units) in (SERIES | DIAGNOSTICS).items()
     }
     fitted = read(tree, FITTED, may_hold_nan=True)
     data["basis_vol"] = quantity(("instrument", "estimator", "horizon"), fitted, "share", "basis volatility", FITTED)
-    return xr.Dataset(
-        data, coords={name: labels(tree, "basis", name) for name in ("instrument", "estimator", "horizon")}
+    coords = {name: labels(tree, "basis", name) for name in ("instrument", "estimator", "horizon")}
+    used = read(tree, USED)
+    vol = np.full((fitted.shape[0], fitted.shape[2]), np.nan)
+    for e, estimator in enumerate(coords["estimator"]):
+        vol = np.where((used == estimator)[:, None], fitted[:, e], vol)
+    data["used_vol"] = quantity(
+        ("instrument", "horizon"), vol, "share", "volatility by the estimator used", FITTED, USED
     )
+    data["estimator_used"] = quantity(one, used, "", "estimator used", USED)
+    data["estimators_refused"] = quantity(one, read(tree, REFUSED), "", "estimators not used, and why", REFUSED)
+    return xr.Dataset(data, coords=coords)
 
 
 def dislocation(tree: xr.DataTree) -> xr.Dataset:

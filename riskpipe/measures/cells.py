@@ -11,12 +11,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from riskpipe.domain.scenarios import NEUTRAL
+from riskpipe.domain.scenarios import BASIS_AXIS, GRID, NEUTRAL
 from riskpipe.domain.schema import VARIABLES
 from riskpipe.errors import ComputeError
 
 AXIS_NEUTRAL: Mapping[str, float] = {**NEUTRAL, "haircut_shock": 0.0}
-GRID = "grid"
 INDEX_AXIS = "index_shock"
 
 FloatArray = NDArray[np.float64]
@@ -106,7 +105,10 @@ def cells_of(tree: xr.DataTree) -> Cells:
         given = dataset[key].values.tolist() if key in dataset.coords else [""] * n
         return np.array([str(value) for value in given] + [None], dtype=object)[:-1]
 
-    axes = {axis: np.asarray(dataset[axis].values, np.float64) for axis in AXIS_NEUTRAL if axis in dataset.coords}
+    own = sorted(str(name) for name in dataset.coords if str(name).startswith(BASIS_AXIS))
+    axes = {
+        axis: np.asarray(dataset[axis].values, np.float64) for axis in (*AXIS_NEUTRAL, *own) if axis in dataset.coords
+    }
     has_probability = "probability" in dataset.coords
     probability = np.asarray(dataset["probability"].values, np.float64) if has_probability else np.full(n, np.nan)
     return Cells(axes, text("variant"), text("set"), text("name"), probability)
@@ -144,19 +146,19 @@ def neutral_plane(cells: Cells) -> NeutralPlane:
         on_grid = shocks[cells.is_grid]
         if axis == INDEX_AXIS or len(on_grid) == 0:
             continue
-        neutral = AXIS_NEUTRAL[axis]
+        neutral = AXIS_NEUTRAL.get(axis, 0.0)  # a basis axis
         choices = np.unique(on_grid)
         values[axis] = float(choices[np.argmin(np.abs(choices - neutral))])
         inside &= shocks == values[axis]
-    off = tuple(axis for axis, value in values.items() if value != AXIS_NEUTRAL[axis])
+    off = tuple(axis for axis, value in values.items() if value != AXIS_NEUTRAL.get(axis, 0.0))
     return NeutralPlane(inside, values, off)
 
 
 def distinct_rows(cells: Cells, rows: IntArray, *numbers: FloatArray) -> IntArray:
     """Of rows that differ in the volatility shock only and agree in every number, the first; the order is kept.
 
-    The volatility axis moves no liquidation number (there are no options), so that its cells repeat one another. The
-    numbers, each [n], keep cells apart that do differ.
+    The volatility axis moves options only: without any its cells repeat one another. The numbers, each [n], keep cells
+    apart that do differ.
     """
     keys: list[np.ndarray] = [values for name, values in cells.axes.items() if name != "vol_shock"]
     keys += [cells.variant, cells.set, cells.name, *numbers]

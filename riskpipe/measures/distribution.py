@@ -49,3 +49,26 @@ def quantile(losses: FloatArray, probability: FloatArray, level: float) -> float
     # the sum of the weights may miss 1 by rounding, so the last loss always reaches
     place = min(int(np.searchsorted(reached, level * (1.0 - 1e-15), side="left")), len(losses) - 1)
     return float(losses[order][place])
+
+
+def tail_mean(losses: FloatArray, probability: FloatArray, level: float) -> float:
+    """Mean of the worst 1 - level of the distribution (its expected shortfall), an atom at the quantile in part.
+
+    Source: Acerbi and Tasche, On the coherence of expected shortfall, Journal of Banking and Finance 26 (2002).
+
+    Parameters
+    ----------
+    losses: [n] USD.
+    probability: [n]; see `require_probabilities`.
+    level: in (0, 1).
+
+    Raises
+    ------
+    ValueError: scenarios without probability, or a level outside (0, 1).
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must be in (0, 1), got {level}")
+    at = quantile(losses, probability, level)
+    weights = require_probabilities(probability)
+    excess = float((weights * np.maximum(losses - at, 0.0)).sum())
+    return at + excess / (1.0 - level)

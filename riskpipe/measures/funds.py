@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from riskpipe.measures.cells import (
+    AXIS_NEUTRAL,
     INDEX_AXIS,
     BoolArray,
     FloatArray,
@@ -21,6 +22,7 @@ SHORTFALL, FEES, USED, BACKSTOP = (f"funds/{name}" for name in STAGES[:4])
 BALANCE, ADL_NOTIONAL = "funds/fund_balance", "funds/adl_notional"
 UNCOVERED = (SHORTFALL, FEES, USED, BACKSTOP)
 DIRECTIONS = ("down", "up")
+VOL_AXIS = "vol_shock"
 COUNTS = ("n_exhausted", "n_values", "n_cells_exhausted", "n_cells")
 
 BRACKETED = "bracketed"
@@ -122,6 +124,28 @@ def exhaustion(tree: xr.DataTree) -> xr.Dataset:
     data["status"] = quantity(dims, status, "", "outcome of the walk", *UNCOVERED)
     coords = {"fund": funds, "variant": variants, "direction": list(DIRECTIONS)}
     return xr.Dataset(data, coords=coords, attrs={"plane": plane.description})
+
+
+def volatility(tree: xr.DataTree) -> xr.Dataset:
+    """What a move of implied volatility alone does to every fund: index shock 0, every other axis neutral.
+
+    Returns dims (vol_shock, fund), ascending: `uncovered_loss` USD of the central variant. No rows where the grid has
+    no such cells, or where volatility changes no number (a book without options).
+    """
+    cells = cells_of(tree)
+    plane = cells.is_grid & (cells.variant == cells.variants[0]) if cells.variants else cells.is_grid
+    for axis, shocks in cells.axes.items():
+        if axis != VOL_AXIS:
+            plane = plane & (shocks == AXIS_NEUTRAL.get(axis, 0.0))
+    rows = np.flatnonzero(plane)
+    rows = rows[np.argsort(cells.axes[VOL_AXIS][rows], kind="stable")] if VOL_AXIS in cells.axes else rows[:0]
+    uncovered = uncovered_loss(tree)[rows]
+    if not np.any(uncovered != uncovered[:1]):
+        rows, uncovered = rows[:0], uncovered[:0]
+    dims = ("vol_shock", "fund")
+    shocks = cells.axes[VOL_AXIS][rows] if len(rows) else np.zeros(0)
+    data = {"uncovered_loss": quantity(dims, uncovered, "USD", "uncovered loss", *UNCOVERED)}
+    return xr.Dataset(data, coords={"vol_shock": shocks, "fund": labels(tree, "funds", "fund")})
 
 
 def _is_on_side(shocks: FloatArray, direction: str) -> BoolArray:

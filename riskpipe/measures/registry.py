@@ -10,7 +10,18 @@ from dataclasses import dataclass
 import xarray as xr
 
 from riskpipe.errors import ConfigError
-from riskpipe.measures import accounts, basis, concentration, funds, lending, liquidation, variants, worst
+from riskpipe.measures import (
+    accounts,
+    basis,
+    concentration,
+    funds,
+    lending,
+    liquidation,
+    simulated,
+    validation,
+    variants,
+    worst,
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,7 @@ MEASURES: Mapping[str, Measure] = {
             _plain(funds.fund_losses),
         ),
         Measure("exhaustion", "smallest index move that exhausts each fund", funds.UNCOVERED, _plain(funds.exhaustion)),
+        Measure("volatility", "what volatility alone does to each fund", funds.UNCOVERED, _plain(funds.volatility)),
         Measure(
             "worst_cells",
             "scenarios with the largest uncovered loss",
@@ -81,6 +93,12 @@ MEASURES: Mapping[str, Measure] = {
             "worst named scenario",
             (*funds.UNCOVERED, liquidation.TOTAL, liquidation.PRICE_LIMITS),
             _plain(worst.worst_named),
+        ),
+        Measure(
+            "simulated",
+            "distribution of losses over simulated scenarios",
+            (*funds.UNCOVERED, liquidation.TOTAL),
+            _plain(simulated.simulated),
         ),
         Measure(
             "headline_cells",
@@ -127,8 +145,16 @@ MEASURES: Mapping[str, Measure] = {
         Measure(
             "basis_table",
             "basis statistics at as_of",
-            (*(f"basis/{name}" for name in basis.SERIES), basis.FITTED),
+            (*(f"basis/{name}" for name in (*basis.SERIES, *basis.DIAGNOSTICS)), basis.FITTED, basis.USED,
+             basis.REFUSED),
             _plain(basis.basis_table),
+        ),
+        Measure(
+            "validation",
+            "forecasts of basis volatility scored on what came",
+            (*(f"validation/{name}" for name in (*validation.HOURS, *validation.SCORES, *validation.TAIL_SCORES)),
+             basis.USED),
+            _plain(validation.validation),
         ),
         Measure(
             "dislocation",

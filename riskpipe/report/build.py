@@ -14,6 +14,7 @@ from riskpipe.report.points import (
     key_figures,
     named_points,
     uncovered_point,
+    volatility_points,
     weighted_accounts,
     worst_move_point,
 )
@@ -31,6 +32,7 @@ from riskpipe.report.sections.provenance import (
     source_words,
 )
 from riskpipe.report.sections.replication import headline_grade, replication_point, replication_section
+from riskpipe.report.sections.validation import validation_section
 from riskpipe.report.sections.variants import variants_section
 
 
@@ -44,6 +46,8 @@ def build(report: ReportInput) -> Document:
     if report.summary is not None:
         notional, debt = float(report.summary["gross_notional_usd"]), float(report.summary.get("debt_usd", 0.0))
         gross += [f"{numbers.usd(notional)} gross notional"] if notional > 0.0 or debt == 0.0 else []
+        covered = float(report.summary.get("options_underlying_usd", 0.0))
+        gross += [f"options in it at their premium (they are on {numbers.usd(covered)})"] if covered > 0.0 else []
         gross += [f"{numbers.usd(debt)} of debt"] if debt > 0.0 else []
     subtitle = ", ".join(
         (
@@ -67,6 +71,7 @@ def build(report: ReportInput) -> Document:
                 (
                     worst_move_point(report),
                     *fund_points(report),
+                    *volatility_points(report),
                     uncovered_point(report),
                     *named_points(report),
                     *loans_points(report),
@@ -85,6 +90,7 @@ def build(report: ReportInput) -> Document:
             concentration_section(report),
             distances_section(report),
             basis_section(report),
+            validation_section(report),
             replication_section(report),
             findings_section(report),
             controls_section(report),

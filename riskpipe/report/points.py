@@ -103,6 +103,27 @@ def fund_points(report: ReportInput) -> list[Point]:
     return points
 
 
+def volatility_points(report: ReportInput) -> list[Point]:
+    """What a move of volatility alone does to the funds, where it does anything."""
+    ladder = report.measures["volatility"]
+    if ladder.sizes["vol_shock"] == 0:
+        return []
+    shocks, losses = ladder["vol_shock"].values, ladder["uncovered_loss"].values
+    total = losses.sum(axis=1)
+    steps = [
+        f"{numbers.usd(float(loss))} at {numbers.share(float(z), is_signed=True)}"
+        for z, loss in zip(shocks, total, strict=True)
+    ]
+    said = [f"uncovered loss {', '.join(steps)}"]
+    for f, fund in enumerate(ladder["fund"].values.tolist()):
+        hit = np.flatnonzero((losses[:, f] > 0.0) & (shocks > 0.0))
+        if len(hit):
+            said.append(f"fund {fund} exhausted at {numbers.share(float(shocks[hit[0]]), is_signed=True)}")
+    tone: Tone = "bad" if len(said) > 1 else "warn" if total.any() else "plain"
+    text = f"Volatility alone (index 0%, other axes neutral): {'; '.join(said)}."
+    return [Point(text, tone, source_of(report, ladder, "uncovered_loss"))]
+
+
 def fund_words(report: ReportInput, fund: int) -> str:
     """Brackets of one fund, central variant: `index down: ...; index up: ...`, or both at once where they agree."""
     walked = report.measures["exhaustion"].isel(variant=0, fund=fund)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from riskpipe.domain.scenarios import NEUTRAL
+from riskpipe.domain.scenarios import BASIS_AXIS, NEUTRAL, SIMULATED
 from riskpipe.report import numbers
 from riskpipe.report.document import Column, Kind, Source
 from riskpipe.report.report_input import ReportInput
@@ -26,14 +26,27 @@ UNIT_KINDS: Mapping[str, Kind] = {
 }  # fmt: skip
 
 
+def axis_of(name: str) -> tuple[str, Kind, float]:
+    """Label, kind and neutral value of an axis; a basis axis of the run's own is in standard deviations."""
+    if name.startswith(BASIS_AXIS):
+        return f"Basis of {name.removeprefix(BASIS_AXIS)} (sd)", "number", 0.0
+    return AXES[name]
+
+
 def cell_words(axes: Mapping[str, float]) -> str:
     """Say where a cell is, naming what departs from neutral: `index -40%, depth 0.1x`."""
     moved = [
-        f"{AXES[name][0].lower()} {numbers.written(AXES[name][1], value)}"
+        f"{label[0].lower()}{label[1:]} {numbers.written(kind, value)}"
         for name, value in axes.items()
-        if value != AXES[name][2]
+        for label, kind, neutral in [axis_of(name)]
+        if value != neutral
     ]
     return ", ".join(moved) or "no shock"
+
+
+def set_words(label: str) -> str:
+    """A set's label, with what a reader must know of it."""
+    return "simulated (of observed moves, cascades included)" if label == SIMULATED else label
 
 
 def variant_words(label: str) -> str:
@@ -52,7 +65,8 @@ def limit_words(n_hits: float) -> str:
 
 def axes_of(dataset: xr.Dataset) -> list[str]:
     """Axes that label a dataset, in their order."""
-    return [name for name in AXES if name in dataset.coords]
+    own = sorted(str(name) for name in dataset.coords if str(name).startswith(BASIS_AXIS))
+    return [*(name for name in AXES if name in dataset.coords), *own]
 
 
 def bracket_words(last_held: float, first_exhausted: float, heals_at: float, status: str) -> str:
@@ -108,7 +122,7 @@ def axis_columns(dataset: xr.Dataset, rows: np.ndarray | None = None, *, are_all
     """Make one column per axis that varies (or all), for the rows given."""
     made = []
     for name in axes_of(dataset):
-        label, kind, neutral = AXES[name]
+        label, kind, neutral = axis_of(name)
         values = np.asarray(dataset[name].values)
         if are_all_shown or name == "index_shock" or np.unique(values).size > 1 or (values != neutral).any():
             made.append(column(name, label, kind, values if rows is None else values[rows]))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from riskpipe.calibrate.basis import conditional_basis_vol
+from riskpipe.calibrate.surface import conditional_basis_vol
 from riskpipe.cube.blocks import write_block
 from riskpipe.cube.books import open_book
 from riskpipe.cube.digest import canonical_json
@@ -18,7 +18,7 @@ from riskpipe.cube.layout import cube_prefix, part_key
 from riskpipe.cube.marks import Mark, record_attempt, write_mark
 from riskpipe.cube.parts import write_part
 from riskpipe.cube.store import open_store
-from riskpipe.domain.market import HORIZONS_HOURS, Market
+from riskpipe.domain.market import Market
 from riskpipe.domain.scenarios import ScenarioSet
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.numerics import numerics_fingerprint
@@ -60,8 +60,10 @@ def _inputs(store_uri: str, run_id: str) -> tuple[Kernel, Market, ScenarioSet]:
 def block_values(kernel: Kernel, market: Market, scenarios: ScenarioSet) -> tuple[dict[str, np.ndarray], Any]:
     """Compute a slab: every per-block variable of the cube by key, and its part of /accounts."""
     result = kernel.run(scenarios)
-    move = result.values["instruments/basis"] - market.basis
-    vol, is_extrapolated = conditional_basis_vol(move, market, HORIZONS_HOURS)
+    basis, mark = result.values["instruments/basis"], result.values["instruments/mark_price"]
+    index_before = market.mark_price / (1.0 + market.basis)  # in the unit of the marks, as the history has it
+    index_move = mark / (1.0 + basis) / index_before - 1.0
+    vol, is_extrapolated = conditional_basis_vol(basis - market.basis, index_move, market)
     result.values["instruments/basis_vol"] = vol
     result.values["instruments/basis_vol_is_extrapolated"] = is_extrapolated.astype(np.float64)
     return result.values, result.part

@@ -50,14 +50,19 @@ def read_market(store: Store, run_id: str) -> Market:
 
 
 def write_scenarios(store: Store, run_id: str, scenarios: ScenarioSet) -> None:
-    """Keep a run's scenarios; variants and sets are in the plan."""
+    """Keep a run's scenarios; variants and the names of sets and basis axes are in the plan."""
     store.write(scenarios_key(run_id), _pack(scenarios))
 
 
 def read_scenarios(store: Store, run_id: str, plan: dict[str, Any]) -> ScenarioSet:
     """Read a run's scenarios."""
     variants = tuple(Variant(**variant) for variant in plan["variants"])
-    return ScenarioSet(**_unpack(store.read(scenarios_key(run_id))), variants=variants, sets=tuple(plan["sets"]))
+    return ScenarioSet(
+        **_unpack(store.read(scenarios_key(run_id))),
+        variants=variants,
+        sets=tuple(plan["sets"]),
+        basis_axes=tuple(plan["basis_axes"]),
+    )
 
 
 def rules_as_json(rules: Rules) -> dict[str, Any]:

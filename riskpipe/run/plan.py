@@ -9,7 +9,7 @@ from riskpipe.cube.layout import plan_key
 from riskpipe.cube.store import Store
 from riskpipe.cube.template import Template, cube_template, scenario_coordinates
 from riskpipe.domain.book import Book
-from riskpipe.domain.market import HORIZON_LABELS
+from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, TAILS
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, block_bounds
 from riskpipe.domain.schema import N_RANKS
@@ -17,8 +17,6 @@ from riskpipe.errors import StoreError
 from riskpipe.run.identity import Identity
 from riskpipe.run.inputs import rules_as_json
 from riskpipe.run.preflight import Forecast
-
-ESTIMATORS = ("ewma", "realised")
 
 
 def dimension_sizes(book: Book, scenarios: ScenarioSet) -> dict[str, int]:
@@ -39,6 +37,7 @@ def dimension_labels(book: Book, scenarios: ScenarioSet) -> dict[str, Any]:
         "instrument": book.names("instrument"),
         "horizon": list(HORIZON_LABELS),
         "estimator": list(ESTIMATORS),
+        "tail": list(TAILS),
         "account": book.labels["account"],
         "set": list(scenarios.sets),
     }
@@ -81,6 +80,7 @@ def make_plan(
         "rules": rules_as_json(rules),
         "variants": [asdict(variant) for variant in scenarios.variants],
         "sets": list(scenarios.sets),
+        "basis_axes": list(scenarios.basis_axes),
         "ingest": ingest,
         "preflight": predicted.as_json(),
     }

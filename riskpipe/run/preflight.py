@@ -26,6 +26,7 @@ from riskpipe.run.memory import machine_bytes
 SECONDS_PER_BLOCK = 0.15  # opening, writing and reading back its chunks
 SECONDS_PER_POSITION = 8.0e-7  # what a block does once for the whole book, however few its scenarios
 SECONDS_PER_POSITION_SCENARIO = 3.0e-8  # a scenario with its cascade, alike ones once
+SECONDS_PER_SCANNED_SCENARIO = 4.0e-7  # the same of a position under portfolio margin, for each of some 35 cells
 
 # how scenarios are cut into blocks
 TARGET_BLOCK_SECONDS = 3.0
@@ -99,8 +100,8 @@ class Forecast:
 
 def forecast(book: Book, scenarios: ScenarioSet, sizes: dict[str, int], block_size: int) -> Forecast:
     """Forecast a run of `scenarios` in blocks of `block_size`; `sizes` are those of the cube's dimensions."""
-    computed = computed_scenarios(scenarios, block_size)
-    seconds = block_seconds(book.n_positions, computed)
+    computed = computed_scenarios(scenarios, block_size, has_options=bool(book.is_option.any()))
+    seconds = _fixed_seconds(book.n_positions) + scenario_seconds(book) * computed
     memory = worker_bytes(book, sizes, block_size, int(computed.max(initial=0)))
     stored, uncompressed = _store_bytes(book, scenarios, sizes, computed, block_size)
     return Forecast(
@@ -117,10 +118,10 @@ def forecast(book: Book, scenarios: ScenarioSet, sizes: dict[str, int], block_si
     )
 
 
-def computed_scenarios(scenarios: ScenarioSet, block_size: int) -> OffsetArray:
+def computed_scenarios(scenarios: ScenarioSet, block_size: int, *, has_options: bool) -> OffsetArray:
     """Count the scenarios that each block computes, int64 [blocks].
 
-    Scenarios of one block that differ in the volatility axis alone are computed once.
+    Without options, scenarios of one block that differ in the volatility axis alone are computed once.
     """
     block = np.arange(len(scenarios)) // block_size
     differs_by = (
@@ -131,14 +132,20 @@ def computed_scenarios(scenarios: ScenarioSet, block_size: int) -> OffsetArray:
         scenarios.basis_shock,
         scenarios.depth_factor,
         scenarios.haircut_shock,
+        *([scenarios.vol_shock] if has_options else []),
+        *([] if scenarios.basis_multiple is None else scenarios.basis_multiple.T),
     )
     distinct = np.unique(np.stack([np.asarray(axis, dtype=np.float64) for axis in differs_by], axis=1), axis=0)
     return np.bincount(distinct[:, 0].astype(np.int64), minlength=math.ceil(len(scenarios) / block_size))
 
 
-def block_seconds(n_positions: int, n_computed: OffsetArray) -> np.ndarray:
-    """Seconds that blocks take on one core, float64 [blocks], from the scenarios that each computes."""
-    return _fixed_seconds(n_positions) + n_positions * SECONDS_PER_POSITION_SCENARIO * n_computed
+def scenario_seconds(book: Book) -> float:
+    """Seconds that one scenario of a block takes on one core."""
+    scanned = 0
+    if book.account_is_portfolio.any():
+        is_scanned = book.account_is_portfolio[book.pool_account] & ~book.pool_is_isolated
+        scanned = int(np.diff(book.pool_position_start)[is_scanned].sum())
+    return (book.n_positions - scanned) * SECONDS_PER_POSITION_SCENARIO + scanned * SECONDS_PER_SCANNED_SCENARIO
 
 
 def _fixed_seconds(n_positions: int) -> float:
@@ -196,14 +203,15 @@ def choose_block_size(config: RunConfig, book: Book, scenarios: ScenarioSet, siz
     is possible: fewer and larger blocks for `blocks`, then smaller ones for `worker_memory_bytes`.
     """
     n, workers, limits = len(scenarios), expected_workers(config), config.limits
+    has_options = bool(book.is_option.any())
     if config.block_size != "auto":
         return min(config.block_size, n)
 
     def longest(size: int) -> int:
-        return int(computed_scenarios(scenarios, size).max(initial=0))
+        return int(computed_scenarios(scenarios, size, has_options=has_options).max(initial=0))
 
     sizes_tried = range(1, n + 1)
-    a_scenario = book.n_positions * SECONDS_PER_POSITION_SCENARIO
+    a_scenario = scenario_seconds(book)
     fixed = _fixed_seconds(book.n_positions)
     by_time = bisect_right(sizes_tried, TARGET_BLOCK_SECONDS, key=lambda size: fixed + a_scenario * longest(size))
     worthwhile = 1 + bisect_left(

@@ -24,7 +24,7 @@ from riskpipe.run.night import Night, stage_findings, stage_result
 from riskpipe.run.outcome import read_outcome
 from riskpipe.run.plan import read_plan
 
-_STAGES = ("ingest", "calibrate", "accounts", "seal")
+_STAGES = ("ingest", "calibrate", "scenarios", "validate", "accounts", "seal")
 
 
 def report_input(store: Store, run_id: str, options: Options) -> ReportInput:

@@ -1,10 +1,12 @@
-"""The stages of a night, in order: ingest, calibrate, scenarios, compute, accounts, seal, report."""
+"""The stages of a night, in order: ingest, calibrate, scenarios, compute, validate, accounts, seal, report."""
 
 from typing import Any
 
 import numpy as np
 
 from riskpipe.calibrate.basis import horizon_volatility
+from riskpipe.calibrate.fits import FitSettings, SeriesFit
+from riskpipe.calibrate.hourly import HourlySeries
 from riskpipe.calibrate.market import calibrate
 from riskpipe.compute import make_executor
 from riskpipe.cube.blocks import write_once
@@ -18,7 +20,7 @@ from riskpipe.cube.read import open_cube
 from riskpipe.cube.template import create_cube
 from riskpipe.domain.book import Book
 from riskpipe.domain.findings import Findings, Reason, Severity
-from riskpipe.domain.market import HORIZONS_HOURS, Market
+from riskpipe.domain.market import ESTIMATORS, HORIZONS_HOURS, Market
 from riskpipe.errors import ComputeError, StoreError
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.controls import control_findings, control_totals, summary
@@ -27,6 +29,7 @@ from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.numerics import numerics_fingerprint
 from riskpipe.run.block import BlockJob, compute_block
+from riskpipe.run.fits import fit_all, keep_fits, read_fits, score_all
 from riskpipe.run.identity import versions
 from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json, write_market, write_scenarios
 from riskpipe.run.night import Night, Stage, stage_findings, stage_result
@@ -42,7 +45,7 @@ from riskpipe.run.preflight import (
     worker_memory_limit,
 )
 from riskpipe.run.publish import report, report_options
-from riskpipe.run.wiring import index_axis, rules_of, scenarios_of, stress_findings, tables_of
+from riskpipe.run.wiring import index_axis, rules_of, scenarios_of, stress_findings, tables_of, with_moves
 
 
 def ingest(night: Night) -> dict[str, Any]:
@@ -98,19 +101,27 @@ def _book(night: Night) -> Book:
 
 
 def calibrate_market(night: Night) -> dict[str, Any]:
-    """Calibrate and keep the market."""
-    plan = read_plan(night.store, night.run_id)
+    """Calibrate and keep the market, with the models of basis volatility fitted on the night's executor."""
+    plan, book = read_plan(night.store, night.run_id), _book(night)
     settings = night.config.calibration
+    fits: list[SeriesFit] = []
+
+    def fit(series: HourlySeries, asked: FitSettings) -> list[SeriesFit]:
+        fits.extend(fit_all(night, series, asked))
+        return fits
+
     market, findings = calibrate(
-        _book(night),
+        book,
         rules_from_json(plan["rules"]),
         night.history,
         stable_assets=night.config.stable_assets,
         index_beta=night.config.index_beta,
         ewma_decay=settings.ewma_decay,
         minimum_observations=settings.minimum_observations,
+        fit=fit,
     )
     write_market(night.store, night.run_id, market)
+    keep_fits(night, book, fits)
     return {"findings": findings.as_json()}
 
 
@@ -118,16 +129,23 @@ def write_template(night: Night) -> dict[str, Any]:
     """Keep the scenarios and write the cube's template."""
     store, run_id = night.store, night.run_id
     plan = read_plan(store, run_id)
-    scenarios = scenarios_of(night.config)
-    write_scenarios(store, run_id, scenarios)
-    template = template_of(plan["attributes"], _book(night), scenarios, plan["block_size"])
-    if template.digest != plan["template_sha256"]:
+    book, planned = _book(night), scenarios_of(night.config)
+    digest = template_of(plan["attributes"], book, planned, plan["block_size"]).digest
+    if digest != plan["template_sha256"]:
         raise StoreError(
             f"run {run_id}: the plan was made for another cube ({plan['template_sha256'][:16]}, now "
-            f"{template.digest[:16]}): delete the run and start it again"
+            f"{digest[:16]}): delete the run and start it again"
         )
+    scenarios, findings = with_moves(night.config, planned, book, read_market(store, run_id), night.history)
+    write_scenarios(store, run_id, scenarios)
+    template = template_of(plan["attributes"], book, scenarios, plan["block_size"])
     create_cube(store, cube_prefix(run_id), template)
-    return {"scenarios": len(scenarios), "blocks": len(plan["blocks"]), "template_sha256": template.digest}
+    return {
+        "scenarios": len(scenarios),
+        "blocks": len(plan["blocks"]),
+        "template_sha256": template.digest,
+        "findings": findings.as_json(),
+    }
 
 
 def compute(night: Night) -> dict[str, Any]:
@@ -232,7 +250,7 @@ def write_accounts(night: Night) -> dict[str, Any]:
             "accounts/entity_index": book.account_entity.astype(np.float64),
             "accounts/venue": np.array(book.names("venue"), dtype=object)[book.account_venue],
             "accounts/segment": segments[book.account_segment],
-            **_basis_arrays(market),
+            **_basis_arrays(market, read_fits(store, run_id)),
         },
     )
     controls = control_totals(book, equity=health.equity, maintenance_margin=health.maintenance_margin)
@@ -244,16 +262,31 @@ def write_accounts(night: Night) -> dict[str, Any]:
     }
 
 
-def _basis_arrays(market: Market) -> dict[str, np.ndarray]:
-    fitted = horizon_volatility(market.basis_vol_1h, HORIZONS_HOURS)
+def _basis_arrays(market: Market, fits: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    vol = fits.pop("basis_vol")
+    vol[:, ESTIMATORS.index("ewma")] = horizon_volatility(market.basis_vol_1h, HORIZONS_HOURS)  # whatever its gate says
+    vol[:, ESTIMATORS.index("realised")] = market.basis_realised_vol
     return {
-        "basis/basis_vol": np.stack([fitted, market.basis_realised_vol], axis=1),
+        "basis/basis_vol": vol,
         "basis/basis": market.basis,
         "basis/mean_basis": market.basis_mean,
         "basis/last_history_basis": market.basis_last,
         "basis/observations": market.basis_observations,
         "basis/innovation_max": market.basis_innovation_max,
+        **{
+            f"basis/{name}": values.astype(object) if values.dtype.kind == "U" else values
+            for name, values in fits.items()
+        },
     }
+
+
+def validate(night: Night) -> dict[str, Any]:
+    """Score forecasts of basis volatility over the history, and write /validation."""
+    arrays, findings = score_all(night, _book(night))
+    write_once(
+        night.store, cube_prefix(night.run_id), {f"validation/{name}": values for name, values in arrays.items()}
+    )
+    return {"findings": findings.as_json()}
 
 
 def seal(night: Night) -> dict[str, Any]:
@@ -261,7 +294,7 @@ def seal(night: Night) -> dict[str, Any]:
     store, run_id = night.store, night.run_id
     plan = read_plan(store, run_id)
     findings = Findings()
-    for stage in ("ingest", "calibrate", "accounts"):
+    for stage in ("ingest", "calibrate", "scenarios", "validate", "accounts"):
         findings.extend(stage_findings(stage_result(store, run_id, stage)))
     about = {
         "input_hashes": plan["attributes"]["input_hashes"],
@@ -303,6 +336,7 @@ STAGES = (
     Stage("calibrate", calibrate_market),
     Stage("scenarios", write_template),
     Stage("compute", compute),
+    Stage("validate", validate),
     Stage("accounts", write_accounts),
     Stage("seal", seal),
     Stage("report", report, report_options),

@@ -6,15 +6,20 @@ from itertools import product
 
 import numpy as np
 
-from riskpipe.config import Preset, RunConfig
-from riskpipe.domain.book import Book
+from riskpipe.calibrate.history import HistoryRows
+from riskpipe.calibrate.innovations import innovations
+from riskpipe.config import BasisAxisConfig, Preset, RunConfig
+from riskpipe.domain.book import Book, InstrumentKind
 from riskpipe.domain.findings import Findings, Reason, Severity
+from riskpipe.domain.market import HORIZON_LABELS, Market
 from riskpipe.domain.rules import ContractRules, IndexImpact, LendingRules, Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.errors import ConfigError
 from riskpipe.ingest.venue_tables import ContractTiers, VenueTables
 from riskpipe.margin.scan_parameters import scan_model
+from riskpipe.scenarios.basis_axes import with_basis_axes
 from riskpipe.scenarios.grid import scenario_set
+from riskpipe.scenarios.simulated import simulated_moves, with_simulated
 from riskpipe.venues import ContractMargin, VenueConfig, approximations, not_computed
 
 
@@ -187,6 +192,7 @@ def _venue_rules(name: str, venue: VenueConfig) -> VenueRules:
         price_cap=venue.impact.price_cap,
         kappa=venue.impact.kappa,
         mark_response=venue.impact.mark_response,
+        option_mark_response=venue.impact.option_mark_response,
         mark_band=venue.impact.mark_band,
         depth_coefficient=venue.impact.depth_coefficient,
         arbitrage_capacity_usd=venue.impact.arbitrage_capacity_usd,
@@ -210,7 +216,10 @@ def variants_of(config: RunConfig) -> tuple[Variant, ...]:
 
 
 def scenarios_of(config: RunConfig) -> ScenarioSet:
-    """Return the flat scenario set: grid and presets, once for each variant."""
+    """Return the flat scenario set: grid, presets and simulated scenarios, once for each variant.
+
+    What moves single assets and instruments comes with the calibrated market: see `with_moves`.
+    """
     presets = [preset for preset in config.scenarios.presets if isinstance(preset, Preset)]
     historical = [
         (
@@ -225,7 +234,73 @@ def scenarios_of(config: RunConfig) -> ScenarioSet:
         for preset in presets
         for scenario in preset.scenarios
     ]
-    return scenario_set(config.scenarios.grid.model_dump(), historical, variants_of(config))
+    simulated = config.scenarios.simulated
+    return scenario_set(
+        config.scenarios.grid.model_dump(),
+        historical,
+        variants_of(config),
+        basis_axes={name: axis.multiples for name, axis in config.scenarios.basis_axes.items()},
+        n_simulated=0 if simulated is None else simulated.n,
+    )
+
+
+def with_moves(
+    config: RunConfig, scenarios: ScenarioSet, book: Book, market: Market, history: HistoryRows | None
+) -> tuple[ScenarioSet, Findings]:
+    """Return the set with the moves of its basis axes and simulated scenarios, and what could not be moved.
+
+    Raises ConfigError for basis axes of venues that the book does not have, InputRefused where the history is too short
+    to simulate from.
+    """
+    findings = Findings()
+    if config.scenarios.basis_axes:
+        scenarios = _on_basis_axes(config.scenarios.basis_axes, scenarios, book, market, findings)
+    simulated = config.scenarios.simulated
+    if simulated is not None and history is not None:
+        given, found = innovations(book, market.index_beta, history)
+        findings.extend(found)
+        moves = simulated_moves(given, simulated.n, simulated.hours, simulated.seed)
+        scenarios = with_simulated(scenarios, given, moves, market.index_beta, book.n_instruments)
+    return scenarios, findings
+
+
+def _on_basis_axes(
+    axes: Mapping[str, BasisAxisConfig], scenarios: ScenarioSet, book: Book, market: Market, findings: Findings
+) -> ScenarioSet:
+    names, venues = book.names("instrument"), np.array(book.names("venue"), dtype=object)
+    kinds = np.array([kind.name.lower() for kind in InstrumentKind], dtype=object)
+    unknown = [
+        f"scenarios.basis_axes.{axis}: venue {venue!r} is not in the book, which has {', '.join(venues)}"
+        for axis, one in axes.items()
+        for venue in one.venues
+        if venue not in venues
+    ]
+    _refuse(unknown)
+    day = HORIZON_LABELS.index("1d")
+    fitted, realised = market.basis_vol[:, day], market.basis_realised_vol[:, day]
+    volatility = np.where(np.isnan(fitted), realised, fitted)
+    of_venue, of_kind = venues[book.instrument_venue], kinds[book.instrument_kind]
+    is_moved = {
+        axis: ~book.is_option
+        & (np.isin(of_venue, one.venues) | (not one.venues))
+        & (np.isin(of_kind, one.kinds) | (not one.kinds))
+        for axis, one in axes.items()
+    }
+    for axis, is_meant in is_moved.items():
+        without = np.flatnonzero(is_meant & np.isnan(volatility)).tolist()
+        if without or not is_meant.any():
+            findings.add(
+                Severity.WARNING,
+                Reason.NOT_MOVED,
+                f"scenarios.basis_axes.{axis}",
+                "contracts whose basis volatility over a day is not measured are not moved by this axis"
+                if without
+                else "no contract of the book is of these venues and kinds: the axis moves nothing",
+                count=max(len(without), 1),
+                examples=[names[i] for i in without],
+            )
+    days = np.where(book.instrument_expiry_us < 0, np.nan, 365.0 * book.years_to_expiry)
+    return with_basis_axes(scenarios, is_moved, volatility, days)
 
 
 def stress_findings(scenarios: ScenarioSet) -> Findings:

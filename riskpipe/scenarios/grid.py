@@ -1,11 +1,13 @@
-"""Grids and named scenarios as one flat ScenarioSet: variants slowest, then the axes in their order, depth fastest."""
+"""Grids, named and simulated scenarios as one flat ScenarioSet: variants slowest, then the axes in their order, basis
+axes before all others, depth fastest.
+"""  # noqa: D205
 
 from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
 
-from riskpipe.domain.scenarios import AXES, NEUTRAL, ScenarioSet, Variant
+from riskpipe.domain.scenarios import AXES, GRID, HISTORICAL, NEUTRAL, SIMULATED, ScenarioSet, Variant
 
 
 def grid_cells(axes: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
@@ -18,30 +20,42 @@ def scenario_set(
     axes: Mapping[str, Sequence[float]],
     historical: Sequence[tuple[str, Mapping[str, float]]] = (),
     variants: Sequence[Variant] = (Variant(),),
+    *,
+    basis_axes: Mapping[str, Sequence[float]] | None = None,
+    n_simulated: int = 0,
 ) -> ScenarioSet:
-    """Return the grid over `axes` and the named historical scenarios, once for each variant (the first is central).
+    """Return the grid over `axes`, named historical and simulated scenarios, once for each variant (the first central).
 
-    Shocks are fractions, the depth factor a multiple. Neither set has probabilities (NaN).
+    Shocks are fractions, the depth factor a multiple. Neither grid nor history has probabilities (NaN); simulated
+    scenarios are as likely as each other. What moves single assets and instruments is not known yet: the index shock of
+    simulated scenarios is NaN until `simulated.with_simulated` gives it, and `basis_axes.with_basis_axes` turns the
+    multiples of basis axes, 0 outside the grid, into moves.
     """
-    cells = [("grid", "", cell) for cell in grid_cells(axes)]
-    cells += [("historical", name, {**NEUTRAL, **shocks}) for name, shocks in historical]
-    sets = ("grid", "historical") if historical else ("grid",)
+    multiples = basis_axes or {}
+    still = (0.0,) * len(multiples)
+    cells = [(GRID, "", cell, at) for at in product(*multiples.values()) for cell in grid_cells(axes)]
+    cells += [(HISTORICAL, name, {**NEUTRAL, **shocks}, still) for name, shocks in historical]
+    cells += [(SIMULATED, "", {**NEUTRAL, "index_shock": np.nan}, still)] * n_simulated
+    sets = (GRID, *([HISTORICAL] if historical else []), *([SIMULATED] if n_simulated else []))
     rows = [(v, *cell) for v in range(len(variants)) for cell in cells]
 
     def axis(name: str) -> np.ndarray:
         return np.array([row[3][name] for row in rows], dtype=np.float64)
 
     n = len(rows)
+    is_simulated = np.array([row[1] == SIMULATED for row in rows], dtype=np.bool_)
     return ScenarioSet(
         index_shock=axis("index_shock"),
         basis_shock=axis("basis_shock"),
         vol_shock=axis("vol_shock"),
         depth_factor=axis("depth_factor"),
         haircut_shock=np.zeros(n),
-        probability=np.full(n, np.nan),
+        probability=np.where(is_simulated, 1.0 / max(n_simulated, 1), np.nan),
         variant=np.array([row[0] for row in rows], dtype=np.int32),
         set_index=np.array([sets.index(row[1]) for row in rows], dtype=np.int32),
         name=np.array([row[2] for row in rows], dtype=np.str_),
         variants=tuple(variants),
         sets=sets,
+        basis_multiple=np.array([row[4] for row in rows], dtype=np.float64) if multiples else None,
+        basis_axes=tuple(multiples),
     )

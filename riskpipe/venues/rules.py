@@ -36,6 +36,7 @@ class ImpactConfig(IndexImpactConfig):
 
     kappa: Share = 0.0
     mark_response: Share = 1.0
+    option_mark_response: Share = 0.0
     mark_band: Positive | None = None
     depth_coefficient: Positive = 0.4
     arbitrage_capacity_usd: NotNegative | None = None

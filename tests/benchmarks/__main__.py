@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when polars is imported; all is measured per core
+sys.path.append(str(Path(__file__).parents[1]))  # books that tests make
 
-from . import ingest_rows, kernel_rows, memory, night_rows, scaling
+from . import fit_rows, ingest_rows, kernel_rows, memory, night_rows, portfolio_rows, scaling
 from .books import Inputs
 from .machine import about
 from .settings import Measured, read_settings
@@ -29,12 +30,14 @@ ROWS: dict[str, Callable[[Inputs], Measured]] = {
     "baselines": kernel_rows.baselines,
     "block": kernel_rows.block,
     "rounds": kernel_rows.rounds,
+    "portfolios": portfolio_rows.scans,
     "growth": scaling.growth,
     "processes": scaling.processes,
     "night": night_rows.compute_stage,
     "writes": night_rows.auto_blocks,
     "memory": memory.promised,
     "large-book": memory.large,
+    "fits": fit_rows.basis_fits,
     "help": ingest_rows.command_line,
 }
 

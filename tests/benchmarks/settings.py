@@ -61,6 +61,10 @@ class Sizes(_Strict):
     large_positions: int
     large_scenarios: int
     large_limit_bytes: int
+    portfolio_accounts: int
+    portfolio_scenarios: int
+    fit_instruments: int
+    fit_hours: int
 
     def changed(self, changes: Sequence[str]) -> Self:
         """Return these sizes with some given as NAME=VALUE; unknown names are refused."""

@@ -26,6 +26,9 @@ GOALS = {
     "snapshot to Book over read_table": "<= 3",
     "writes and marks over compute, auto block size": "<= 0.05",
     "same bits in halves of that slab": ">= 1",
+    "cells of portfolio scans over bare loop": "",
+    "basis fits on two workers over one serial arch loop": "<= 1",
+    "same bits of fits on workers and in one process": ">= 1",
     "riskpipe --help over import typer": "",
     "first call of the kernel, from the cache, seconds": "",
 }
@@ -64,6 +67,12 @@ def test_every_baseline_counts_the_pools_that_the_kernel_counts(smoke):
 def test_dask_is_given_a_task_for_each_block_and_one_for_each_worker(smoke):
     details = smoke[1]["details"]["night"]
     assert sum(details["Dask tasks"].values()) == details["blocks"] + 2
+
+
+def test_fits_have_the_same_bits_anywhere_and_one_that_fails_spoils_no_other(smoke):
+    result = smoke[1]
+    assert result["figures"]["same bits of fits on workers and in one process"]["value"] == 1.0
+    assert result["details"]["fits"]["without an estimator"] == 1
 
 
 def test_machine_versions_and_sizes_are_told(smoke):

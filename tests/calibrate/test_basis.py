@@ -1,4 +1,4 @@
-"""Basis: guards against bad prices, EWMA volatility, and the volatility after a scenario."""
+"""Basis: guards against bad prices, EWMA volatility, and series on whole hours."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,18 +12,16 @@ from hypothesis.extra.numpy import arrays
 from riskpipe.calibrate.basis import (
     basis_series,
     basis_statistics,
-    conditional_basis_vol,
     ewma_basis_volatility,
     horizon_volatility,
 )
 from riskpipe.calibrate.history import HistoryRows
+from riskpipe.calibrate.hourly import hourly_series
 from riskpipe.domain.findings import Findings, Reason
-from riskpipe.domain.market import Market
 from riskpipe.domain.tables import HISTORY
 from riskpipe.ingest.synthetic.arrow import arrow_table
 
 AS_OF = datetime(2024, 8, 5, tzinfo=UTC)
-HORIZONS = (1.0, 8.0, 24.0)
 
 
 def history(rows):
@@ -40,15 +38,6 @@ def history(rows):
         },
     )
     return HistoryRows(table.sort_by("ts"), AS_OF, 30.0, "", Findings())
-
-
-def market(vol, innovation_max, decay=0.97):
-    vol = np.asarray(vol, dtype=float)
-    nothing = np.full(len(vol), np.nan)
-    names = [name for name in Market.__dataclass_fields__ if name != "ewma_decay"]
-    fields = dict.fromkeys(names, nothing)
-    fields |= {"basis_vol_1h": vol, "basis_innovation_max": np.asarray(innovation_max, dtype=float)}
-    return Market(**fields, ewma_decay=decay)
 
 
 def test_each_guard_drops_its_rows_and_says_so():
@@ -146,34 +135,20 @@ def test_the_recursion_over_all_instruments_equals_one_written_out_for_each_inst
         assert innovation_max[at] == pytest.approx(largest, rel=1e-12)
 
 
-def test_news_follows_the_formula_up_to_the_largest_innovation_and_is_capped_beyond():
-    sigma, largest, decay = 3e-4, 6.0, 0.97
-    moves = np.array([[0.0], [1e-4], [-6 * sigma * 0.999], [6 * sigma * 1.001], [-0.05]])
-    vol, is_extrapolated = conditional_basis_vol(moves, market([sigma], [largest], decay), HORIZONS)
-    standardised = np.minimum(np.abs(moves[:, 0]) / sigma, largest)
-    expected = sigma * np.sqrt(decay + (1.0 - decay) * standardised**2)
-    np.testing.assert_allclose(vol[:, 0, 0], expected, rtol=1e-13)
-    np.testing.assert_allclose(vol, expected[:, None, None] * np.sqrt(HORIZONS), rtol=1e-13)
-    assert is_extrapolated[:, 0].tolist() == [False, False, False, True, True]
-
-
-def test_an_unmeasured_volatility_stays_unmeasured_and_a_still_basis_stays_still():
-    vol, is_extrapolated = conditional_basis_vol(
-        np.array([[0.02, 0.02, 0.0]]), market([np.nan, 0.0, 0.0], [np.nan, 0.0, 0.0]), HORIZONS
-    )
-    assert np.isnan(vol[0, 0]).all()
-    assert not vol[0, 1:].any()
-    assert is_extrapolated.tolist() == [[False, True, False]]
-
-
-@settings(max_examples=40, deadline=None)
-@given(moves=arrays(float, (23, 5), elements=st.floats(-0.5, 0.5)), block=st.integers(1, 23))
-def test_bits_do_not_depend_on_the_block(moves, block):
-    values = market([1e-4, 3e-4, 0.0, np.nan, 7e-3], [3.0, 9.5, 0.0, np.nan, 1.0])
-    whole, flags = conditional_basis_vol(moves, values, HORIZONS)
-    parts = [conditional_basis_vol(moves[at : at + block], values, HORIZONS) for at in range(0, 23, block)]
-    assert np.concatenate([part[0] for part in parts]).tobytes() == whole.tobytes()
-    assert np.concatenate([part[1] for part in parts]).tobytes() == flags.tobytes()
+def test_hours_without_rows_are_gaps_and_rows_between_hours_are_left_out():
+    hours = [9, 8, 7, 4, 3, 2.5, 2]
+    rows = [(hour, name, 100.0 + at, 100.0 + at % 2, 1.0) for at, hour in enumerate(hours) for name in ("A", "B")]
+    series, _ = basis_series(history(rows[:-1]), ["A", "B"])
+    found, n_between = hourly_series(series, AS_OF)
+    assert n_between == 2
+    assert found.changes.shape == (2, 10), "up to as_of"
+    assert np.isfinite(found.level[0]).tolist() == [True] * 3 + [False] * 2 + [True] * 3 + [False] * 2
+    assert np.isfinite(found.changes[1]).tolist() == [False, True, True, False, False, False, True, False, False, False]
+    assert found.index_move[0][1] == pytest.approx(101.0 / 100.0 - 1.0)
+    assert found.changes[0][7] == pytest.approx(106.0 / 100.0 - 104.0 / 100.0)
+    assert np.isnan(found.index_move[0]).tolist() == np.isnan(found.changes[0]).tolist()
+    nothing, _ = hourly_series(basis_series(history([(0, "OTHER", 1.0, 1.0, 1.0)]), ["A"])[0], AS_OF)
+    assert nothing.changes.shape == (1, 0)
 
 
 def test_horizons_scale_with_the_square_root_of_time():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.basis_changes import basis_changes, garch_series
 
 from riskpipe.calibrate.estimators.choose import ORDER, first_passing
 from riskpipe.calibrate.estimators.garch import FittedGarch, Garch
@@ -16,28 +17,6 @@ from riskpipe.calibrate.estimators.protocol import judged, robust_scale, standar
 
 ESTIMATORS = (Realised(48), Ewma(0.94), Garch(), Mixture(level_half_lives=()), Mixture())
 HORIZONS = (1, 8, 24, 168)
-
-
-def garch_series(n, *, omega, alpha, beta, nu=6.0, seed=1):
-    """Draws of a GARCH(1,1) with Student t innovations of unit variance."""
-    random = np.random.default_rng(seed)
-    z = random.standard_t(nu, n) * np.sqrt((nu - 2.0) / nu)
-    x, h = np.empty(n), omega / (1.0 - alpha - beta)
-    for t in range(n):
-        x[t] = np.sqrt(h) * z[t]
-        h = omega + alpha * x[t] ** 2 + beta * h
-    return x
-
-
-def basis_changes(n=4_000, seed=1, n_gaps=20):
-    """Changes of a basis that is pulled back, with clustered volatility of a few basis points, and gaps."""
-    shocks = garch_series(n, omega=2e-9, alpha=0.08, beta=0.88, seed=seed)
-    level, changes = 0.0, np.empty(n)
-    for t in range(n):
-        changes[t] = shocks[t] - 0.4 * level
-        level += changes[t]
-    changes[np.random.default_rng(seed).integers(200, n, n_gaps)] = np.nan
-    return changes
 
 
 @pytest.fixture(scope="module")

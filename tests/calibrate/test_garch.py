@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from scipy.stats import norm
+from support.basis_changes import garch_series
 
 from riskpipe.calibrate.estimators.garch import Garch, GarchParameters, estimate_garch, parameter_problems
 from riskpipe.calibrate.estimators.loops import garch_path
+from riskpipe.calibrate.estimators.protocol import robust_scale
 
 FIELDS = ("mean", "omega", "alpha", "beta", "nu", "log_likelihood")
 
@@ -75,6 +77,19 @@ def test_classic_errors_are_the_curvature_of_the_likelihood():
     np.testing.assert_allclose(
         [found.standard_errors[n] for n in ("mean", "omega", "alpha", "beta")], errors, rtol=0.02
     )
+
+
+@pytest.mark.parametrize("distribution", ["normal", "t"])
+def test_the_search_without_linear_algebra_finds_the_maximum_that_arch_finds(distribution):
+    x = 1e-4 * draws() if distribution == "normal" else garch_series(3_000, omega=5e-10, alpha=0.1, beta=0.85)
+    scale = robust_scale(x)
+    expected = estimate_garch(x, distribution=distribution, scale=scale, backcast=scale**2, has_errors=False)
+    fitted = Garch(distribution).fit(x)
+    assert fitted.diagnostics["log_likelihood"] == pytest.approx(expected.log_likelihood, abs=1e-4)
+    for name in ("omega", "alpha", "beta"):
+        assert getattr(fitted, name) == pytest.approx(getattr(expected, name), rel=2e-3)
+    if distribution == "t":
+        assert 1.0 / fitted.nu == pytest.approx(1.0 / expected.nu, abs=1e-3)
 
 
 def test_persistence_tells_half_life_and_long_run():

@@ -1,9 +1,12 @@
 """Market: betas, depths and bases, each by its first route, and a finding for every default."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.books import AS_OF, book
 
+from riskpipe.calibrate.fits import SeriesFit, fit_here
 from riskpipe.calibrate.history import HistoryRows
 from riskpipe.calibrate.market import calibrate
 from riskpipe.domain.book import InstrumentKind
@@ -114,7 +117,8 @@ def test_a_venues_own_price_is_kept_as_a_ratio_and_one_elsewhere():
 
 def test_without_history_basis_volatility_is_not_measured_and_says_so():
     market, findings = run(book())
-    assert np.isnan(market.basis_vol_1h).all()
+    for name in ("basis_vol_1h", "basis_vol", "basis_news_max", "basis_news_slope"):
+        assert np.isnan(getattr(market, name)).all()
     assert not market.basis_observations.any()
     assert reasons(findings)[Reason.NO_HISTORY].severity is Severity.WARNING
 
@@ -136,7 +140,35 @@ def test_statistics_land_on_their_instruments_and_options_have_none():
     np.testing.assert_allclose(market.basis_mean, [NAN, basis[:, 1].mean(), basis[:, 0].mean()], rtol=1e-9)
     np.testing.assert_array_equal(market.basis_observations, [0.0, 199.0, 199.0])
     assert np.isnan(market.basis[0])
+    assert np.isnan(market.basis_vol[0]).all()
+    np.testing.assert_allclose(market.basis_vol[1:, 0], market.basis_vol_1h[1:], rtol=1e-12)  # EWMA, for 199 changes
     assert reasons(findings)[Reason.UNKNOWN_INSTRUMENT].examples == ("OPTION",)
+    assert reasons(findings)[Reason.FALLBACK_ESTIMATOR].examples == (
+        "ETHUSDT: ewma used; reverting_mixture: 199 changes observed, 500 needed",
+        "BTC-DATED: ewma used; reverting_mixture: 199 changes observed, 500 needed",
+    )
+
+
+def test_an_instrument_that_no_estimator_fits_is_named_and_the_others_keep_theirs():
+    history, _ = hourly(["A", "B", "C"])
+
+    def fit(series, asked):
+        good = fit_here(series, asked)
+        return [
+            good[0],
+            SeriesFit(refused=("ewma: misses", "realised_24h: misses")),
+            replace(good[2], problems=("n_jumps: no",)),
+        ]
+
+    case = book(instruments=("A", "B", "C"))
+    market, findings = calibrate(case, RULES, history, stable_assets=STABLE, fit=fit)
+    assert np.isnan(market.basis_vol[1]).all()
+    assert np.isfinite(market.basis_vol[[0, 2]]).all()
+    assert np.isfinite(market.basis_vol_1h).all(), "the plain average is there"
+    found = reasons(findings)
+    assert found[Reason.NO_ESTIMATOR].examples == ("B: ewma: misses | realised_24h: misses",)
+    assert found[Reason.FAILED_DIAGNOSTIC].examples == ("C: n_jumps: no",)
+    assert found[Reason.FALLBACK_ESTIMATOR].count == 2
 
 
 def test_rules_and_history_of_another_book_are_refused():

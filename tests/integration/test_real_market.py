@@ -10,8 +10,11 @@ import pytest
 import yaml
 from support.nights import riskpipe_command, write_config
 
+from riskpipe.calibrate.fits import estimators
 from riskpipe.calibrate.history import read_history
 from riskpipe.calibrate.market import calibrate
+from riskpipe.calibrate.validation import score_series
+from riskpipe.cube.read import open_cube
 from riskpipe.domain.findings import Reason, Severity
 from riskpipe.domain.rules import Rules, VenueRules
 from riskpipe.ingest.assemble import assemble
@@ -152,3 +155,19 @@ def test_a_night_on_the_recorded_market_reports_the_basis_of_the_files(tmp_path)
         assert row["basis_vol_realised_1h"] == pytest.approx(changes.std(), rel=1e-9)
         by_day = basis - basis.reindex(basis.index - pd.Timedelta(days=1)).to_numpy()
         assert row["basis_vol_realised_1d"] == pytest.approx(by_day.std(), rel=1e-9)
+        assert row["estimator_used"] == "reverting_mixture"
+        assert row["basis_vol_7d"] < 0.5 * np.sqrt(168.0) * row["basis_vol_1h"], "the basis reverts"
+        assert row["stressed_basis_vol_1h"] > row["basis_vol_1h"]
+    cube = open_cube(str(tmp_path / "store"), run_id=result["run_id"])
+    scored = cube["validation"].to_dataset().sel(instrument="BTCUSDT", estimator="reverting_mixture")
+    _, changes = direct_basis("BTCUSDT", days=90)
+    whole = changes.reindex(pd.date_range(changes.index[0], pd.Timestamp(AS_OF), freq="h")).to_numpy()
+    direct = score_series(whole, estimators(DECAY)).estimators["reverting_mixture"]
+    assert float(scored["qlike"]) == pytest.approx(direct.qlike, rel=1e-9)
+    assert scored["hits"].to_numpy().tolist() == [tail.hits for tail in direct.tails.values()]
+    assert str(scored["verdict"].values) == direct.verdict
+    surface = cube["instruments"].to_dataset()
+    is_moved = np.abs(surface["index_shock"].values) >= 0.1
+    crash = cube["basis"].to_dataset()["crash_t"].sel(instrument="BTCUSDT")
+    assert float(crash) > 1.96, "falls of the index widened the basis of bitcoin in these ninety days"
+    assert (surface["basis_vol_is_extrapolated"].sel(instrument="BTCUSDT").to_numpy()[is_moved] == 1.0).all()

@@ -10,6 +10,7 @@ from riskpipe.liquidation.health import set_health
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.prices import n_rows, set_bounds, set_shocked_lane
 from riskpipe.liquidation.records import INITIAL, MAINTENANCE, make_draft
+from riskpipe.liquidation.shocks import index_shocks
 
 ROWS, LANES = 5, 75
 
@@ -115,8 +116,10 @@ def test_a_lane_has_the_same_bits_however_wide_the_box_is():
         pools, terms = Kernel(case.book, case.market, case.rules).lowered(0.0)
         rng = np.random.default_rng(seed)
         price, bounds = np.zeros((n_rows(terms), LANES)), np.zeros((2, n_rows(terms)))
+        x, y = rng.uniform([-0.7, -0.05], [0.7, 0.05], (LANES, 2)).T.copy()
+        shocks = index_shocks(*x)._replace(basis_shock=y)
         for s in range(LANES):
-            set_shocked_lane(terms, price, s, rng.uniform(-0.7, 0.7), rng.uniform(-0.05, 0.05), 0.0)
+            set_shocked_lane(terms, price, s, shocks, s, 1.0)
         set_bounds(price, LANES, bounds[0], bounds[1])
         wider = np.where(bounds > 0.0, bounds * [[0.2], [5.0]], bounds * [[5.0], [0.2]])
         draft, out, together = make_draft(pools, terms, LANES), np.zeros(LANES), np.zeros(LANES)

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from strategies import cases, random_case
+from strategies import cases, random_case, with_own_moves
 from support.cascades import deep_cases
 from support.equality import KNIFE_EDGE, compared, gross_notional, run
 from support.mixed_margin import with_mixed_margin
@@ -122,6 +122,51 @@ def test_every_variable_equals_the_reference_with_options_and_portfolio_accounts
     assert tally["options"] > 500
     never = tally["keys"] - {key for key in tally["keys"] if tally[key]}
     assert never <= ALWAYS_NIL | {"system/max_rounds_hit"}
+
+
+def test_every_variable_equals_the_reference_when_assets_and_bases_move_on_their_own(capsys):
+    tally = Counter()
+
+    @settings(max_examples=300)
+    @given(cases(max_accounts=10, max_scenarios=5), st.integers(0, 2**32 - 1))
+    def compare_one(case, seed):
+        rng = np.random.default_rng(seed)
+        if seed % 3 == 0:
+            case = with_portfolios(rng, case)
+        elif seed % 3 == 1:
+            case = with_loans(rng, case, 4)
+        case = with_own_moves(rng, case)
+        compare(case, tally)
+        tally["assets"] += case.scenarios.asset_shock is not None and bool(
+            np.any(~np.isnan(case.scenarios.asset_shock))
+        )
+        tally["bases"] += bool(np.any(case.scenarios.instrument_basis_shock))
+
+    compare_one()
+    tell(tally, capsys, "moves of their own")
+    assert min(tally["assets"], tally["bases"]) > 60, tally
+    never = tally["keys"] - {key for key in tally["keys"] if tally[key]}
+    assert never <= ALWAYS_NIL | {"system/max_rounds_hit"}
+
+
+def test_every_variable_equals_the_reference_when_every_model_meets_in_one_book(capsys):
+    tally = Counter()
+
+    @settings(max_examples=150)
+    @given(cases(max_accounts=8), st.integers(0, 2**32 - 1), st.integers(1, 8))
+    def compare_one(case, seed, n_loans):
+        rng = np.random.default_rng(seed)
+        case = with_loans(rng, with_portfolios(rng, with_mixed_margin(rng, case), share=0.5), n_loans)
+        compare(case, tally)
+        is_scanned = case.book.account_is_portfolio[case.book.pool_account]
+        tally["scanned"] += int(is_scanned.sum())
+        tally["tiered"] += int((~is_scanned & ~case.book.account_is_lending[case.book.pool_account]).sum())
+
+    compare_one()
+    tell(tally, capsys, "every model in one book")
+    assert min(tally["scanned"], tally["tiered"]) > 200
+    never = tally["keys"] - {key for key in tally["keys"] if tally[key]}
+    assert never <= ALWAYS_NIL - {"system/underwater_debt"} | {"system/max_rounds_hit"}
 
 
 def in_two_sets(scenarios):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import with_own_moves
 from support.books import AS_OF
 from support.cascades import chain_case
 from support.equality import KNIFE_EDGE, compared, run_both
@@ -89,6 +90,55 @@ def test_lanes_have_the_bits_of_blocks_of_any_size(seed):
     assert same_bits(shuffled, {key: value[order] for key, value in whole.items()})
 
 
+@settings(max_examples=8)
+@given(seeds)
+def test_lanes_with_moves_of_their_own_have_the_bits_of_blocks_of_any_size(seed):
+    case = with_own_moves(np.random.default_rng(seed), hard_case(seed, n_scenarios=75, n_accounts=25))
+    twice = np.arange(75) % 60  # fifteen of them stand there twice
+    scenarios = taken(case.scenarios, twice)
+    kernel = kernel_of(case)
+    whole, failing = kernel.run(scenarios).values, kernel.failing_pools(scenarios)
+    for size in (1, 7, 32):
+        slabs = [scenarios.slab(*bounds) for bounds in block_bounds(75, size)]
+        parts = [kernel.run(slab).values for slab in slabs]
+        assert same_bits({key: np.concatenate([part[key] for part in parts]) for key in whole}, whole)
+        assert np.array_equal(np.concatenate([kernel.failing_pools(slab) for slab in slabs]), failing)
+    order = np.random.default_rng(seed).permutation(75)
+    assert same_bits(kernel.run(taken(scenarios, order)).values, {key: value[order] for key, value in whole.items()})
+
+
+def test_moves_that_say_what_the_index_says_change_no_bit():
+    for seed in range(4):
+        case = hard_case(seed, n_scenarios=40, n_accounts=20)
+        plain, (n, book) = case.scenarios, (40, case.book)
+        silent = replace(
+            plain,
+            asset_shock=np.full((n, book.n_assets), np.nan),
+            instrument_basis_shock=np.zeros((n, book.n_instruments)),
+        )
+        beta = case.market.index_beta
+        spelled = replace(silent, asset_shock=beta * plain.index_shock[:, None])
+        by_instrument = replace(
+            plain,
+            basis_shock=np.zeros(n),
+            instrument_basis_shock=np.tile(plain.basis_shock[:, None], (1, book.n_instruments)),
+        )
+        kernel = kernel_of(case)
+        whole = kernel.run(plain).values
+        for same in (silent, by_instrument):
+            assert same_bits(kernel.run(same).values, whole)
+        jump = np.flatnonzero(plain.variant == 0)  # on the way, beta x (index x share) rounds otherwise
+        said = kernel.run(spelled).values
+        assert same_bits({key: value[jump] for key, value in said.items()}, {k: v[jump] for k, v in whole.items()})
+
+
+def test_moves_of_another_books_assets_are_refused():
+    case = hard_case(1)
+    wrong = replace(case.scenarios, asset_shock=np.zeros((6, case.book.n_assets + 1)))
+    with pytest.raises(ValueError, match="asset_shock has shape"):
+        kernel_of(case).run(wrong)
+
+
 @pytest.mark.parametrize("changed", [{"MOST_LANES": 32}, {"MOST_LANES": 1024}, {"STATE_BYTES": 1}])
 def test_bits_do_not_depend_on_how_many_lanes_fit_memory(monkeypatch, changed):
     for seed in range(6):
@@ -113,7 +163,7 @@ def test_one_market_under_three_hundred_depths_is_one_group_of_lanes():
         scenarios = taken(case.scenarios, np.zeros(n, int))
         scenarios = replace(scenarios, depth_factor=np.linspace(0.05, 2.0, n), haircut_shock=np.zeros(n))
         lanes = distinct_lanes(scenarios, int(scenarios.variant[0]), has_options=False)[0][0.0]
-        assert (len(lanes.row), len(lanes.index_shock)) == (n, 1)
+        assert (len(lanes.row), len(lanes.shocks.index_shock)) == (n, 1)
         whole = kernel_of(case).run(scenarios).values
         alone = [kernel_of(case).run(scenarios.slab(s, s + 1)).values for s in range(0, n, 23)]
         assert same_bits({key: np.concatenate([part[key] for part in alone]) for key in whole}, {

@@ -2,12 +2,14 @@
 
 import numba
 import numpy as np
+from strategies import with_own_moves
 from support.hard_books import hard_case
 
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.rays import BISECTION_WIDTH, SCAN_STEPS, make_rays, set_first_failures
 from riskpipe.liquidation.records import make_draft
 from riskpipe.liquidation.reference import Reference
+from riskpipe.liquidation.shocks import shocks_of, some_shocks
 
 N_GROUPS = 70  # more than a word has bits
 
@@ -29,16 +31,16 @@ def test_first_failures_of_many_groups_are_the_references():
     n_found = n_start = n_never = n_edge = 0
     for seed in range(16):
         case = hard_case(seed, n_accounts=6, n_scenarios=N_GROUPS)
+        case = with_own_moves(np.random.default_rng(seed), case) if seed % 4 > 1 else case
         scenarios = case.scenarios
         haircut = float(seed % 2 * 0.3)
         scenarios.haircut_shock[:] = haircut
         kernel = Kernel(case.book, case.market, case.rules)
         pools, terms = kernel.lowered(haircut)
         model = Reference(case.book, case.market, case.rules, scenarios)
-        rays = make_rays(terms, scenarios.index_shock, scenarios.basis_shock, scenarios.vol_shock, haircut)
-        alone = [make_rays(terms, x[:1], y[:1], np.zeros(1), haircut) for x, y in zip(
-            np.split(scenarios.index_shock, N_GROUPS), np.split(scenarios.basis_shock, N_GROUPS), strict=True
-        )]  # fmt: skip
+        shocks = shocks_of(scenarios, np.arange(N_GROUPS))
+        rays = make_rays(terms, shocks, haircut)
+        alone = [make_rays(terms, some_shocks(shocks, g, g + 1), haircut) for g in range(N_GROUPS)]
         draft = make_draft(pools, terms, max(N_GROUPS, SCAN_STEPS + 1))
         wanted = np.random.default_rng(seed).random(N_GROUPS) < 0.8
         words, lanes = group_words(wanted)

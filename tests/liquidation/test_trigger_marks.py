@@ -17,6 +17,7 @@ from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.prices import n_rows, set_shocked_lane
 from riskpipe.liquidation.records import make_draft
+from riskpipe.liquidation.shocks import index_shocks
 from riskpipe.liquidation.trigger_marks import FURTHEST, trigger_marks
 from riskpipe.margin.lending import health_factor
 from riskpipe.margin.trigger_prices import bankruptcy_price, liquidation_prices, margin_call_prices
@@ -156,7 +157,7 @@ def test_prices_and_what_they_are_found_from_are_left_as_they_were():
     case = hard_case(5)
     kernel = Kernel(case.book, case.market, case.rules)
     price = np.zeros((n_rows(kernel.terms), 1))
-    set_shocked_lane(kernel.terms, price, 0, 0.0, 0.0, 0.0)
+    set_shocked_lane(kernel.terms, price, 0, index_shocks(0.0), 0, 1.0)
     before = price.copy()
     scratch = make_draft(kernel.pools, kernel.terms, 1).base
     first, second = (trigger_marks(kernel.pools, kernel.terms, scratch, price) for _ in range(2))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.hand_made import hand_made, index_cube
 
-from riskpipe.measures.funds import exhaustion, fund_losses, uncovered_loss
+from riskpipe.measures.funds import exhaustion, fund_losses, uncovered_loss, volatility
 
 
 def found(tree, direction):
@@ -95,3 +95,12 @@ def test_cells_off_the_axis_that_exhaust_are_counted_and_volatility_does_not_mul
     one = exhaustion(hand_made(axes, {"funds/shortfall": loss[:, None]})).isel(fund=0, variant=0).sel(direction="up")
     assert np.isnan(float(one["first_exhausted"]))
     assert (int(one["n_cells_exhausted"]), int(one["n_cells"])) == (1, 4)
+
+
+def test_volatility_alone_is_told_only_where_it_changes_a_number():
+    axes = {"index_shock": [0.0, -0.2], "vol_shock": [0.5, 0.0, -0.3]}  # in this order, volatility fastest
+    told = volatility(hand_made(axes, {"funds/shortfall": np.array([[9.0], [0.0], [1.0], [99.0], [0.0], [0.0]])}))
+    assert told["vol_shock"].values.tolist() == [-0.3, 0.0, 0.5]
+    assert told["uncovered_loss"].values.tolist() == [[1.0], [0.0], [9.0]]
+    same = volatility(hand_made(axes, {"funds/shortfall": np.array([[3.0]] * 3 + [[99.0]] * 3)}))
+    assert same.sizes["vol_shock"] == 0

@@ -32,7 +32,18 @@ def test_a_measure_reads_exactly_what_it_declares(tree, monkeypatch, name):
         used.add(key)
         return plain(given, key, **options)
 
-    for module in ("liquidation", "funds", "worst", "variants", "concentration", "accounts", "basis", "lending"):
+    for module in (
+        "liquidation",
+        "funds",
+        "worst",
+        "variants",
+        "concentration",
+        "accounts",
+        "basis",
+        "lending",
+        "simulated",
+        "validation",
+    ):
         monkeypatch.setattr(f"riskpipe.measures.{module}.read", spy)
     MEASURES[name].function(tree, Options())
     assert used == set(MEASURES[name].requires)

@@ -57,7 +57,10 @@ def test_a_block_computes_scenarios_that_differ_in_volatility_alone_once(block_s
         slab = scenarios.slab(start, stop)
         axes = (slab.variant, slab.set_index, slab.index_shock, slab.basis_shock, slab.depth_factor)
         counted.append(len(set(zip(*(axis.tolist() for axis in axes), strict=True))))
-    assert computed_scenarios(scenarios, block_size).tolist() == counted
+    assert computed_scenarios(scenarios, block_size, has_options=False).tolist() == counted
+    # the crash is in a set of its own: with options every scenario is computed
+    alone = [stop - start for start, stop in block_bounds(len(scenarios), block_size)]
+    assert computed_scenarios(scenarios, block_size, has_options=True).tolist() == alone
 
 
 @given(st.integers(1, 40_000_000), st.integers(1, 64), st.integers(1, 300))
@@ -92,6 +95,22 @@ def test_a_configured_block_size_is_obeyed_and_auto_stays_within_limits_where_it
     allowed = (unlimited.worker_bytes + least.worker_bytes) // 2
     assert least.worker_bytes < allowed < unlimited.worker_bytes
     assert chosen(50_000, wide, limits={"worker_memory_bytes": allowed})[1].worker_bytes <= allowed
+
+
+def test_positions_under_portfolio_margin_take_longer():
+    def seconds(is_portfolio):
+        account = np.zeros(1, np.int32)
+        of = book(
+            position_instrument=np.zeros(1000, np.int32),
+            account_is_portfolio=np.array([is_portfolio]),
+            pool_account=account,
+            pool_is_isolated=np.array([False]),
+            pool_position_start=np.array([0, 1000]),
+        )
+        return preflight.scenario_seconds(of)
+
+    assert seconds(is_portfolio=True) == pytest.approx(1000 * preflight.SECONDS_PER_SCANNED_SCENARIO)
+    assert seconds(is_portfolio=False) == pytest.approx(1000 * preflight.SECONDS_PER_POSITION_SCENARIO)
 
 
 def test_the_forecast_grows_with_what_makes_a_run_large():

@@ -24,6 +24,7 @@ DIMENSIONS = {
     "instrument": ["BTC-PERP", "ETH-PERP"],
     "horizon": ["1h", "8h", "1d", "7d"],
     "estimator": ["ewma", "realised"],
+    "tail": ["lower 5%", "upper 5%"],
     "account": [f"account {number}" for number in range(7)],
     "set": ["grid", "historical"],
 }
@@ -85,7 +86,7 @@ def once_arrays():
         if not variable.per_block:
             shape = tuple(sizes[name] for name in variable.dims)
             arrays[key] = (
-                np.array([f"{variable.name} {index}" for index in range(shape[0])], dtype=object)
+                np.array([f"{variable.name} {at}" for at in range(np.prod(shape))], dtype=object).reshape(shape)
                 if variable.dtype == "string"
                 else np.random.default_rng(len(key)).normal(size=shape)
             )

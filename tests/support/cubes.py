@@ -3,12 +3,10 @@
 import numpy as np
 import xarray as xr
 
-from riskpipe.domain.market import HORIZON_LABELS
+from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, TAILS
 from riskpipe.domain.schema import GROUPS, N_RANKS, VARIABLES
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel
-
-ESTIMATORS = ("ewma", "realised")
 
 
 def kernel_cube(case, scenarios):
@@ -72,6 +70,7 @@ def cube(scenarios, values, coordinates):
         "rank": np.arange(1, N_RANKS + 1),
         "horizon": list(HORIZON_LABELS),
         "estimator": list(ESTIMATORS),
+        "tail": list(TAILS),
         "set": list(scenarios.sets),
         **coordinates,
     }
@@ -85,12 +84,13 @@ def cube(scenarios, values, coordinates):
         "name": np.array([str(name) for name in scenarios.name], object),
     }
     defaults = {"entities/entity": -1.0, "accounts/weight": 1.0}
+    defaults |= dict.fromkeys(("validation/verdict", "validation/tail_verdict"), "not checked")
     groups = {}
     for group in GROUPS:
         data, used = {}, {}
         for variable in (one for one in VARIABLES.values() if one.group == group):
             shape = tuple(len(along[name]) for name in variable.dims)
-            blank = "" if variable.dtype == "string" else defaults.get(variable.key, 0.0)
+            blank = defaults.get(variable.key, "" if variable.dtype == "string" else 0.0)
             given = values.get(variable.key)
             array = np.full(shape, blank, object if variable.dtype == "string" else float) if given is None else given
             about = {"units": variable.units, "long_name": variable.long_name}

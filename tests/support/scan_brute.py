@@ -81,7 +81,8 @@ def deltas(parameters, holdings):
             if i.is_coin_settled and parameters.get("valued_in") == "settlement":
                 one -= value(i) / i.price
         else:
-            one = 1 / i.price if i.is_coin_settled and i.kind != "spot" else 1.0
+            in_coins = i.kind == "spot" and parameters.get("valued_in") == "settlement"  # measured in itself
+            one = 0.0 if in_coins else 1 / i.price if i.is_coin_settled and i.kind != "spot" else 1.0
         found.append(holding.size * one)
     return np.array(found)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from riskpipe.calibrate.backtest.loops import rolling_lowest_mean
 from riskpipe.calibrate.estimators.protocol import FittedVolatility, VolatilityEstimator, standardised
 from riskpipe.domain.book import FloatArray
 
 QUANTILE_WINDOW = 1_000
-_WINDOWS_AT_ONCE = 4_000  # what is copied to be sorted stays small
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,7 @@ def filtered_shortfall(z: FloatArray, tail: float, window: int = QUANTILE_WINDOW
             f"a window of {window} holds no {tail:g} tail: it needs 1 to {window} innovations, not {count}"
         )
     known = np.isfinite(z)
-    kept = z[known]
+    kept = np.ascontiguousarray(z[known], dtype=np.float64)
     after = np.full(len(kept) + 1, np.nan)
-    whole = int(count)
-    weights = np.concatenate((np.ones(whole), [count - whole]))[: min(whole + 1, window)]
-    if len(kept) >= window:
-        windows = np.lib.stride_tricks.sliding_window_view(kept, window)
-        for start in range(0, len(windows), _WINDOWS_AT_ONCE):
-            part = np.partition(windows[start : start + _WINDOWS_AT_ONCE], len(weights) - 1, axis=1)
-            lowest = np.sort(part[:, : len(weights)], axis=1)
-            after[window + start : window + start + len(part)] = (lowest * weights).sum(axis=1) / count
+    rolling_lowest_mean(kept, window, count, np.empty(window), after[1:])
     return after[np.cumsum(known) - known]

@@ -1,9 +1,10 @@
 """GARCH(1,1): h <- omega + alpha e^2 + beta h, innovations normal or Student t (Bollerslev 1986, 1987).
 
-Fitted with `arch` in units of the series' own robust scale, never as fractions: fed with fractions the optimiser can
-return nonsense with a flag of success. The presample is pinned: arch's default, an exponential average, misses the
-published benchmark on omega by 8%; the plain variance reproduces it. What decides whether a fit is used is a gate on
-its parameters, not the optimiser's flag.
+Estimated with `arch`, with errors, in units of the series' own robust scale, never as fractions: fed with fractions the
+optimiser can return nonsense with a flag of success. The presample is pinned: arch's default, an exponential average,
+misses the published benchmark on omega by 8%; the plain variance reproduces it. Nights find the same maximum by
+`garch_likelihood`, because arch's last digits depend on how many threads BLAS may start. What decides whether a fit is
+used is a gate on its parameters, not the optimiser's flag.
 """
 
 import warnings
@@ -13,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from riskpipe.calibrate.estimators.garch_likelihood import most_likely_garch
 from riskpipe.calibrate.estimators.loops import garch_path
 from riskpipe.calibrate.estimators.protocol import BURN_IN, MINIMUM_STILL, VariancePath, Verdict, judged, robust_scale
 from riskpipe.domain.book import BoolArray, FloatArray
@@ -159,6 +161,17 @@ def parameter_problems(found: GarchParameters, sample_variance: float) -> list[s
     return problems
 
 
+def _most_likely(returns: FloatArray, scale: float, *, is_normal: bool) -> GarchParameters:
+    """Zero-mean parameters as `estimate_garch` finds them, by a search whose bits do not depend on threads."""
+    (omega, alpha, beta, nu), log_likelihood, is_done = most_likely_garch(
+        returns / scale, is_normal=is_normal, backcast=1.0
+    )
+    log_likelihood -= len(returns) * float(np.log(scale))
+    return GarchParameters(
+        0.0, float(omega) * scale**2, float(alpha), float(beta), float(nu), log_likelihood, {}, {}, 0 if is_done else 1
+    )
+
+
 @dataclass(frozen=True)
 class FittedGarch:
     """A fitted GARCH(1,1): state [1] is the variance of the next hour."""
@@ -226,9 +239,7 @@ class Garch:
             verdict, diagnostics = judged(changes, fitted.filter(changes), minimum=minimum)
         else:
             # a robust presample: the plain variance of a series with one crash in it is the crash
-            found = estimate_garch(
-                known, distribution=self.distribution, scale=scale, backcast=scale * scale, has_errors=False
-            )
+            found = _most_likely(known, scale, is_normal=self.distribution == "normal")
             seed = float(np.mean(np.minimum(known[:BURN_IN] ** 2, (8.0 * scale) ** 2)))
             fitted = FittedGarch(self.name, 0.0, found.omega, found.alpha, found.beta, found.nu, seed)
             verdict, diagnostics = judged(

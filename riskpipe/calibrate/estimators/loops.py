@@ -148,3 +148,22 @@ def mixture_path(
             else:
                 components[k] = decays[k] * components[k] + (1.0 - decays[k]) * square
     return n_seen
+
+
+@compiled
+def garch_loss(changes: FloatArray, omega: float, alpha: float, beta: float, nu: float, seed: float) -> float:
+    """Negative log likelihood of GARCH(1,1) but for what does not depend on the variances; nu infinite = normal.
+
+    Changes have no gaps; `seed` is the first variance.
+    """
+    h = seed
+    total = 0.0
+    is_normal = math.isinf(nu)
+    for t in range(len(changes)):
+        square = changes[t] * changes[t]
+        if is_normal:
+            total += 0.5 * (math.log(h) + square / h)
+        else:
+            total += 0.5 * (math.log(h) + (nu + 1.0) * math.log1p(square / (h * (nu - 2.0))))
+        h = omega + alpha * square + beta * h
+    return total

@@ -9,15 +9,17 @@ import xarray as xr
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Chart, Column, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
+from riskpipe.report.sections.simulated import simulated_blocks
 from riskpipe.report.wording import (
-    AXES,
     axes_of,
     axis_columns,
+    axis_of,
     column,
     flattened,
     kind_of,
     label_columns,
     measure_columns,
+    set_words,
     source_of,
 )
 
@@ -45,7 +47,7 @@ def liquidation_section(report: ReportInput) -> Section:
         )
     else:
         blocks += [heatmap(report), *ladder_blocks(report), *worst_blocks(report)]
-    blocks += named_blocks(report)
+    blocks += [*named_blocks(report), *simulated_blocks(report)]
     blocks.append(cells_table(report))
     return Section("liquidation", "Liquidation", tuple(blocks))
 
@@ -106,15 +108,14 @@ def heatmap(report: ReportInput) -> Block:
 def distinct_words(report: ReportInput) -> str:
     """How many cells of the grid say something of their own."""
     about = report.measures["headline_cells"].attrs
-    return (
-        f"{numbers.count(about['n_distinct'])} of the grid's {numbers.plural(about['n_cells'], 'cell')} (all variants) "
-        "are distinct: the volatility axis moves no liquidation number in this version (no options)."
-    )
+    why = ": without options, volatility moves no liquidation" if about["n_distinct"] < about["n_cells"] else ""
+    cells = numbers.plural(about["n_cells"], "cell")
+    return f"{numbers.count(about['n_distinct'])} of the grid's {cells} (all variants) are distinct{why}."
 
 
 def _axis(flat: xr.Dataset, name: str, rows: np.ndarray) -> dict[str, Any]:
     """One axis of the heat map: its values, and the code of each cell's value."""
-    label, kind, neutral = AXES[name]
+    label, kind, neutral = axis_of(name)
     values, codes = np.unique(flat[name].values[rows], return_inverse=True)
     nearest = int(np.argmin(np.abs(values - neutral)))
     return {"name": name, "label": label, "kind": kind, "values": values.tolist(), "codes": codes.tolist(),
@@ -208,7 +209,7 @@ def worst_blocks(report: ReportInput) -> list[Block]:
             column("price_limits_hit", "Price limits hit", "count", worst["price_limits_hit"].values),
             column("max_rounds_hit", "Cut off", "flag", worst["max_rounds_hit"].values > 0.0),
             column("variant", "Variant", "text", worst["variant"].values),
-            column("set", "Set", "text", worst["set"].values),
+            column("set", "Set", "text", [set_words(label) for label in worst["set"].values.tolist()]),
             *measure_columns(worst, names, labels),
         ),
         source_of(report, worst, "uncovered_loss"),
@@ -219,7 +220,7 @@ def worst_blocks(report: ReportInput) -> list[Block]:
 def named_blocks(report: ReportInput) -> list[Block]:
     """The named scenarios, such as days of the past, where the run has any."""
     flat = report.measures["liquidation"]
-    rows = np.flatnonzero(flat["set"].values != "grid")
+    rows = np.flatnonzero(flat["name"].values != "")
     if len(rows) == 0:
         return []
     losses = report.measures["fund_losses"]["uncovered_loss"]

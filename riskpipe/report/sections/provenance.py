@@ -95,8 +95,9 @@ def method_section(report: ReportInput) -> Section:
         Paragraph(
             "Every scenario is computed alone over the whole book: the shocked market, the cascade of forced closings "
             "and the price moves they cause, close-out, and each fund's waterfall. Notional is valued at the shocked "
-            "mark. The volatility axis moves no liquidation number in this version (no "
-            "options). Grids have no probabilities, so that no quantile is taken over them. The definitions are in "
+            "mark, options at their premium. Options are repriced at forwards that move with the index, and at "
+            "volatilities that move by one share for every strike and expiry: smiles do not move and no time passes. "
+            "Grids have no probabilities, so that no quantile is taken over them. The definitions are in "
             "ARCHITECTURE.md, section Model."
         ),
         Paragraph(f"{source_words(report)}."),
