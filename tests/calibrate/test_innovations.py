@@ -184,6 +184,31 @@ def test_an_asset_without_spot_rows_moves_with_the_index_of_a_contract_on_it():
     assert np.corrcoef(z, moves[-len(z) :])[0, 1] > 0.97
 
 
+def test_a_trend_of_the_look_back_is_no_forecast():
+    moves = SIGMA * (heavy(np.random.default_rng(8), 1_500) + 0.3)
+    found, _ = innovations(book_of(), BETA, history_of(rows("BTC", prices(moves))))
+    drawn = np.log1p(simulated_moves(found, 10_000, 1, 1)[:, 0])
+    assert abs(drawn.mean()) < 0.05 * drawn.std()
+
+
+@pytest.mark.parametrize("n_hours", [400, 1_500])  # too few for the mixture: an average and one level
+def test_a_basis_far_from_its_level_now_is_expected_back(n_hours):
+    rng = np.random.default_rng(9)
+    btc = prices(SIGMA * heavy(rng, n_hours - 1))
+    basis = reverting(rng, n_hours)
+    basis[-1] = 0.002
+    found, _ = innovations(book_of(), BETA, history_of(rows("BTC", btc), rows("i0", btc, mark=btc * (1.0 + basis))))
+    assert simulated_moves(found, 500, 24, 1)[:, 1].mean() < -0.0008
+
+
+def test_the_index_of_a_contract_quoted_in_what_moves_is_not_taken_for_a_price():
+    book, price = book_of(), prices(SIGMA * heavy(np.random.default_rng(10), 1_000))
+    parts = [rows(name, price, mark=price) for name in book.names("instrument")]
+    innovations(book, BETA, history_of(*parts))
+    with pytest.raises(InputRefused, match="no asset that follows the index axis"):
+        innovations(book, np.array([1.0, 1.1, 1.4, 1.0, 1.0]), history_of(*parts))
+
+
 def test_a_history_too_short_or_of_nothing_that_moves_is_refused():
     btc = prices(SIGMA * heavy(np.random.default_rng(6), MINIMUM_HOURS - 2))
     with pytest.raises(InputRefused, match="hours have innovations of all"):

@@ -85,6 +85,14 @@ def test_variance_neither_grows_nor_shrinks_by_drawing():
     assert np.log1p(twice[:, BTC]).std() == pytest.approx(2.0 * np.log1p(day[:, BTC]).std(), rel=1e-9)
 
 
+def test_hours_that_were_larger_than_forecast_do_not_make_the_next_ones_larger():
+    given = given_innovations(2_000, decay=(0.0,), weight=(1.0,))
+    wide = replace(given, z=2.0 * given.z)
+    hours = [np.stack(list(hourly_moves(wide, first, 2, 6))) for first in range(0, 10_000, 256)]
+    before, after = np.concatenate(hours, axis=1)[:, :, BTC].std(axis=1)
+    assert after == pytest.approx(before, rel=0.15)
+
+
 def clustering(innovations):
     """Autocorrelation of squared hourly moves along paths, at a distance of one hour, series by series."""
     paths = np.stack(list(hourly_moves(innovations, 0, 60, 4)))
@@ -139,5 +147,8 @@ def test_a_set_takes_the_moves_of_its_simulated_scenarios_in_every_variant_and_o
     assert not made.instrument_basis_shock[others].any()
     assert np.all(np.isnan(made.probability[others]))
     assert made.index_shock[others].tolist() == [-0.2, 0.0, -0.4] * 2
+    on_axes = replace(planned, instrument_basis_shock=np.full((16, 3), 0.01))
+    both = with_simulated(on_axes, innovations, moves, np.array([0.8, 1.2, 1.5, 0.0]), 3)
+    assert np.all(both.instrument_basis_shock[others] == 0.01)
     glued = np.concatenate([made.slab(*bounds).asset_shock for bounds in block_bounds(16, 3)])
     assert np.array_equal(glued, made.asset_shock, equal_nan=True)

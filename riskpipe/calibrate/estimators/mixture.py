@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.optimize import minimize, nnls
 
 from riskpipe.calibrate.estimators.loops import capped_path, deviation_path, mixture_path
 from riskpipe.calibrate.estimators.protocol import (
@@ -270,6 +269,8 @@ def _least_pulls(rows: FloatArray, target: FloatArray) -> FloatArray:
 
     Sums along rows instead of matrix products: those would start threads, whose waiting costs more than the sums.
     """
+    from scipy.optimize import nnls  # here, for workers that compute blocks fit nothing: 50 MB less for each
+
     products = (rows[:, None, :] * rows[None, :, :]).sum(axis=-1)
     ridge = 1e-9 * float(np.trace(products)) + 1e-300
     root = np.linalg.cholesky(products + ridge * np.eye(len(rows)))
@@ -279,6 +280,7 @@ def _least_pulls(rows: FloatArray, target: FloatArray) -> FloatArray:
 
 def _simplex_weights(components: FloatArray, squares: FloatArray) -> FloatArray:
     """Weights on the simplex that minimise the mean of ln h + square / h, h = weights [k] x components [k, t]."""
+    from scipy.optimize import minimize
 
     def loss(angles: FloatArray) -> tuple[float, FloatArray]:
         share = np.exp(angles - angles.max())
