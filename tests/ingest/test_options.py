@@ -73,12 +73,12 @@ def test_options_are_in_the_book_as_they_were_given(tmp_path):
     assert settled == {"p1": "USDT", "p2": "BTC", "p3": "BTC"}
 
 
-def test_the_notional_of_an_option_is_the_underlyings_and_longs_are_held_against_shorts(tmp_path):
+def test_the_notional_of_an_option_is_its_premium_and_longs_are_held_against_shorts(tmp_path):
     book, _ = assembled(tmp_path, with_options(multiplier=0.1), venues=ALL_RULES)
     on_option = book.is_option[book.position_instrument]
-    np.testing.assert_allclose(
-        gross_notional(book)[on_option], [2.0 * 5e4, 0.3 * 0.1 * 5e4, 0.3 * 0.1 * 5e4], rtol=1e-14
-    )
+    # 900 USDT at 0.999 USD; 0.012 BTC at 50,000 USD
+    premiums = [2.0 * 900.0 * 0.999, 0.3 * 0.1 * 0.012 * 5e4, 0.3 * 0.1 * 0.012 * 5e4]
+    np.testing.assert_allclose(gross_notional(book)[on_option], premiums, rtol=1e-14)
     verdicts = {control.subject: control.status for control in control_totals(book) if control.name == LONG_SHORT}
     assert (verdicts["BTC-CALL"], verdicts["BTC-PUT"]) == ("differs", "ok")
 
