@@ -56,7 +56,7 @@ def _as_task(name: str, step: Callable[[], Result]) -> Callable[[], Result]:
 def nightly(
     config: str, as_of: str | None = None, overrides: list[str] | None = None, publish: bool | None = None
 ) -> dict[str, Any]:
-    """Run one night: ingest, calibrate, scenarios, compute, accounts, seal, report, publish.
+    """Run one night: ingest, calibrate, scenarios, compute, validate, accounts, seal, report, publish.
 
     Publishes; with overrides only when `publish` is true.
     """

@@ -36,6 +36,15 @@ AsOfOption = Annotated[str | None, typer.Option("--as-of", help="Instant, such a
 BookOption = Annotated[str, typer.Option("--book", help="Name under which nights are published.")]
 
 
+def _given(**options: Any) -> dict[str, Any]:  # noqa: ANN401  options of any type
+    """Return the options that were given: what was not keeps the default of the function called."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _overrides(places: dict[str, str]) -> list[str]:
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in places.items()]
+
+
 def _print(value: Any) -> None:  # noqa: ANN401  anything JSON can hold
     typer.echo(json.dumps(value, indent=2, default=str, allow_nan=False))
 
@@ -56,8 +65,7 @@ def run(
     from riskpipe.config import load, read_as_of
     from riskpipe.run.nightly import run_night
 
-    places = {"snapshot": snapshot, "store": store, "executor": executor}
-    replaced = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in places.items() if value is not None]
+    replaced = _overrides(_given(snapshot=snapshot, store=store, executor=executor))
     instant = None if as_of is None else read_as_of(as_of)
     settings = load(config, [*(overrides or []), *replaced], instant)
     is_published = publish if publish is not None else not overrides
@@ -81,18 +89,15 @@ def demo(
     from riskpipe.run.synthesis import synthesise
 
     if not (directory / "snapshot" / "snapshot.json").exists():
-        synthesise(directory, n_accounts=accounts or 20_000, seed=1)
+        synthesise(directory, **_given(n_accounts=accounts))
     elif accounts is not None:
         raise ConfigError(f"{directory} has its snapshot already: choose another folder, or leave --accounts out")
     places = {
-        "snapshot": directory / "snapshot",
-        "history": directory / "history.parquet",
-        "store": directory / "store",
+        "snapshot": str(directory / "snapshot"),
+        "history": str(directory / "history.parquet"),
+        "store": str(directory / "store"),
     }
-    overrides = [f"{key}={json.dumps(str(path), ensure_ascii=False)}" for key, path in places.items()] + [
-        f"executor={executor}"
-    ]
-    settings = load(shipped("nightly.yaml"), overrides)
+    settings = load(shipped("nightly.yaml"), [*_overrides(places), f"executor={executor}"])
     with _shown(is_quiet=is_json) as (progress, say):
         result = run_night(settings, progress=progress, say=say)
     _show(result.as_json(), is_json=is_json)
@@ -133,25 +138,24 @@ def synth(
         ("loans", loans, population | of_market | {"options": options}),
         ("options", options, of_market),
     ):
-        given = [name for name, value in others.items() if value is not None]
+        given = _given(**others)
         if folder is not None and given:
             raise ConfigError(f"recorded {source} are taken as they are: leave out --{', --'.join(given)}")
-    n_accounts, seed = 20_000 if accounts is None else accounts, 1 if seed is None else seed
+    invented = _given(n_accounts=accounts, seed=seed)
     if loans is not None:
         record_loans(directory, loans, as_of=as_of)
     elif options is not None:
-        write_options(directory, options, n_accounts=2_000 if accounts is None else accounts, seed=seed, as_of=as_of)
+        write_options(directory, options, as_of=as_of, **invented)
     else:
         synthesise(
             directory,
-            n_accounts=n_accounts,
-            seed=seed,
             as_of=as_of,
-            profile=(profile or Profile.LEVERED).value,
             market=market,
             use_measured_depth=measured_depth,
             index_depth_coefficient=index_depth,
             split=split,
+            **invented,
+            **_given(profile=profile and profile.value),
         )
     typer.echo(f"wrote {directory}")
 

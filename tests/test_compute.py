@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from riskpipe import compute
-from riskpipe.compute import SerialExecutor, make_executor
+import riskpipe
+from riskpipe.compute import SerialExecutor, clusters, make_executor
+from riskpipe.compute.submission import DaskExecutor
 from riskpipe.errors import ComputeError, ConfigError, InputRefused
 
 
@@ -184,7 +185,7 @@ def own_cluster(n_workers):
 
 def test_when_the_last_worker_is_gone_for_good_the_map_ends_long_before_the_block_timeout():
     with own_cluster(n_workers=2) as (cluster, client):
-        executor = compute.DaskExecutor(client, block_timeout_s=300, deserted_timeout_s=3)
+        executor = DaskExecutor(client, block_timeout_s=300, deserted_timeout_s=3)
         started = None
 
         def close_workers(_item, _receipt):
@@ -200,7 +201,7 @@ def test_when_the_last_worker_is_gone_for_good_the_map_ends_long_before_the_bloc
 
 def test_a_map_waits_for_workers_that_start_again():
     with own_cluster(n_workers=1) as (cluster, client):
-        executor = compute.DaskExecutor(client, block_timeout_s=300, deserted_timeout_s=20)
+        executor = DaskExecutor(client, block_timeout_s=300, deserted_timeout_s=20)
         done = []
 
         def replace_worker(item, receipt):
@@ -229,7 +230,7 @@ def separate_scheduler(tmp_path, environment=None):
     commands = Path(sys.executable).parent
     settings = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(compute.__file__).parents[1]), str(Path(__file__).parent)]),
+        "PYTHONPATH": os.pathsep.join([str(Path(riskpipe.__file__).parents[1]), str(Path(__file__).parent)]),
     }
     address_file = tmp_path / "scheduler.json"
     scheduler = subprocess.Popen(
@@ -333,7 +334,7 @@ def test_what_is_no_executor_is_a_config_error(spec):
 
 
 def test_no_scheduler_at_the_address_is_a_compute_error(monkeypatch):
-    monkeypatch.setattr(compute, "_CLIENT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(clusters, "_CLIENT_TIMEOUT_S", 1.0)
     with pytest.raises(ComputeError, match="no scheduler answers at tcp://127"), make_executor("tcp://127.0.0.1:9"):
         pytest.fail("an executor was handed out")
 

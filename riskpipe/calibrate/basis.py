@@ -11,14 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from riskpipe.calibrate.history import HistoryRows
+from riskpipe.calibrate.history import HOUR_US, HistoryRows, floats, times_us
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.market import HORIZONS_HOURS
 
 MINIMUM_OBSERVATIONS = 48
 SEED_OBSERVATIONS = 24
-HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,11 @@ def basis_series(history: HistoryRows, instruments: Sequence[str]) -> tuple[Basi
         )
     table = table.filter(pc.is_valid(instrument))
     columns = _Columns(
-        instrument=_numpy(pc.drop_null(instrument)).astype(np.int32),
-        ts_us=_numpy(table["ts"].cast(pa.int64())),
-        mark=_floats(table["mark_price"]),
-        index=_floats(table["index_price"]),
-        index_volume=_floats(table["index_volume_usd"]),
+        instrument=pc.drop_null(instrument).to_numpy().astype(np.int32),
+        ts_us=times_us(table),
+        mark=floats(table["mark_price"]),
+        index=floats(table["index_price"]),
+        index_volume=floats(table["index_volume_usd"]),
     )
     columns = _guarded(columns, list(instruments), findings)
     ts_us, at = np.unique(columns.ts_us, return_inverse=True)
@@ -106,15 +105,6 @@ class _Columns:
         return _Columns(
             self.instrument[kept], self.ts_us[kept], self.mark[kept], self.index[kept], self.index_volume[kept]
         )
-
-
-def _numpy(values: pa.ChunkedArray) -> np.ndarray:
-    return values.to_numpy() if isinstance(values, pa.ChunkedArray) else values.to_numpy(zero_copy_only=False)
-
-
-def _floats(values: pa.ChunkedArray) -> FloatArray:
-    """Return a column as floats, null as NaN."""
-    return _numpy(pc.fill_null(values, np.nan)).astype(np.float64)
 
 
 def _guarded(columns: _Columns, instruments: list[str], findings: Findings) -> _Columns:

@@ -11,7 +11,7 @@ from riskpipe.calibrate.estimators.garch import FittedGarch, Garch
 from riskpipe.calibrate.estimators.instrument import InstrumentFit, fit_instrument
 from riskpipe.calibrate.estimators.mixture import Mixture
 from riskpipe.calibrate.estimators.plain import Ewma, Realised
-from riskpipe.calibrate.estimators.protocol import FittedVolatility, VolatilityEstimator, standardised
+from riskpipe.calibrate.estimators.protocol import FIT_ERRORS, FittedVolatility, VolatilityEstimator, standardised
 from riskpipe.calibrate.hourly import HourlySeries
 from riskpipe.calibrate.index_moves import IndexResponse, index_response
 from riskpipe.calibrate.surface import NewsImpact, news_impact
@@ -25,7 +25,6 @@ DIAGNOSTICS = (
     "tail_shape_lower", "tail_shape_upper", "degrees_of_freedom", "calm_share", "crash_coefficient", "crash_t",
     "rally_coefficient", "rally_t",
 )  # fmt: skip
-_ERRORS = (ArithmeticError, ValueError, RuntimeError, LookupError, TypeError)
 _HOURS = tuple(round(h) for h in HORIZONS_HOURS)
 _NOTHING = (np.nan,) * len(_HOURS)
 
@@ -126,7 +125,7 @@ def fit_series(
     try:
         with np.errstate(all="ignore"):  # gates look at what comes out
             return _fitted(changes, level, index_move, available or estimators(settings.ewma_decay))
-    except _ERRORS as error:
+    except FIT_ERRORS as error:
         return SeriesFit(refused=(f"{type(error).__name__}: {error}",))
 
 
@@ -187,7 +186,7 @@ def _surface(
     impact = news_impact(choice.fitted, changes, _HOURS)
     try:
         response = index_response(standardised(changes, choice.fitted.filter(changes)), index_move)
-    except _ERRORS as error:
+    except FIT_ERRORS as error:
         return impact, IndexResponse(), (*fit.problems, f"index response: {type(error).__name__}: {error}")
     return impact, response, fit.problems
 
@@ -196,7 +195,7 @@ def _compared(estimator: VolatilityEstimator, changes: FloatArray) -> FittedVola
     """Return a fit for comparison, or why there is none."""
     try:
         fitted = estimator.fit(changes)
-    except _ERRORS as error:
+    except FIT_ERRORS as error:
         return f"{type(error).__name__}: {error}"
     return fitted if fitted.verdict.is_passed else "; ".join(fitted.verdict.reasons)
 

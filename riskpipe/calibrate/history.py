@@ -16,10 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
+from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.tables import HISTORY, Column
 from riskpipe.errors import InputRefused
 
+HOUR_US = 3_600_000_000
 _TYPES = {"string": pa.string(), "float": pa.float64(), "time": pa.timestamp("us", tz="UTC")}
 _SCHEMA = pa.schema([(column.name, _TYPES[column.type]) for column in HISTORY.columns])
 _UNITS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -215,3 +217,19 @@ def content_hash(rows: pa.Table) -> str:
         else:
             digest.update(array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
     return digest.hexdigest()
+
+
+def times_us(rows: pa.Table) -> OffsetArray:
+    """Return the instants of rows, microseconds since 1970."""
+    return np.asarray(rows["ts"].cast(pa.int64()).to_numpy(), dtype=np.int64)
+
+
+def floats(values: pa.ChunkedArray) -> FloatArray:
+    """Return a column as floats, null as NaN."""
+    return np.asarray(pc.fill_null(values, np.nan).to_numpy(), dtype=np.float64)
+
+
+def usual_minute(ts_us: OffsetArray) -> int:
+    """Return how far into the hour most instants stand, microseconds; of a tie the first."""
+    phases, counts = np.unique(ts_us % HOUR_US, return_counts=True)
+    return int(phases[counts.argmax()])

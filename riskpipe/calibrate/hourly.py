@@ -5,7 +5,8 @@ from datetime import datetime
 
 import numpy as np
 
-from riskpipe.calibrate.basis import HOUR_US, BasisSeries
+from riskpipe.calibrate.basis import BasisSeries
+from riskpipe.calibrate.history import HOUR_US, usual_minute
 from riskpipe.domain.book import FloatArray, OffsetArray
 
 
@@ -32,9 +33,7 @@ def hourly_series(series: BasisSeries, as_of: datetime) -> tuple[HourlySeries, i
     n_instruments = series.basis.shape[1]
     if len(ts_us) == 0:
         return HourlySeries(*(np.empty((n_instruments, 0)) for _ in range(3))), 0
-    phases, counts = np.unique(ts_us % HOUR_US, return_counts=True)
-    phase = int(phases[counts.argmax()])
-    is_whole = ts_us % HOUR_US == phase
+    is_whole = ts_us % HOUR_US == usual_minute(ts_us)
     n_between = int((~np.isnan(series.basis[~is_whole])).sum())
     kept = ts_us[is_whole]
     end_us = round(as_of.timestamp() * 1e6)

@@ -14,7 +14,7 @@ from riskpipe.calibrate.basis import basis_series
 from riskpipe.calibrate.estimators.mixture import CAP, PULL_CAP, FittedMixture, Mixture
 from riskpipe.calibrate.estimators.plain import Ewma, FittedPlain
 from riskpipe.calibrate.estimators.reversion import fit_reversion
-from riskpipe.calibrate.history import HistoryRows
+from riskpipe.calibrate.history import HOUR_US, HistoryRows, floats, times_us, usual_minute
 from riskpipe.domain.book import Book, BoolArray, FloatArray, OffsetArray
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.innovations import Innovations
@@ -22,7 +22,6 @@ from riskpipe.errors import InputRefused
 
 MINIMUM_HOURS = 168  # of all series together: fewer hours repeat too often
 LEAST_SHARE = 0.9  # of the market's hours that another series must have
-_HOUR_US = 3_600_000_000
 _PRICES = Mixture(level_half_lives=())  # a price is pulled back to nothing
 _BASES = Mixture()
 _FALLBACK = Ewma(0.94)
@@ -64,11 +63,11 @@ def innovations(book: Book, index_beta: FloatArray, history: HistoryRows) -> tup
     follows = np.flatnonzero(index_beta != 0.0).tolist()
     fitted: dict[tuple[bool, int], _Series] = {}
     for c, level in zip(follows, _log_prices(book, history, index_beta, follows, hours), strict=True):
-        if (series := _filtered(_changes(level), level, is_basis=False)) is not None:
+        if (series := _filtered(level, is_basis=False)) is not None:
             fitted[True, c] = series
     with_basis = np.flatnonzero(~book.is_option).tolist()
     for i, level in zip(with_basis, _bases(history, [instruments[i] for i in with_basis], hours), strict=True):
-        if (series := _filtered(_changes(level), level, is_basis=True)) is not None:
+        if (series := _filtered(level, is_basis=True)) is not None:
             fitted[False, i] = series
     market = _market(book, [c for is_asset, c in fitted if is_asset])
     n_market = int(np.count_nonzero(np.isfinite(fitted[True, market].z)))
@@ -116,24 +115,19 @@ def _hours(history: HistoryRows) -> OffsetArray:
     stand; the last is at as_of or less than an hour before.
     """  # noqa: D205
     end = round(history.as_of.timestamp() * 1e6)
-    phases, counts = np.unique(history.table["ts"].cast(pa.int64()).to_numpy() % _HOUR_US, return_counts=True)
-    if len(phases):
-        end -= (end - int(phases[counts.argmax()])) % _HOUR_US
+    if history.table.num_rows:
+        end -= (end - usual_minute(times_us(history.table))) % HOUR_US
     n = int(history.lookback_days * 24.0)
-    return end - _HOUR_US * np.arange(n, -1, -1, dtype=np.int64)
+    return end - HOUR_US * np.arange(n, -1, -1, dtype=np.int64)
 
 
 def _placed(ts_us: OffsetArray, values: FloatArray, hours: OffsetArray) -> FloatArray:
     """Return values [row] at the hours [t] at which they stand, NaN elsewhere; of copies the last."""
     placed = np.full(len(hours), np.nan)
-    at = (ts_us - hours[0]) // _HOUR_US
-    is_there = (ts_us >= hours[0]) & ((ts_us - hours[0]) % _HOUR_US == 0)
+    at = (ts_us - hours[0]) // HOUR_US
+    is_there = (ts_us >= hours[0]) & ((ts_us - hours[0]) % HOUR_US == 0)
     placed[at[is_there]] = values[is_there]
     return placed
-
-
-def _changes(level: FloatArray) -> FloatArray:
-    return np.diff(level, prepend=np.nan)
 
 
 def _log_prices(
@@ -161,17 +155,13 @@ def _log_prices(
 
 def _log_price(rows: pa.Table, hours: OffsetArray) -> FloatArray:
     """Return the log index price by hour, guarded as bases are: not where the index stands still, nor just before."""
-    ts_us = rows["ts"].cast(pa.int64()).to_numpy()
-    price = _placed(ts_us, _floats(rows["index_price"]), hours)
-    is_stale = _placed(ts_us, _floats(rows["index_volume_usd"]), hours) == 0.0
+    ts_us = times_us(rows)
+    price = _placed(ts_us, floats(rows["index_price"]), hours)
+    is_stale = _placed(ts_us, floats(rows["index_volume_usd"]), hours) == 0.0
     has_row = _placed(ts_us, np.ones(len(ts_us)), hours) == 1.0
     is_usable = np.isfinite(price) & (price > 0.0) & ~is_stale
     stops_next = np.append((has_row & ~is_usable)[1:], np.False_)
     return np.log(np.where(is_usable & ~stops_next, price, np.nan))
-
-
-def _floats(values: pa.ChunkedArray) -> FloatArray:
-    return np.asarray(pc.fill_null(values, np.nan).to_numpy(), dtype=np.float64)
 
 
 def _bases(history: HistoryRows, instruments: list[str], hours: OffsetArray) -> list[FloatArray]:
@@ -180,8 +170,9 @@ def _bases(history: HistoryRows, instruments: list[str], hours: OffsetArray) -> 
     return [_placed(series.ts_us, basis, hours) for basis in series.basis.T]
 
 
-def _filtered(changes: FloatArray, level: FloatArray, *, is_basis: bool) -> _Series | None:
-    """Filter a series by the first model that passes its gate; None where none does or it never moves."""
+def _filtered(level: FloatArray, *, is_basis: bool) -> _Series | None:
+    """Filter a level's changes [t] by the first model that passes; None where none does or it never moves."""
+    changes = np.diff(level, prepend=np.nan)
     if not np.any(np.nan_to_num(changes)):
         return None
     mixture = (_BASES if is_basis else _PRICES).fit(changes)

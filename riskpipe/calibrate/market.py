@@ -9,7 +9,7 @@ from riskpipe.calibrate.fits import Fit, FitSettings, SeriesFit, fit_here
 from riskpipe.calibrate.history import HistoryRows
 from riskpipe.calibrate.hourly import hourly_series
 from riskpipe.calibrate.options import option_inputs
-from riskpipe.domain.book import Book, BoolArray, FloatArray, InstrumentKind
+from riskpipe.domain.book import Book, BoolArray, FloatArray
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.market import HORIZONS_HOURS, Market
 from riskpipe.domain.rules import Rules
@@ -176,7 +176,7 @@ def _quoted_basis(book: Book) -> FloatArray:
     """Return mark x quote price / index - 1 by the snapshot's own quotes [i]; NaN for options, which have none."""
     quote_price = book.index_price[book.instrument_quote]
     basis = book.mark_price * quote_price / book.index_price[book.instrument_underlying] - 1.0
-    return np.where(book.instrument_kind == InstrumentKind.OPTION, np.nan, basis)
+    return np.where(book.is_option, np.nan, basis)
 
 
 def in_book_order(book: Book, fits: Sequence[SeriesFit]) -> list[SeriesFit]:
@@ -194,18 +194,17 @@ def in_book_order(book: Book, fits: Sequence[SeriesFit]) -> list[SeriesFit]:
 def _surface(fits: Sequence[SeriesFit]) -> dict[str, FloatArray]:
     """Return the market's fields that say what scenarios do to basis volatility, from fits in book order."""
 
-    def by_horizon(name: str) -> FloatArray:
-        return np.array([getattr(one, name) for one in fits], dtype=np.float64).reshape(len(fits), len(HORIZONS_HOURS))
+    def by_horizon(rows: list[Sequence[float]]) -> FloatArray:
+        return np.array(rows, dtype=np.float64).reshape(len(fits), len(HORIZONS_HOURS))
 
     nothing = [np.nan] * len(HORIZONS_HOURS)
-    vol = [one.volatility[one.estimator] if one.estimator else nothing for one in fits]
     return {
-        "basis_vol": np.array(vol, dtype=np.float64).reshape(len(fits), len(HORIZONS_HOURS)),
+        "basis_vol": by_horizon([one.volatility[one.estimator] if one.estimator else nothing for one in fits]),
         "basis_news_mean": np.array([one.mean for one in fits]),
         "basis_news_max": np.array([one.largest for one in fits]),
-        "basis_news_intercept": by_horizon("intercept"),
-        "basis_news_slope": by_horizon("slope"),
-        "basis_news_first_hour": by_horizon("first_hour"),
+        "basis_news_intercept": by_horizon([one.intercept for one in fits]),
+        "basis_news_slope": by_horizon([one.slope for one in fits]),
+        "basis_news_first_hour": by_horizon([one.first_hour for one in fits]),
         "basis_index_calm": np.array([one.index.calm for one in fits]),
         "basis_index_fall": np.array([one.index.used_fall for one in fits]),
         "basis_index_rise": np.array([one.index.used_rise for one in fits]),
@@ -233,7 +232,7 @@ def _basis(
         statistics = BasisStatistics(nothing, by_horizon, nothing, np.zeros(n_instruments), nothing, nothing)
         return statistics, in_book_order(book, ())
     findings.extend(history.findings)
-    has_basis = np.flatnonzero(book.instrument_kind != InstrumentKind.OPTION)
+    has_basis = np.flatnonzero(~book.is_option)
     names = book.names("instrument")
     with_basis: Sequence[str] = [names[at] for at in has_basis]
     series, dropped = basis_series(history, with_basis)

@@ -20,18 +20,16 @@ from riskpipe.calibrate.backtest.coverage import (
     transitions,
 )
 from riskpipe.calibrate.backtest.forecasts import QUANTILE_WINDOW, filtered_quantile, filtered_shortfall
-from riskpipe.calibrate.backtest.losses import VARIANCE_FLOOR, loss_difference, qlike
+from riskpipe.calibrate.backtest.losses import loss_difference, qlike, qlike_losses
 from riskpipe.calibrate.backtest.shortfall import unconditional_shortfall_test
-from riskpipe.calibrate.estimators.protocol import VolatilityEstimator, standardised
+from riskpipe.calibrate.estimators.protocol import FIT_ERRORS, VolatilityEstimator, standardised
 from riskpipe.domain.book import BoolArray, FloatArray
-from riskpipe.domain.market import ESTIMATORS, TAILS
+from riskpipe.domain.market import ESTIMATORS, FAILS, NOT_CHECKED, PASSES, TAILS
 
 MINIMUM_SCORED = 500  # changes on either side of the split
 SIGNIFICANCE = 0.05
 NAIVE = ("realised_168h", "realised_24h")
 _LONGEST_SEED = 168  # changes before the slowest estimator forecasts
-_ERRORS = (ArithmeticError, ValueError, RuntimeError, LookupError, TypeError)
-PASSES, FAILS, NOT_CHECKED = "passes", "fails", "not checked"
 _BY_ESTIMATOR = ("qlike", "gain_168h", "gain_168h_t", "gain_24h", "gain_24h_t")
 _BY_TAIL = ("hits", "kupiec_p", "independence_p", "conditional_p", "shortfall_z", "shortfall_p")
 
@@ -119,7 +117,7 @@ def score_series(changes: FloatArray, available: Mapping[str, VolatilityEstimato
         return _unchecked(available, "the basis stands still")
     try:
         return _scored(changes, first, n_half, available)
-    except _ERRORS as error:
+    except FIT_ERRORS as error:
         return _unchecked(available, f"{type(error).__name__}: {error}")
 
 
@@ -133,9 +131,7 @@ def _scored(changes: FloatArray, first: int, n_half: int, available: Mapping[str
     if scored.sum() < MINIMUM_SCORED:
         return _unchecked(available, f"{scored.sum()} hours that every estimator forecasts, {MINIMUM_SCORED} needed")
     losses = {
-        label: np.log(h) + changes[scored] ** 2 / h
-        for label, (second_moment, _) in forecasts.items()
-        for h in (np.maximum(second_moment[scored], VARIANCE_FLOOR),)
+        label: qlike_losses(changes[scored], second_moment[scored]) for label, (second_moment, _) in forecasts.items()
     }
     window = min(QUANTILE_WINDOW, n_half - _LONGEST_SEED)
     scores = {label: EstimatorScore(unchecked=reason) for label, reason in refused.items()}
@@ -175,7 +171,7 @@ def _forecasts(
                     refused[label] = "refused: " + "; ".join(fitted.verdict.reasons)
                 else:
                     found[label] = (path.second_moment(), standardised(changes, path))
-        except _ERRORS as error:
+        except FIT_ERRORS as error:
             refused[label] = f"{type(error).__name__}: {error}"
     return found, refused
 

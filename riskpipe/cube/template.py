@@ -17,7 +17,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from riskpipe.cube.digest import canonical_json, digest_arrays, sha256
 from riskpipe.cube.protocol import Store
-from riskpipe.domain.scenarios import AXES, BASIS_AXIS, ScenarioSet
+from riskpipe.domain.scenarios import AXES, BASIS_AXIS, ScenarioSet, basis_axis_of
 from riskpipe.domain.schema import CUBE_FORMAT_VERSION, DIMENSIONS, GROUPS, N_RANKS, VARIABLES
 from riskpipe.errors import StoreError
 
@@ -168,8 +168,7 @@ def cube_template(
 
 
 def _long_name(coordinate: str) -> str:
-    if coordinate.startswith(BASIS_AXIS):
-        axis = coordinate.removeprefix(BASIS_AXIS)
+    if (axis := basis_axis_of(coordinate)) is not None:
         return f"basis move of axis {axis}, standard deviations of a day, fading before expiry"
     return _COORDINATES.get(coordinate, coordinate.replace("_", " "))
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+Numbers = FloatArray | float  # one, or an array of them
 IntArray = NDArray[np.int32]
 OffsetArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -172,6 +173,11 @@ class Book:
     def is_option(self) -> BoolArray:
         """Tell which instruments are options, [i]."""
         return np.asarray(self.instrument_kind == InstrumentKind.OPTION)
+
+    @property
+    def pool_is_portfolio(self) -> BoolArray:
+        """Tell which pools are margined as portfolios, [p]: the cross pools of portfolio accounts."""
+        return np.asarray(self.account_is_portfolio[self.pool_account] & ~self.pool_is_isolated)
 
     @property
     def years_to_expiry(self) -> FloatArray:

@@ -12,6 +12,7 @@ HORIZON_LABELS = ("1h", "8h", "1d", "7d")
 # how basis volatility is estimated: fitted models, then naive ones; "realised" is over each horizon's own changes
 ESTIMATORS = ("reverting_mixture", "garch_t", "ewma", "realised_168h", "realised_24h", "realised")
 TAILS = {"lower 1%": 0.01, "lower 5%": 0.05, "upper 5%": 0.95, "upper 1%": 0.99}  # quantiles put to the test
+PASSES, FAILS, NOT_CHECKED = "passes", "fails", "not checked"  # verdicts on forecasts
 
 _BY_HORIZON = {"basis_vol", "basis_news_intercept", "basis_news_slope", "basis_news_first_hour"}
 
@@ -68,4 +69,13 @@ class Market:
                 object.__setattr__(self, item.name, np.full(shape, np.nan))
 
 
-__all__ = ["ESTIMATORS", "HORIZONS_HOURS", "HORIZON_LABELS", "TAILS", "Market"]
+__all__ = [
+    "ESTIMATORS",
+    "FAILS",
+    "HORIZONS_HOURS",
+    "HORIZON_LABELS",
+    "NOT_CHECKED",
+    "PASSES",
+    "TAILS",
+    "Market",
+]

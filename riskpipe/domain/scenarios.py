@@ -4,6 +4,7 @@ The axes are coordinates of the flat `scenario` dimension, so that a new axis ne
 is a slab of consecutive scenarios; nothing travels between blocks.
 """
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Self
@@ -17,6 +18,16 @@ AXES = ("index_shock", "basis_shock", "vol_shock", "depth_factor")
 BASIS_AXIS = "basis_axis_"  # starts the coordinate of a basis axis, in standard deviations; 0 is neutral
 GRID, HISTORICAL, SIMULATED = "grid", "historical", "simulated"  # labels of sets
 NEUTRAL = {"index_shock": 0.0, "basis_shock": 0.0, "vol_shock": 0.0, "depth_factor": 1.0}
+
+
+def basis_coordinates(names: Iterable[Hashable]) -> list[str]:
+    """Return those of the coordinates' names that are basis axes, sorted."""
+    return sorted(name for name in map(str, names) if name.startswith(BASIS_AXIS))
+
+
+def basis_axis_of(coordinate: str) -> str | None:
+    """Name of the basis axis behind a coordinate; None where there is none."""
+    return coordinate.removeprefix(BASIS_AXIS) if coordinate.startswith(BASIS_AXIS) else None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.domain.tables import ACCOUNTS, BALANCES, POSITIONS, Table
 from riskpipe.ingest import loans
-from riskpipe.ingest.columns import booleans, equals, floats, name_rows
+from riskpipe.ingest.columns import booleans, equals, floats, name_rows, report_rows
 from riskpipe.ingest.links import Links, usable_index_prices, usable_marks
 from riskpipe.ingest.portfolios import has_portfolio_rules, is_cross, is_portfolio, report_unchecked
 from riskpipe.ingest.values import value_defects
@@ -144,15 +144,18 @@ def quarantine(
     }
     for name in ("balances", "positions"):
         orphans = np.flatnonzero(owners[name] < 0)
-        if len(orphans):
-            findings.add(
-                Severity.WARNING,
-                Reason.UNKNOWN_ACCOUNT,
-                name,
-                f"{len(orphans)} rows belong to accounts that the accounts table does not list; they are left out",
-                count=len(orphans),
-                examples=name_rows(tables[name], orphans, _ROW_NAMES[name], limit=5, row_numbers=True),
-            )
+        what = f"{len(orphans)} rows belong to accounts that the accounts table does not list; they are left out"
+        report_rows(
+            findings,
+            Severity.WARNING,
+            Reason.UNKNOWN_ACCOUNT,
+            tables[name],
+            orphans,
+            name,
+            what,
+            _ROW_NAMES[name],
+            row_numbers=True,
+        )
     is_out = np.zeros(n_accounts, dtype=bool)
     for charge in _charges(snapshot, links, venues):
         rows = np.flatnonzero(charge.is_bad)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
+from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.ingest.names import NameIndex
 
 N_LISTED = 20
@@ -126,6 +127,24 @@ def name_rows(
     records = pa.table([_printable(column) for column in chosen.columns], names=chosen.column_names).to_pylist()
     texts = [" ".join(f"{name}={value!r}" for name, value in record.items()) for record in records]
     return [f"row {row}: {text}" for row, text in zip(shown, texts, strict=True)] if row_numbers else texts
+
+
+def report_rows(
+    findings: Findings,
+    severity: Severity,
+    reason: Reason,
+    table: pa.Table,
+    rows: IntArray | OffsetArray,
+    where: str,
+    message: str,
+    columns: Sequence[str],
+    *,
+    row_numbers: bool = False,
+) -> None:
+    """Add a finding about rows of a table, counted and named by some of their columns; none where there are no rows."""
+    if len(rows):
+        names = name_rows(table, rows, columns, limit=5, row_numbers=row_numbers)
+        findings.add(severity, reason, where, message, count=len(rows), examples=names)
 
 
 def enumerate_some(items: Sequence[str], n_items: int | None = None, *, limit: int = N_LISTED) -> str:

@@ -35,6 +35,7 @@ VENUE = "deribit"
 _WHO = "option chains of Deribit's test network (bottama/Deribit-Option-Data@cc23ec3b)"
 _DAYS_PER_YEAR = 365.0
 _SHARE_OF_PERPETUAL = 0.1  # depth of a future
+_OPTION_QUOTES = {"implied_vol": "vol", "open_interest": "open_interest", "adv_usd": "adv_usd"}
 
 
 @dataclass(frozen=True)
@@ -180,20 +181,21 @@ def _listed(coin: Coin, chain: pd.DataFrame, index_price: float, as_of: datetime
     return listed.assign(is_call=listed["is_call"] == True)  # noqa: E712  what is no option is no call
 
 
+def _fund_of(coin: str) -> str:
+    return f"{VENUE}-{coin.lower()}"
+
+
 def market_tables(market: OptionMarket) -> dict[str, pa.Table]:
     """Return the tables that are not of accounts: instruments, quotes, prices, collateral, funds, tiers."""
     contract = {coin.name: coin.contract_usd for coin in market.coins}
     instruments, quotes = [], []
     for row in market.listed.to_dict("records"):
         is_option = row["kind"] == "option"
-        shared = {"instrument_id": row["instrument_id"]}
-        terms = {
-            "strike": row["strike"],
-            "option_type": "call" if row["is_call"] else "put",
-        }
+        terms = {"strike": row["strike"], "option_type": "call" if row["is_call"] else "put"} if is_option else {}
+        quoted = {name: row[column] for name, column in _OPTION_QUOTES.items()} if is_option else {}
         instruments.append(
             {
-                **shared,
+                "instrument_id": row["instrument_id"],
                 "venue": VENUE,
                 "kind": row["kind"],
                 "underlying": row["coin"],
@@ -202,20 +204,16 @@ def market_tables(market: OptionMarket) -> dict[str, pa.Table]:
                 "multiplier": 1.0 if is_option else contract[row["coin"]],
                 "is_inverse": not is_option,
                 "expiry": None if row["kind"] == "perpetual" else row["expiry"].to_pydatetime(),
-                "fund": f"{VENUE}-{row['coin'].lower()}",
-                **(terms if is_option else {}),
+                "fund": _fund_of(row["coin"]),
+                **terms,
             }
         )
         quotes.append(
             {
-                **shared,
+                "instrument_id": row["instrument_id"],
                 "mark_price": row["mark"],
                 "depth_usd_1pct": row["depth_usd"],
-                **(
-                    {"implied_vol": row["vol"], "open_interest": row["open_interest"], "adv_usd": row["adv_usd"]}
-                    if is_option
-                    else {}
-                ),
+                **quoted,
             }
         )
     coins = market.coins
@@ -239,10 +237,7 @@ def market_tables(market: OptionMarket) -> dict[str, pa.Table]:
         ),
         "insurance_funds": records(
             "insurance_funds",
-            [
-                {"fund": f"{VENUE}-{coin.name.lower()}", "venue": VENUE, "asset": coin.name, "balance": coin.fund}
-                for coin in coins
-            ],
+            [{"fund": _fund_of(coin.name), "venue": VENUE, "asset": coin.name, "balance": coin.fund} for coin in coins],
         ),
         "margin_tiers": records("margin_tiers", []),
     }

@@ -10,7 +10,7 @@ import pyarrow as pa
 from riskpipe.domain.book import Book, BoolArray
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.snapshot import Snapshot
-from riskpipe.ingest.columns import equals, floats, name_rows
+from riskpipe.ingest.columns import equals, floats, report_rows
 from riskpipe.ingest.links import Links
 
 
@@ -53,15 +53,9 @@ def report_unread_thresholds(snapshot: Snapshot, links: Links, has_left: BoolArr
     lending = is_lending(snapshot.tables["accounts"])
     is_debt = floats(balances, "quantity")[rows] < 0
     rows = rows[is_debt | ~lending[links.balance_account[rows]]]
-    if len(rows):
-        findings.add(
-            Severity.INFO,
-            Reason.UNREAD_VALUE,
-            "balances",
-            f"{len(rows)} liquidation thresholds are not read: only collateral of lending accounts has one",
-            count=len(rows),
-            examples=name_rows(balances, rows, ("account_id", "asset"), limit=5, row_numbers=True),
-        )
+    what = f"{len(rows)} liquidation thresholds are not read: only collateral of lending accounts has one"
+    shown = ("account_id", "asset")
+    report_rows(findings, Severity.INFO, Reason.UNREAD_VALUE, balances, rows, "balances", what, shown, row_numbers=True)
 
 
 def report_missing_thresholds(book: Book, findings: Findings) -> None:

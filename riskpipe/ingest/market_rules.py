@@ -15,7 +15,7 @@ from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.domain.tables import DEPTH, INSTRUMENTS, PRICES, QUOTES, Table
 from riskpipe.ingest.account_rules import keep
-from riskpipe.ingest.columns import booleans, equals, floats, name_rows, nulls, rows_of
+from riskpipe.ingest.columns import booleans, equals, floats, nulls, report_rows, rows_of
 from riskpipe.ingest.ladder_rules import complain
 from riskpipe.ingest.links import Links, usable_index_prices, usable_marks
 from riskpipe.ingest.values import Defect, value_defects
@@ -63,15 +63,18 @@ def _judge(verdict: Verdict, table: pa.Table, spec: Table, defects: Iterable[Def
 
 def _report_dropped(verdict: Verdict, table: pa.Table, spec: Table, is_dropped: BoolArray, why: str) -> None:
     rows = np.flatnonzero(is_dropped)
-    if len(rows):
-        verdict.findings.add(
-            Severity.INFO,
-            Reason.UNUSED_MARKET_ROW,
-            spec.name,
-            f"{len(rows)} rows dropped: {why}",
-            count=len(rows),
-            examples=name_rows(table, rows, spec.key, limit=5, row_numbers=True),
-        )
+    what = f"{len(rows)} rows dropped: {why}"
+    report_rows(
+        verdict.findings,
+        Severity.INFO,
+        Reason.UNUSED_MARKET_ROW,
+        table,
+        rows,
+        spec.name,
+        what,
+        spec.key,
+        row_numbers=True,
+    )
 
 
 def _mark(n: int, *rows: np.ndarray) -> BoolArray:
@@ -214,16 +217,10 @@ def _check_quotes(snapshot: Snapshot, links: Links, held: BoolArray, verdict: Ve
     quotes = snapshot.tables["quotes"]
     time = quotes.column("price_time")
     is_later = pc.fill_null(pc.greater(time, pa.scalar(snapshot.as_of, time.type)), fill_value=False).to_numpy()
-    if is_later.any():
-        later = np.flatnonzero(is_later)
-        verdict.findings.add(
-            Severity.WARNING,
-            Reason.LATER_THAN_AS_OF,
-            "quotes",
-            f"{len(later)} quotes have a price_time later than as_of ({snapshot.as_of.isoformat()})",
-            count=len(later),
-            examples=name_rows(quotes, later, ("instrument_id", "price_time"), limit=5),
-        )
+    later = np.flatnonzero(is_later)
+    what = f"{len(later)} quotes have a price_time later than as_of ({snapshot.as_of.isoformat()})"
+    shown = ("instrument_id", "price_time")
+    report_rows(verdict.findings, Severity.WARNING, Reason.LATER_THAN_AS_OF, quotes, later, "quotes", what, shown)
 
 
 def check_instruments(
@@ -261,20 +258,10 @@ def check_instruments(
     _report_dropped(verdict, table, INSTRUMENTS, is_unsound, f"{why}; their quotes and depth go with them")
     verdict.instrument_row = np.where(is_unsound, -1, np.cumsum(~is_unsound) - 1).astype(np.int32)
     verdict.tables["instruments"] = keep(table, is_unsound)
-    _report_unread_tiers(table, is_unsound, verdict)
-
-
-def _report_unread_tiers(table: pa.Table, leaves: BoolArray, verdict: Verdict) -> None:
-    rows = np.flatnonzero(equals(table, "kind", "option") & ~nulls(table, "tier_schedule") & ~leaves)
-    if len(rows):
-        verdict.findings.add(
-            Severity.INFO,
-            Reason.UNREAD_VALUE,
-            "instruments",
-            f"{len(rows)} tier schedules are not read: options are margined by portfolio rules only",
-            count=len(rows),
-            examples=name_rows(table, rows, ("instrument_id", "tier_schedule"), limit=5),
-        )
+    unread = np.flatnonzero(equals(table, "kind", "option") & ~nulls(table, "tier_schedule") & ~is_unsound)
+    what = f"{len(unread)} tier schedules are not read: options are margined by portfolio rules only"
+    shown = ("instrument_id", "tier_schedule")
+    report_rows(verdict.findings, Severity.INFO, Reason.UNREAD_VALUE, table, unread, "instruments", what, shown)
 
 
 def check_unused_references(snapshot: Snapshot, verdict: Verdict) -> None:

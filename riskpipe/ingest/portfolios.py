@@ -8,7 +8,7 @@ import pyarrow as pa
 from riskpipe.domain.book import BoolArray
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.snapshot import Snapshot
-from riskpipe.ingest.columns import equals, name_rows, nulls
+from riskpipe.ingest.columns import equals, nulls, report_rows
 from riskpipe.ingest.links import Links
 from riskpipe.ingest.venue_tables import VenueTables
 
@@ -43,13 +43,9 @@ def needs_tiers(snapshot: Snapshot, links: Links, stays: BoolArray | slice) -> B
 def report_unchecked(accounts: pa.Table, is_out: BoolArray, findings: Findings) -> None:
     """Tell of portfolio accounts that stay although nobody looked whether their venue has rules for them."""
     rows = np.flatnonzero(is_portfolio(accounts) & ~is_out)
-    if len(rows):
-        findings.add(
-            Severity.INFO,
-            Reason.NOT_CHECKED,
-            "accounts.margin_mode",
-            "whether venues have rules of portfolio margin for what these accounts hold: no rules were given. A night"
-            " quarantines accounts whose venue has none",
-            count=len(rows),
-            examples=name_rows(accounts, rows, ("account_id", "venue"), limit=5),
-        )
+    what = (
+        "whether venues have rules of portfolio margin for what these accounts hold: no rules were given. A night"
+        " quarantines accounts whose venue has none"
+    )
+    shown = ("account_id", "venue")
+    report_rows(findings, Severity.INFO, Reason.NOT_CHECKED, accounts, rows, "accounts.margin_mode", what, shown)

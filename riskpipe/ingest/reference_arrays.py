@@ -9,7 +9,18 @@ import pyarrow.compute as pc
 
 from riskpipe.domain.book import FloatArray, InstrumentKind, OffsetArray
 from riskpipe.domain.findings import Findings, Reason, Severity
-from riskpipe.ingest.columns import booleans, equals, floats, name_rows, nulls, one_piece, rows_of, starts, unique_names
+from riskpipe.ingest.columns import (
+    booleans,
+    equals,
+    floats,
+    name_rows,
+    nulls,
+    one_piece,
+    report_rows,
+    rows_of,
+    starts,
+    unique_names,
+)
 from riskpipe.ingest.ladder_rules import group_rows
 from riskpipe.ingest.market_rules import MAX_TABLE_DISTANCE_BPS
 from riskpipe.ingest.part import Part
@@ -216,14 +227,9 @@ def collateral_arrays(part: Part, labels: Labels, findings: Findings) -> dict[st
     is_priced = asset >= 0
     if not is_priced.all():
         rows = np.flatnonzero(~is_priced)
-        findings.add(
-            Severity.INFO,
-            Reason.UNUSED_MARKET_ROW,
-            "collateral",
-            f"{len(rows)} rows dropped: their assets have no price and nobody holds them",
-            count=len(rows),
-            examples=name_rows(table, rows, ("venue", "asset"), limit=5),
-        )
+        what = f"{len(rows)} rows dropped: their assets have no price and nobody holds them"
+        shown = ("venue", "asset")
+        report_rows(findings, Severity.INFO, Reason.UNUSED_MARKET_ROW, table, rows, "collateral", what, shown)
         table = table.filter(pa.array(is_priced))
         asset = asset[is_priced]
     cell = rows_of(table.column("venue"), labels.venue).astype(np.int64) * n_assets + asset

@@ -13,12 +13,12 @@ from riskpipe.liquidation.portfolios import (
     Portfolios,
     make_portfolios,
     portfolio_health,
-    set_portfolio_failures,
+    set_failures,
     set_rows,
 )
 from riskpipe.liquidation.positions import place_of
 from riskpipe.liquidation.prices import n_rows, set_shocked_lane
-from riskpipe.liquidation.rays import SCAN_STEPS, Rays, make_rays, set_first_failures
+from riskpipe.liquidation.rays import SCAN_STEPS, Rays, make_rays
 from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.shocks import index_shocks
 from riskpipe.liquidation.trigger_marks import trigger_marks
@@ -95,11 +95,7 @@ def _set_distances(
         if not is_at_stake[p]:
             continue
         a = pools.account[p]
-        if pools.is_portfolio[p]:
-            m = place_of(portfolios.units.pool, p)
-            set_portfolio_failures(pools, terms, portfolios, rays, m, every, group_lanes)
-        else:
-            set_first_failures(pools, terms, draft, rays, p, every, group_lanes)
+        set_failures(pools, terms, draft, portfolios, rays, p, every, group_lanes)
         move = rays.point[0] * abs(rays.shocks.index_shock[0])
         if not np.isnan(move) and not move >= distance[a]:
             distance[a] = move

@@ -12,12 +12,7 @@ from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans, liquidate_loans, set_first_seized
 from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
 from riskpipe.liquidation.portfolios import CALLS, FIRST, LAST, LATER, Portfolios, visit_portfolios
-from riskpipe.liquidation.prices import (
-    notional_row,
-    pad,
-    set_bounds,
-    set_shocked_lane,
-)
+from riskpipe.liquidation.prices import notional_row, pad, set_bounds, set_shocked_lane
 from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft
 from riskpipe.liquidation.seats import find_open, seat_lanes, set_seated
 from riskpipe.liquidation.tape import Tape, fit

@@ -7,12 +7,7 @@ import numpy as np
 from riskpipe.compiled import compiled, inlined, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.domain.schema import N_RANKS
-from riskpipe.liquidation.bits import (
-    first_block,
-    has_any,
-    set_mask,
-    stop_block,
-)
+from riskpipe.liquidation.bits import first_block, has_any, set_mask, stop_block
 from riskpipe.liquidation.exits import Exits, set_own_exits
 from riskpipe.liquidation.footprint import padded
 from riskpipe.liquidation.health import start_amounts
@@ -23,6 +18,20 @@ from riskpipe.liquidation.portfolios import Portfolios
 from riskpipe.liquidation.positions import place_of, position_offset, position_size
 from riskpipe.liquidation.rays import Rays
 from riskpipe.liquidation.records import Draft
+
+
+class Closing(NamedTuple):
+    """One pool, one account and one entity while they are closed out, over lanes."""
+
+    equity: FloatArray  # [lane] USD, true: no haircuts, before the fee
+    closed_notional: FloatArray  # [lane]
+    fees: FloatArray  # [lane]
+    shortfall: FloatArray  # [lane]
+    total_loss: FloatArray  # [lane]
+    account_shortfall: FloatArray  # [lane]
+    entity_loss: FloatArray  # [f, lane]
+    closed_account: np.ndarray  # [words] lanes in which a pool of the account is closed
+    called_account: np.ndarray  # [words]
 
 
 class Losses(NamedTuple):
@@ -44,6 +53,23 @@ class Tally(NamedTuple):
     shortfall_max: FloatArray  # [set, a]
 
 
+def make_closing(terms: Terms, lanes: Lanes, n_words: int) -> Closing:
+    """Allocate the scratch of close-outs."""
+    n = padded(len(lanes.row))
+    equity, closed_notional, fees, shortfall, total_loss, account_shortfall = (np.zeros(n) for _ in range(6))
+    return Closing(
+        equity=equity,
+        closed_notional=closed_notional,
+        fees=fees,
+        shortfall=shortfall,
+        total_loss=total_loss,
+        account_shortfall=account_shortfall,
+        entity_loss=np.zeros((len(terms.fund_venue), n)),
+        closed_account=np.zeros(n_words, dtype=np.uint64),
+        called_account=np.zeros(n_words, dtype=np.uint64),
+    )
+
+
 def make_losses(terms: Terms, lanes: Lanes) -> Losses:
     """Allocate the sums of close-outs."""
     n, n_i, n_f = padded(len(lanes.row)), len(terms.venue), len(terms.fund_venue)
@@ -61,7 +87,7 @@ def make_losses(terms: Terms, lanes: Lanes) -> Losses:
 @inlined
 def close_pool(
     pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, lanes: Lanes, state: State, exits: Exits,
-    rays: Rays, portfolios: Portfolios, losses: Losses, p: int,
+    rays: Rays, portfolios: Portfolios, closing: Closing, losses: Losses, p: int,
 ) -> None:  # fmt: skip
     """Close pool p in every lane in which it is closed, and add what it leaves to the funds and to its entity."""
     account = pools.account[p]
@@ -77,8 +103,8 @@ def close_pool(
     s0, s1 = first_block(state.closed[p]), stop_block(state.closed[p])
     n_lanes, mask = s1 - s0, state.mask[s0:s1]
     set_mask(state.closed[p], s0, mask)
-    equity, closed_notional = exits.equity[s0:s1], exits.closed_notional[s0:s1]
-    shortfall, fees = exits.shortfall[s0:s1], exits.fees[s0:s1]
+    equity, closed_notional = closing.equity[s0:s1], closing.closed_notional[s0:s1]
+    shortfall, fees = closing.shortfall[s0:s1], closing.fees[s0:s1]
     n_slots = pools.slot_start[p + 1] - first_slot
     start_amounts(pools, draft, p, s0, s1)
     for s in range(n_lanes):
@@ -109,19 +135,19 @@ def close_pool(
         shortfall[s] = short
         n_short += short > 0.0
     if rate > 0.0:
-        add_fees(pools, terms, exits, losses, p, s0, s1, notionals, is_far)
+        add_fees(pools, terms, closing, losses, p, s0, s1, notionals, is_far)
     if n_short > 0:
-        add_shortfalls(pools, terms, state, exits, losses, p, s0, s1, payoffs, notionals, is_far)
+        add_shortfalls(pools, terms, state, closing, losses, p, s0, s1, payoffs, notionals, is_far)
 
 
 @inlined
 def add_fees(
-    pools: Pools, terms: Terms, exits: Exits, losses: Losses, p: int, s0: int, s1: int, notionals: FloatArray,
+    pools: Pools, terms: Terms, closing: Closing, losses: Losses, p: int, s0: int, s1: int, notionals: FloatArray,
     is_far: bool,
 ) -> None:  # fmt: skip
     """Add a pool's fees to its instruments' funds by closed notional."""
     first, lanes = pools.position_start[p], s1 - s0
-    share, fees, total = exits.total_loss[s0:s1], exits.fees[s0:s1], exits.closed_notional[s0:s1]
+    share, fees, total = closing.total_loss[s0:s1], closing.fees[s0:s1], closing.closed_notional[s0:s1]
     for s in range(lanes):
         part = fees[s] / total[s]
         share[s] = part if total[s] > 0.0 else 0.0
@@ -145,15 +171,15 @@ def set_loss(pools: Pools, terms: Terms, q: int, payoff: FloatArray, price: Floa
 
 @internal
 def add_shortfalls(
-    pools: Pools, terms: Terms, state: State, exits: Exits, losses: Losses, p: int, s0: int, s1: int,
+    pools: Pools, terms: Terms, state: State, closing: Closing, losses: Losses, p: int, s0: int, s1: int,
     payoffs: FloatArray, notionals: FloatArray, is_far: bool,
 ) -> None:  # fmt: skip
     """Add a pool's shortfall to its instruments' funds by loss, by closed notional where none lost."""
     first, lanes = pools.position_start[p], s1 - s0
     n_positions = pools.position_start[p + 1] - first
     account = pools.account[p]
-    shortfall, total_loss, total = exits.shortfall[s0:s1], exits.total_loss[s0:s1], exits.closed_notional[s0:s1]
-    loss, of_account = exits.equity[s0:s1], exits.account_shortfall[s0:s1]
+    shortfall, total_loss, total = closing.shortfall[s0:s1], closing.total_loss[s0:s1], closing.closed_notional[s0:s1]
+    loss, of_account = closing.equity[s0:s1], closing.account_shortfall[s0:s1]
     for s in range(lanes):
         of_account[s] += shortfall[s]
         total_loss[s] = 0.0
@@ -170,7 +196,7 @@ def add_shortfalls(
             continue
         f, side = terms.fund[i], 0 if pools.quantity[q] > 0.0 else 1
         gross, notional = abs(position_size(pools, terms, q)), notionals[at, s0:s1]
-        by_fund, by_entity = losses.shortfall[f, s0:s1], exits.entity_loss[f, s0:s1]
+        by_fund, by_entity = losses.shortfall[f, s0:s1], closing.entity_loss[f, s0:s1]
         by_side = losses.side_shortfall[i, side, s0:s1]
         for s in range(lanes):
             by_loss, by_notional = loss[s] / total_loss[s], gross * notional[s] / total[s]
@@ -182,7 +208,7 @@ def add_shortfalls(
             by_entity[s] += part
     f = terms.venue_fund[pools.account_venue[account]]
     if f >= 0:  # a loss from debt alone falls to the venue's fund
-        by_fund, by_entity = losses.shortfall[f, s0:s1], exits.entity_loss[f, s0:s1]
+        by_fund, by_entity = losses.shortfall[f, s0:s1], closing.entity_loss[f, s0:s1]
         for s in range(lanes):
             part = shortfall[s] if total[s] == 0.0 else 0.0
             by_fund[s] += part
@@ -204,17 +230,19 @@ def insert_entity(losses: Losses, f: int, s: int, e: int, loss: float) -> None:
 
 
 @inlined
-def close_loan(pools: Pools, terms: Terms, state: State, exits: Exits, loans: Loans, losses: Losses, p: int) -> bool:
+def close_loan(
+    pools: Pools, terms: Terms, state: State, closing: Closing, loans: Loans, losses: Losses, p: int
+) -> bool:
     """Add a loan's shortfall in every lane, liquidated or not, to its venue's fund; returns whether there is any."""
     m, account = place_of(loans.pool, p), pools.account[p]
-    if m < 0 or set_shortfall(pools, terms, state, loans, m, exits.shortfall) == 0.0:
+    if m < 0 or set_shortfall(pools, terms, state, loans, m, closing.shortfall) == 0.0:
         return False
     f = terms.venue_fund[pools.account_venue[account]]
-    by_fund, by_entity = losses.shortfall[f], exits.entity_loss[f]
+    by_fund, by_entity = losses.shortfall[f], closing.entity_loss[f]
     for s in range(len(loans.underwater)):
-        short = exits.shortfall[s]
+        short = closing.shortfall[s]
         loans.underwater[s] += short
-        exits.account_shortfall[s] += short
+        closing.account_shortfall[s] += short
         by_fund[s] += short
         by_entity[s] += short
     return True
@@ -223,7 +251,7 @@ def close_loan(pools: Pools, terms: Terms, state: State, exits: Exits, loans: Lo
 @compiled
 def close_out(
     pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, lanes: Lanes, state: State, exits: Exits,
-    rays: Rays, portfolios: Portfolios, loans: Loans, losses: Losses, tally: Tally, is_central: bool,
+    rays: Rays, portfolios: Portfolios, closing: Closing, loans: Loans, losses: Losses, tally: Tally, is_central: bool,
 ) -> None:  # fmt: skip
     """Close out every closed pool of every lane and every loan, entity by entity; count accounts closed and called."""
     n_words = len(state.active)
@@ -232,28 +260,30 @@ def close_out(
         for n in range(pools.entity_account_start[e], pools.entity_account_start[e + 1]):
             a, is_underwater = pools.entity_account[n], False
             for w in range(n_words):
-                exits.closed_account[w], exits.called_account[w] = 0, 0
+                closing.closed_account[w], closing.called_account[w] = 0, 0
             for p in range(pools.account_pool_start[a], pools.account_pool_start[a + 1]):
                 for w in range(n_words):
-                    exits.closed_account[w] |= state.closed[p, w]
-                    exits.called_account[w] |= state.called[p, w]
+                    closing.closed_account[w] |= state.closed[p, w]
+                    closing.called_account[w] |= state.called[p, w]
                 if pools.account_is_lending[a]:
-                    is_underwater = close_loan(pools, terms, state, exits, loans, losses, p)
+                    is_underwater = close_loan(pools, terms, state, closing, loans, losses, p)
                 elif has_any(state.closed[p]):
-                    close_pool(pools, terms, rules, draft, lanes, state, exits, rays, portfolios, losses, p)
-            if has_any(exits.called_account):
-                add_weight(exits.called_account, pools.account_weight[a], state.mask, losses.called_accounts)
-            s0, s1 = first_block(exits.closed_account), stop_block(exits.closed_account)
+                    close_pool(
+                        pools, terms, rules, draft, lanes, state, exits, rays, portfolios, closing, losses, p
+                    )  # fmt: skip
+            if has_any(closing.called_account):
+                add_weight(closing.called_account, pools.account_weight[a], state.mask, losses.called_accounts)
+            s0, s1 = first_block(closing.closed_account), stop_block(closing.closed_account)
             if is_underwater:  # a loan may be short where nothing of it was liquidated
                 s0, s1 = 0, len(state.mask)
                 state.mask[:] = 0.0
-            if has_any(exits.closed_account):
-                add_weight(exits.closed_account, pools.account_weight[a], state.mask, losses.closed_accounts)
+            if has_any(closing.closed_account):
+                add_weight(closing.closed_account, pools.account_weight[a], state.mask, losses.closed_accounts)
             if s1 > 0:
-                is_short = end_account(lanes, exits, tally, a, state.mask, s0, s1, is_central) or is_short
+                is_short = end_account(lanes, closing, tally, a, state.mask, s0, s1, is_central) or is_short
         if is_short:
             a = pools.entity_account[pools.entity_account_start[e]]
-            end_entity(exits, losses, e, pools.account_has_entity[a] or pools.account_weight[a] == 1.0)
+            end_entity(closing, losses, e, pools.account_has_entity[a] or pools.account_weight[a] == 1.0)
 
 
 @inlined
@@ -268,13 +298,13 @@ def add_weight(words: np.ndarray, weight: float, mask: FloatArray, total: FloatA
 
 @inlined
 def end_account(
-    lanes: Lanes, exits: Exits, tally: Tally, a: int, mask: FloatArray, s0: int, s1: int, is_central: bool
+    lanes: Lanes, closing: Closing, tally: Tally, a: int, mask: FloatArray, s0: int, s1: int, is_central: bool
 ) -> bool:
     """Count an account's hits, in the lanes of a mask, and its largest shortfall, and forget it; returns whether there
     was any.
     """  # noqa: D205
     s1 = min(s1, len(lanes.row))
-    shortfall, of_set, n_alike = exits.account_shortfall[s0:s1], lanes.set_index[s0:s1], lanes.n_alike[s0:s1]
+    shortfall, of_set, n_alike = closing.account_shortfall[s0:s1], lanes.set_index[s0:s1], lanes.n_alike[s0:s1]
     closed, n_short = mask[s0:s1], 0
     for s in range(len(shortfall)):
         n_short += shortfall[s] > 0.0
@@ -294,10 +324,10 @@ def end_account(
 
 
 @inlined
-def end_entity(exits: Exits, losses: Losses, e: int, has_one_owner: bool) -> None:
+def end_entity(closing: Closing, losses: Losses, e: int, has_one_owner: bool) -> None:
     """Rank an entity's loss in every fund and lane, and forget it. A row that stands for several owners is nobody."""
-    for f in range(exits.entity_loss.shape[0]):
-        loss = exits.entity_loss[f]
+    for f in range(closing.entity_loss.shape[0]):
+        loss = closing.entity_loss[f]
         n_losses = 0
         for s in range(len(loss)):
             n_losses += loss[s] > 0.0

@@ -10,15 +10,15 @@ from riskpipe.liquidation.bits import first_lane, has_common, has_lane, stop_lan
 from riskpipe.liquidation.footprint import padded
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import VWAP, Pools, Terms, VariantRules, widest
-from riskpipe.liquidation.portfolios import Portfolios, set_portfolio_failures
-from riskpipe.liquidation.positions import place_of
-from riskpipe.liquidation.prices import index_ratio, mark_row, option_mark, set_shocked_pool
-from riskpipe.liquidation.rays import Rays, set_first_failures
+from riskpipe.liquidation.options import option_mark
+from riskpipe.liquidation.portfolios import Portfolios, set_failures
+from riskpipe.liquidation.prices import index_ratio, mark_row, set_shocked_pool
+from riskpipe.liquidation.rays import Rays
 from riskpipe.liquidation.records import Draft
 
 
 class Exits(NamedTuple):
-    """Exit prices, and one closed pool over lanes."""
+    """Exit prices over lanes."""
 
     factor: FloatArray  # [i, lane] what impact leaves of a pre-impact exit price; of an option's forward
     own_move: FloatArray  # [i, lane] of options: how far their own flow moves their price
@@ -26,41 +26,13 @@ class Exits(NamedTuple):
     notional: FloatArray  # [i, lane] USD per unit of size
     own_payoff: FloatArray  # [positions, lane] of a pool closed on the way
     own_notional: FloatArray  # [positions, lane]
-    equity: FloatArray  # [lane] USD, true: no haircuts, before the fee
-    closed_notional: FloatArray  # [lane]
-    fees: FloatArray  # [lane]
-    shortfall: FloatArray  # [lane]
-    total_loss: FloatArray  # [lane]
-    account_shortfall: FloatArray  # [lane]
-    entity_loss: FloatArray  # [f, lane]
-    closed_account: np.ndarray  # [words] lanes in which a pool of the account is closed
-    called_account: np.ndarray  # [words]
 
 
-def make_exits(pools: Pools, terms: Terms, lanes: Lanes, n_words: int) -> Exits:
-    """Allocate the scratch of close-outs."""
-    n, n_i, n_f = padded(len(lanes.row)), len(terms.venue), len(terms.fund_venue)
-    most = widest(pools.position_start)
+def make_exits(pools: Pools, terms: Terms, lanes: Lanes) -> Exits:
+    """Allocate the exits of all lanes."""
+    n, n_i, most = padded(len(lanes.row)), len(terms.venue), widest(pools.position_start)
     factor, own_move, payoff, notional = (np.ones((n_i, n)) for _ in range(4))
-    own_payoff, own_notional = (np.ones((most, n)) for _ in range(2))
-    equity, closed_notional, fees, shortfall, total_loss, account_shortfall = (np.zeros(n) for _ in range(6))
-    return Exits(
-        factor=factor,
-        own_move=own_move,
-        payoff=payoff,
-        notional=notional,
-        own_payoff=own_payoff,
-        own_notional=own_notional,
-        equity=equity,
-        closed_notional=closed_notional,
-        fees=fees,
-        shortfall=shortfall,
-        total_loss=total_loss,
-        account_shortfall=account_shortfall,
-        entity_loss=np.zeros((n_f, n)),
-        closed_account=np.zeros(n_words, dtype=np.uint64),
-        called_account=np.zeros(n_words, dtype=np.uint64),
-    )
+    return Exits(factor, own_move, payoff, notional, own_payoff=np.ones((most, n)), own_notional=np.ones((most, n)))
 
 
 @compiled
@@ -117,11 +89,7 @@ def set_own_exits(
     portfolios: Portfolios, p: int, gap_share: float,
 ) -> None:  # fmt: skip
     """Set the exits of a pool that is closed where the ray first finds it failing, or further by the gap's share."""
-    if pools.is_portfolio[p]:
-        m = place_of(portfolios.units.pool, p)
-        set_portfolio_failures(pools, terms, portfolios, rays, m, state.closed[p], state.group_lanes)
-    else:
-        set_first_failures(pools, terms, draft, rays, p, state.closed[p], state.group_lanes)
+    set_failures(pools, terms, draft, portfolios, rays, p, state.closed[p], state.group_lanes)
     first = pools.position_start[p]
     n_positions = pools.position_start[p + 1] - first
     for g in range(len(lanes.shocks.index_shock)):

@@ -7,16 +7,9 @@ from riskpipe.domain.book import FloatArray
 from riskpipe.liquidation.bits import add_lane
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
+from riskpipe.liquidation.options import option_mark
 from riskpipe.liquidation.positions import position_size
-from riskpipe.liquidation.prices import (
-    index_ratio,
-    mark_row,
-    notional_row,
-    option_mark,
-    set_bounds,
-    set_mark,
-    set_option,
-)
+from riskpipe.liquidation.prices import index_ratio, mark_row, notional_row, set_bounds, set_mark, set_option
 from riskpipe.liquidation.sales import sell_collateral
 from riskpipe.liquidation.shocks import SMALLEST_INDEX_SHARE, average_impact, impact, is_limited
 

@@ -35,8 +35,8 @@ def kernel_bytes(book: Book, n_lanes: int) -> int:
     # where a record starts, its head, and some 5 numbers a position and 4 a slot, measured on generated books
     n_tiles = max(1.0, book.n_pools / TILE_POOLS)
     of_records = int(8 * (3 * book.n_pools + 5 * book.n_positions + 4 * len(book.slot_asset)) / n_tiles)
-    # closed by lane, open by seat or called by lane; which can be closed, which are candidates
-    of_pools = book.n_pools * (2 * 8 * n_words(wide) + 1 + 4)
+    # closed by lane, open by seat or called by lane; which can be closed, which are portfolios, which are candidates
+    of_pools = book.n_pools * (2 * 8 * n_words(wide) + 1 + 1 + 4)
     n_prices = book.n_assets + 3 * book.n_instruments
     # prices of every lane, and at the 33 places of every ray
     of_lanes = 8 * wide * ((4 + 33) * n_prices + 20 * book.n_instruments + 40 * book.n_funds)

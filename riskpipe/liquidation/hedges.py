@@ -11,10 +11,10 @@ from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans
 from riskpipe.liquidation.lowering import Pools, Terms
+from riskpipe.liquidation.options import option_delta
 from riskpipe.liquidation.positions import entry_offset, place_of, position_offset, position_size
 from riskpipe.liquidation.prices import mark_row, notional_row, payoff_row
 from riskpipe.liquidation.records import Draft
-from riskpipe.liquidation.scan_units import option_delta
 from riskpipe.liquidation.waterfall import Winners
 
 

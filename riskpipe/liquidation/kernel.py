@@ -16,7 +16,7 @@ from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.liquidation.batches import Batch, evaluate, make_batch
 from riskpipe.liquidation.cascade import close_again, run_cascades
-from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_losses
+from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_closing, make_losses
 from riskpipe.liquidation.exits import make_exits, set_exit_factors, set_far_exits
 from riskpipe.liquidation.flags import set_flags
 from riskpipe.liquidation.footprint import WIDTH, most_lanes, padded
@@ -47,7 +47,7 @@ from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
 from riskpipe.liquidation.scan_models import unit_models
 from riskpipe.liquidation.seats import find_open, seat_lanes, set_seated
-from riskpipe.liquidation.shocks import index_shocks, shocks_of, some_shocks
+from riskpipe.liquidation.shocks import cut_shocks, index_shocks, shocks_of
 from riskpipe.liquidation.tape import Tape, fit, make_tape
 from riskpipe.liquidation.waterfall import Winners, add_winners, ask_winners, make_winners, run_waterfall
 
@@ -127,13 +127,15 @@ def _run_lanes(
     state = make_state(pools, terms, lanes)
     loans = make_loans(pools, terms, borrowers, padded(n_lanes))
     run_cascades(pools, terms, rules, draft, make_batch(padded(n_lanes)), lanes, state, tape, loans, portfolios)
-    exits = make_exits(pools, terms, lanes, len(state.active))
+    exits, closing = make_exits(pools, terms, lanes), make_closing(terms, lanes, len(state.active))
     set_exit_factors(terms, rules, lanes, state, exits)
     set_far_exits(terms, lanes, state, exits)
     is_sliding = bool(np.any(rules.gap_share < 1.0))
-    rays = make_rays(terms, some_shocks(lanes.shocks, 0, len(lanes.shocks.index_shock) if is_sliding else 0), haircut)
+    rays = make_rays(terms, cut_shocks(lanes.shocks, 0, len(lanes.shocks.index_shock) if is_sliding else 0), haircut)
     losses = make_losses(terms, lanes)
-    close_out(pools, terms, rules, draft, lanes, state, exits, rays, portfolios, loans, losses, tally, is_central)
+    close_out(
+        pools, terms, rules, draft, lanes, state, exits, rays, portfolios, closing, loans, losses, tally, is_central
+    )
     winners, deltas = make_winners(terms, padded(n_lanes)), make_deltas(terms, lanes, state)
     _write(pools, terms, rules, draft, lanes, state, loans, losses, winners, deltas, out)
 

@@ -13,7 +13,7 @@ from riskpipe.domain.scenarios import ScenarioSet
 from riskpipe.liquidation.footprint import n_words, padded
 from riskpipe.liquidation.lowering import Pools, Terms, widest
 from riskpipe.liquidation.prices import n_rows
-from riskpipe.liquidation.shocks import Shocks, shocks_of, some_shocks
+from riskpipe.liquidation.shocks import Shocks, cut_shocks, shocks_of
 
 
 class Lanes(NamedTuple):
@@ -176,7 +176,7 @@ def cut_lanes(lanes: Lanes, most: int) -> list[Lanes]:
                 set_index=lanes.set_index[at],
                 depth_factor=lanes.depth_factor[at],
                 group=(lanes.group[at] - start).astype(np.int32),
-                shocks=some_shocks(lanes.shocks, start, stop),
+                shocks=cut_shocks(lanes.shocks, start, stop),
             )
         )
         start = stop

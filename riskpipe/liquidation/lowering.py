@@ -164,7 +164,7 @@ def lower_pools(book: Book) -> Pools:
         account_weight=_frozen(book.account_weight),
         account_is_exempt=_frozen(book.account_is_exempt),
         account_is_lending=_frozen(book.account_is_lending),
-        is_portfolio=_frozen(book.account_is_portfolio[book.pool_account] & ~book.pool_is_isolated),
+        is_portfolio=_frozen(book.pool_is_portfolio),
         slot_threshold=_frozen(book.slot_threshold),
         account_entity=_frozen(book.account_entity),
         account_has_entity=_frozen(book.account_has_entity),

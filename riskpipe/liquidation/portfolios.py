@@ -16,11 +16,13 @@ from riskpipe.liquidation.flow import add_closed
 from riskpipe.liquidation.health import equity_and_owed
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import Pools, Terms, VariantRules, widest
+from riskpipe.liquidation.positions import place_of
 from riskpipe.liquidation.prices import mark_row, set_shocked_pool
-from riskpipe.liquidation.rays import BISECTION_WIDTH, SCAN_STEPS, Rays
+from riskpipe.liquidation.rays import BISECTION_WIDTH, SCAN_STEPS, Rays, set_first_failures
+from riskpipe.liquidation.records import Draft
 from riskpipe.liquidation.scan_models import SPOT, Scans, lower_scans
 from riskpipe.liquidation.scan_pools import UnitScratch, make_unit_scratch, unit_requirement
-from riskpipe.liquidation.scan_units import Units, UnitTable, make_unit_table, set_unit_row
+from riskpipe.liquidation.scan_units import UnitRows, UnitTable, make_unit_table, set_unit_row
 from riskpipe.margin.scan_model import ScanModel
 
 FIRST, LATER, LAST, CALLS = range(4)  # visits
@@ -104,7 +106,7 @@ def make_portfolios(pools: Pools, terms: Terms, units: RiskUnits, models: Sequen
         return np.where(is_spot, of_spot, values[i]) if len(values) else np.full(len(held), of_spot)
 
     n = len(held)
-    rows = Units(
+    rows = UnitRows(
         model_ix=units.row_model,
         kind=of_rows(terms.unit_kind, SPOT),
         is_coin_settled=of_rows(terms.is_coin_settled, 0.0),
@@ -197,9 +199,10 @@ def visit_portfolios(
             if visit == LAST:
                 state.is_cut_off[s] = True
                 break
-            for w in range(len(state.active) if is_first else 0):
-                state.closed[p, w] |= state.group_lanes[s, w]
-            if not is_first:
+            if is_first:
+                for w in range(len(state.active)):
+                    state.closed[p, w] |= state.group_lanes[s, w]
+            else:
                 add_lane(state.closed[p], s)
             state.has_risen[s] = True
             state.risen[0] = s
@@ -274,3 +277,16 @@ def set_portfolio_failures(
             if phi * phi < share and (1.0 - phi) * (1.0 - phi) < 1.0 - share:
                 t = at_a / (at_b - at_a) * (at_c / (at_b - at_c))
                 t += (c - a) / (b - a) * (at_a / (at_c - at_a)) * (at_b / (at_c - at_b))
+
+
+@internal
+def set_failures(
+    pools: Pools, terms: Terms, draft: Draft, portfolios: Portfolios, rays: Rays, p: int, words: np.ndarray,
+    group_lanes: np.ndarray,
+) -> None:  # fmt: skip
+    """Set rays.point of pool p, whatever it is margined by, in the groups that have lanes in `words`."""
+    if pools.is_portfolio[p]:
+        m = place_of(portfolios.units.pool, p)
+        set_portfolio_failures(pools, terms, portfolios, rays, m, words, group_lanes)
+    else:
+        set_first_failures(pools, terms, draft, rays, p, words, group_lanes)

@@ -6,10 +6,10 @@ an option its forward: its mark is its payoff).
 
 import numpy as np
 
-from riskpipe.compiled import compiled, inlined, internal
+from riskpipe.compiled import compiled, inlined
 from riskpipe.domain.book import FloatArray
 from riskpipe.liquidation.lowering import Pools, Terms
-from riskpipe.liquidation.scan_units import option_value
+from riskpipe.liquidation.options import option_mark
 from riskpipe.liquidation.shocks import Shocks, shocked_asset, shocked_basis
 
 
@@ -47,19 +47,6 @@ def set_mark(terms: Terms, price: FloatArray, i: int, s: int, mark: float) -> No
     else:
         price[payoff_row(terms, i), s] = mark
         price[notional_row(terms, i), s] = mark * quote
-
-
-@internal
-def option_mark(terms: Terms, i: int, forward: float, vol_factor: float, own_move: float) -> float:
-    """Price of option i, units of its settlement asset, at a forward and a multiple of its volatility, moved by its own
-    book as far as arbitrage lets it: between what it is worth at once and the forward (a call) or the strike (a put).
-    """  # noqa: D205
-    volatility = terms.option_vol[i] * vol_factor
-    value = option_value(terms.is_call[i], forward, terms.strike[i], terms.years[i], volatility, 1.0)
-    strike = terms.strike[i]
-    least, most = (max(0.0, forward - strike), forward) if terms.is_call[i] else (max(0.0, strike - forward), strike)
-    moved = min(max(value * (1.0 + own_move), least), most)
-    return moved / forward if terms.is_coin_settled[i] else moved
 
 
 @inlined

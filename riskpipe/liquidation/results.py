@@ -12,13 +12,8 @@ from riskpipe.liquidation.closeout import Losses
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans
 from riskpipe.liquidation.lowering import Terms
-from riskpipe.liquidation.prices import (
-    index_ratio,
-    mark_row,
-    notional_row,
-    option_mark,
-    payoff_row,
-)
+from riskpipe.liquidation.options import option_mark
+from riskpipe.liquidation.prices import index_ratio, mark_row, notional_row, payoff_row
 from riskpipe.liquidation.shocks import shocked_basis
 
 

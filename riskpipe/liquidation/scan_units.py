@@ -12,18 +12,14 @@ import numpy as np
 from riskpipe.compiled import compiled, inlined, internal
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray
 from riskpipe.liquidation.lowering import widest
+from riskpipe.liquidation.options import option_delta, option_value, option_vega
 from riskpipe.liquidation.scan_models import BY_SHARE, FUTURE, OPTION, SPOT, UNMOVED, Scans, columns
 from riskpipe.margin.risk_unit import vol_range
 from riskpipe.margin.scan import long_value_factor
 from riskpipe.margin.scan_model import ScanModel
-from riskpipe.pricing import black76
-
-option_value = internal(black76.option_value)
-option_delta = internal(black76.delta)
-option_vega = internal(black76.vega)
 
 
-class Units(NamedTuple):
+class UnitRows(NamedTuple):
     """What does not change of rows r: see `margin.risk_unit.UnitInstrument`. NaN where a kind has no such number."""
 
     model_ix: IntArray  # [r]
@@ -63,15 +59,15 @@ class UnitTable(NamedTuple):
     value: FloatArray  # [r] USD per option; 0 of others
 
 
-def make_unit_table(models: Sequence[ScanModel], scans: Scans, units: Units) -> UnitTable:
+def make_unit_table(models: Sequence[ScanModel], scans: Scans, rows: UnitRows) -> UnitTable:
     """Return a table of rows whose state is to be set: prices and volatilities are NaN, results 0.
 
     `scans` is `lower_scans(models)`. Time does not pass in a night, so that volatilities' ranges and what long options
     count for are computed here, by the scalar definition.
     """
-    n, kind = len(units.kind), np.asarray(units.kind)
-    years, strike = np.where(kind >= FUTURE, units.years, 0.0), np.where(kind == OPTION, units.strike, 0.0)
-    expiry_keys = np.column_stack([units.model_ix, np.minimum(kind, FUTURE), years]).reshape(n, 3)
+    n, kind = len(rows.kind), np.asarray(rows.kind)
+    years, strike = np.where(kind >= FUTURE, rows.years, 0.0), np.where(kind == OPTION, rows.strike, 0.0)
+    expiry_keys = np.column_stack([rows.model_ix, np.minimum(kind, FUTURE), years]).reshape(n, 3)
     expiries, expiry = np.unique(expiry_keys, axis=0, return_inverse=True)
     _, strike_key = np.unique(np.column_stack([years, strike]).reshape(n, 2), axis=0, return_inverse=True)
     ranges = np.zeros((len(expiries), widest(scans.cell_start)))
@@ -80,20 +76,20 @@ def make_unit_table(models: Sequence[ScanModel], scans: Scans, units: Units) -> 
         for k, cell in enumerate(columns(model) if kind_of_expiry == FUTURE else ()):
             ranges[e, k] = vol_range(model.vol_shock(cell.vol_shock), cell.vol_move, until)
     share = np.ones(n)
-    for r in np.flatnonzero((kind == OPTION) & scans.has_long_value[units.model_ix]).tolist():
-        discount = models[units.model_ix[r]].long_value
-        share[r] = long_value_factor(discount, units.years[r], units.rate[r]) if discount is not None else 1.0
+    for r in np.flatnonzero((kind == OPTION) & scans.has_long_value[rows.model_ix]).tolist():
+        discount = models[rows.model_ix[r]].long_value
+        share[r] = long_value_factor(discount, rows.years[r], rows.rate[r]) if discount is not None else 1.0
     price, volatility, quote_price, index_price, peg_price = (np.full(n, np.nan) for _ in range(5))
     delta, vega, value = (np.zeros(n) for _ in range(3))
     return UnitTable(
-        model_ix=_fixed(units.model_ix, np.int32),
-        kind=_fixed(units.kind, np.int32),
-        is_coin_settled=_fixed(units.is_coin_settled, np.bool_),
-        is_call=_fixed(units.is_call, np.bool_),
+        model_ix=_fixed(rows.model_ix, np.int32),
+        kind=_fixed(rows.kind, np.int32),
+        is_coin_settled=_fixed(rows.is_coin_settled, np.bool_),
+        is_call=_fixed(rows.is_call, np.bool_),
         years=_fixed(years, np.float64),
         strike=_fixed(strike, np.float64),
-        fixed_price=_fixed(units.fixed_price, np.float64),
-        confidence=_fixed(units.confidence, np.float64),
+        fixed_price=_fixed(rows.fixed_price, np.float64),
+        confidence=_fixed(rows.confidence, np.float64),
         expiry=_fixed(expiry.reshape(n), np.int32),
         strike_key=_fixed(strike_key.reshape(n), np.int32),
         long_share=_fixed(share, np.float64),

@@ -48,7 +48,7 @@ def index_shocks(*moves: float) -> Shocks:
     return Shocks(np.array(moves, dtype=np.float64), np.zeros(n), np.zeros(n), none, none)
 
 
-def some_shocks(shocks: Shocks, start: int, stop: int) -> Shocks:
+def cut_shocks(shocks: Shocks, start: int, stop: int) -> Shocks:
     """Return the shocks of groups start to stop (exclusive)."""
     return Shocks(*(moves[start:stop] for moves in shocks))
 

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from riskpipe.domain.scenarios import BASIS_AXIS, GRID, NEUTRAL
+from riskpipe.domain.scenarios import GRID, NEUTRAL, basis_coordinates
 from riskpipe.domain.schema import VARIABLES
 from riskpipe.errors import ComputeError
 
@@ -105,10 +105,8 @@ def cells_of(tree: xr.DataTree) -> Cells:
         given = dataset[key].values.tolist() if key in dataset.coords else [""] * n
         return np.array([str(value) for value in given] + [None], dtype=object)[:-1]
 
-    own = sorted(str(name) for name in dataset.coords if str(name).startswith(BASIS_AXIS))
-    axes = {
-        axis: np.asarray(dataset[axis].values, np.float64) for axis in (*AXIS_NEUTRAL, *own) if axis in dataset.coords
-    }
+    names = [*(axis for axis in AXIS_NEUTRAL if axis in dataset.coords), *basis_coordinates(dataset.coords)]
+    axes = {axis: np.asarray(dataset[axis].values, np.float64) for axis in names}
     has_probability = "probability" in dataset.coords
     probability = np.asarray(dataset["probability"].values, np.float64) if has_probability else np.full(n, np.nan)
     return Cells(axes, text("variant"), text("set"), text("name"), probability)
@@ -138,6 +136,11 @@ class NeutralPlane:
         return f"other axes neutral, except that the grid has no neutral value for: {taken} (nearest taken)"
 
 
+def neutral_of(axis: str) -> float:
+    """Value at which an axis moves nothing; 0 of a basis axis."""
+    return AXIS_NEUTRAL.get(axis, 0.0)
+
+
 def neutral_plane(cells: Cells) -> NeutralPlane:
     """Find the grid's cells whose axes, the index apart, are neutral or nearest to it (of a tie, the smaller)."""
     inside = cells.is_grid.copy()
@@ -146,11 +149,10 @@ def neutral_plane(cells: Cells) -> NeutralPlane:
         on_grid = shocks[cells.is_grid]
         if axis == INDEX_AXIS or len(on_grid) == 0:
             continue
-        neutral = AXIS_NEUTRAL.get(axis, 0.0)  # a basis axis
         choices = np.unique(on_grid)
-        values[axis] = float(choices[np.argmin(np.abs(choices - neutral))])
+        values[axis] = float(choices[np.argmin(np.abs(choices - neutral_of(axis)))])
         inside &= shocks == values[axis]
-    off = tuple(axis for axis, value in values.items() if value != AXIS_NEUTRAL.get(axis, 0.0))
+    off = tuple(axis for axis, value in values.items() if value != neutral_of(axis))
     return NeutralPlane(inside, values, off)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import xarray as xr
 
 from riskpipe.measures.cells import (
-    AXIS_NEUTRAL,
     INDEX_AXIS,
     BoolArray,
     FloatArray,
@@ -12,6 +11,7 @@ from riskpipe.measures.cells import (
     distinct_rows,
     divide,
     labels,
+    neutral_of,
     neutral_plane,
     quantity,
     read,
@@ -136,7 +136,7 @@ def volatility(tree: xr.DataTree) -> xr.Dataset:
     plane = cells.is_grid & (cells.variant == cells.variants[0]) if cells.variants else cells.is_grid
     for axis, shocks in cells.axes.items():
         if axis != VOL_AXIS:
-            plane = plane & (shocks == AXIS_NEUTRAL.get(axis, 0.0))
+            plane = plane & (shocks == neutral_of(axis))
     rows = np.flatnonzero(plane)
     rows = rows[np.argsort(cells.axes[VOL_AXIS][rows], kind="stable")] if VOL_AXIS in cells.axes else rows[:0]
     uncovered = uncovered_loss(tree)[rows]

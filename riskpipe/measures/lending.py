@@ -30,9 +30,9 @@ def loans(tree: xr.DataTree) -> xr.Dataset:
 
     At a fall f a loan of health factor H is liquidatable where H (1 - f) < 1, and toxic where f is beyond its
     `toxic_fall`, or that is 0: liquidating all of it leaves debt (exactly none, where collateral equals debt and
-    bonus). Both only grow with f. A loan is toxic once
-    liquidatable where `toxic_fall` <= max(0, 1 - 1/H): from the snapshot's prices on, no fall makes it liquidatable
-    before it is toxic. That is threshold x (1 + bonus) >= 1 at its own mix, or both at the snapshot already.
+    bonus). Both only grow with f. A loan is toxic once liquidatable where `toxic_fall` <= max(0, 1 - 1/H): from the
+    snapshot's prices on, no fall makes it liquidatable before it is toxic. That is threshold x (1 + bonus) >= 1 at its
+    own mix, or both at the snapshot already.
 
     Returns dims (venue), of venues with loans only: `accounts` with debt, `debt` USD, `lowest_health`,
     `lowest_health_debt` USD owed by that loan (the first of a tie), `toxic_once_liquidatable_debt` USD; and dims

@@ -24,7 +24,6 @@ TAIL_SCORES = {
     "shortfall_p": "its p",
     "tail_verdict": "verdict",
 }
-FAILS, PASSES, NOT_CHECKED = "fails", "passes", "not checked"
 
 
 def validation(tree: xr.DataTree) -> xr.Dataset:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from riskpipe.domain.book import FloatArray
+from riskpipe.domain.book import FloatArray, Numbers
 
 HOURS_PER_YEAR = 8760.0
 
@@ -64,14 +64,12 @@ RULES: Mapping[str, FundingRule] = MappingProxyType(
 )
 
 
-def premium_rate(perpetual_price: FloatArray | float, index_price: FloatArray | float) -> FloatArray | float:
+def premium_rate(perpetual_price: Numbers, index_price: Numbers) -> Numbers:
     """Premium of a perpetual over its index: price / index - 1."""
     return (perpetual_price - index_price) / index_price
 
 
-def premium_index(
-    impact_bid: FloatArray | float, impact_ask: FloatArray | float, index_price: FloatArray | float
-) -> FloatArray | float:
+def premium_index(impact_bid: Numbers, impact_ask: Numbers, index_price: Numbers) -> Numbers:
     """Premium by the order book: (max(0, impact bid - index) - max(0, index - impact ask)) / index.
 
     Impact prices are averages at which a venue's standard amount could be sold and bought (Binance, Bybit, Gate).
@@ -86,9 +84,7 @@ def rising_average(premiums: FloatArray) -> float:
     return float((weights * premiums).sum() / weights.sum())
 
 
-def clamped_rate(
-    premium: FloatArray | float, interest: FloatArray | float, clamp: FloatArray | float
-) -> FloatArray | float:
+def clamped_rate(premium: Numbers, interest: Numbers, clamp: Numbers) -> Numbers:
     """Rate before share and cap: premium + min(clamp, max(-clamp, interest - premium)).
 
     Equal to the interest as long as the premium is within the clamp of it, else the premium moved by the clamp towards
@@ -97,44 +93,37 @@ def clamped_rate(
     return premium + np.minimum(clamp, np.maximum(-clamp, interest - premium))
 
 
-def funding_rate(premium: FloatArray | float, rule: FundingRule) -> FloatArray | float:
+def funding_rate(premium: Numbers, rule: FundingRule) -> Numbers:
     """Rate charged at one settlement, fraction of notional: clamp, then the interval's share, then the cap."""
     rate = clamped_rate(premium, rule.interest, rule.clamp) * (rule.interval_hours / rule.premium_hours)
     return np.minimum(rule.cap, np.maximum(-rule.cap, rate))
 
 
-def rate_cap(maintenance_rate: float, share: float = 0.75) -> float:
-    """Cap of a settlement as a share of the lowest tier's maintenance rate (Binance: 0.75, +-0.3% at 0.4%)."""
-    return share * maintenance_rate
+def rate_cap(maintenance_rate: float) -> float:
+    """Binance's cap of a settlement: 0.75 x the lowest tier's maintenance rate, +-0.3% at 0.4%."""
+    return 0.75 * maintenance_rate
 
 
 def funding_payment(
-    quantity: FloatArray | float,
-    multiplier: FloatArray | float,
-    price: FloatArray | float,
-    rate: FloatArray | float,
-    share_of_interval: FloatArray | float = 1.0,
-) -> FloatArray | float:
-    """What a linear position pays, quote units: + paid, - received; quantity in contracts, + long.
+    quantity: Numbers,
+    multiplier: Numbers,
+    price: Numbers,
+    rate: Numbers,
+    share_of_interval: Numbers = 1.0,
+    *,
+    is_inverse: bool = False,
+) -> Numbers:
+    """What a position pays, + paid, - received: quote units of a linear one, coins of an inverse one.
 
-    price: at which the venue values the position for funding, its mark or its index. share_of_interval: held part of an
-    interval where funding accrues continuously.
+    quantity: contracts, + long; of an inverse position quantity x multiplier is its value in quote units. price: at
+    which the venue values the position for funding, its mark or its index. share_of_interval: held part of an interval
+    where funding accrues continuously.
     """
-    return quantity * multiplier * price * rate * share_of_interval
+    held = quantity * multiplier
+    return (held / price if is_inverse else held * price) * rate * share_of_interval
 
 
-def inverse_funding_payment(
-    quantity: FloatArray | float,
-    multiplier: FloatArray | float,
-    price: FloatArray | float,
-    rate: FloatArray | float,
-    share_of_interval: FloatArray | float = 1.0,
-) -> FloatArray | float:
-    """What an inverse position pays, coins: value in quote units (quantity x multiplier) over the price, x rate."""
-    return quantity * multiplier / price * rate * share_of_interval
-
-
-def annual_rate(rate: FloatArray | float, interval_hours: float) -> FloatArray | float:
+def annual_rate(rate: Numbers, interval_hours: float) -> Numbers:
     """A rate per interval as a fraction a year of 365 days, not compounded: 0.01% per 8 hours is 10.95%."""
     return rate * (HOURS_PER_YEAR / interval_hours)
 

@@ -5,15 +5,12 @@ Prices are quote units per unit of underlying; arguments are floats or float64 a
 
 import numpy as np
 
-from riskpipe.domain.book import FloatArray
+from riskpipe.domain.book import FloatArray, Numbers
 
 
 def funding_basis_price(
-    index_price: FloatArray | float,
-    last_funding_rate: FloatArray | float,
-    hours_to_funding: FloatArray | float,
-    interval_hours: float = 1.0,
-) -> FloatArray | float:
+    index_price: Numbers, last_funding_rate: Numbers, hours_to_funding: Numbers, interval_hours: float = 1.0
+) -> Numbers:
     """Index plus the funding still to accrue: index x (1 + rate x hours to funding / interval).
 
     Price 1 of Binance (interval 8) and of Aevo and others whose rate is an hour's (interval 1).
@@ -35,19 +32,17 @@ def exponential_basis(previous: float, sample: float, seconds: float, time_const
     return previous + share * (sample - previous)
 
 
-def annual_basis_price(
-    index_price: FloatArray | float, annual_basis: FloatArray | float, days: FloatArray | float
-) -> FloatArray | float:
+def annual_basis_price(index_price: Numbers, annual_basis: Numbers, days: Numbers) -> Numbers:
     """Fair price of a dated future from an annualised basis: index x (1 + basis x days / 365)."""
     return index_price * (1.0 + annual_basis * days / 365.0)
 
 
-def median_mark(first: FloatArray | float, second: FloatArray | float, third: FloatArray | float) -> FloatArray | float:
+def median_mark(first: Numbers, second: Numbers, third: Numbers) -> Numbers:
     """Middle one of three prices, elementwise: the mark of Binance, Bybit, Aevo and Lighter."""
     low, high = np.minimum(first, second), np.maximum(first, second)
     return np.maximum(low, np.minimum(high, third))
 
 
-def banded_mark(index_price: FloatArray | float, fair_price: FloatArray | float, band: float) -> FloatArray | float:
+def banded_mark(index_price: Numbers, fair_price: Numbers, band: float) -> Numbers:
     """Fair price held within a share `band` of the index: index x (1 +- band)."""
     return np.minimum(index_price * (1.0 + band), np.maximum(index_price * (1.0 - band), fair_price))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from riskpipe.domain.scenarios import BASIS_AXIS, NEUTRAL, SIMULATED
+from riskpipe.domain.scenarios import NEUTRAL, SIMULATED, basis_axis_of, basis_coordinates
 from riskpipe.report import numbers
 from riskpipe.report.document import Column, Kind, Source
 from riskpipe.report.report_input import ReportInput
@@ -28,8 +28,8 @@ UNIT_KINDS: Mapping[str, Kind] = {
 
 def axis_of(name: str) -> tuple[str, Kind, float]:
     """Label, kind and neutral value of an axis; a basis axis of the run's own is in standard deviations."""
-    if name.startswith(BASIS_AXIS):
-        return f"Basis of {name.removeprefix(BASIS_AXIS)} (sd)", "number", 0.0
+    if (own := basis_axis_of(name)) is not None:
+        return f"Basis of {own} (sd)", "number", 0.0
     return AXES[name]
 
 
@@ -65,8 +65,7 @@ def limit_words(n_hits: float) -> str:
 
 def axes_of(dataset: xr.Dataset) -> list[str]:
     """Axes that label a dataset, in their order."""
-    own = sorted(str(name) for name in dataset.coords if str(name).startswith(BASIS_AXIS))
-    return [*(name for name in AXES if name in dataset.coords), *own]
+    return [*(name for name in AXES if name in dataset.coords), *basis_coordinates(dataset.coords)]
 
 
 def bracket_words(last_held: float, first_exhausted: float, heals_at: float, status: str) -> str:

@@ -17,8 +17,7 @@ from riskpipe.cube.digest import canonical_json
 from riskpipe.cube.layout import cube_prefix, part_key
 from riskpipe.cube.marks import Mark, record_attempt, write_mark
 from riskpipe.cube.parts import write_part
-from riskpipe.cube.store import open_store
-from riskpipe.domain.market import Market
+from riskpipe.cube.store import Store, open_store
 from riskpipe.domain.scenarios import ScenarioSet
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.numerics import numerics_fingerprint
@@ -42,24 +41,28 @@ class BlockJob:
         return f"block {self.block} (scenarios {self.start} to {self.stop - 1}) of run {self.run_id}"
 
 
+def open_kernel(store: Store, run_id: str, plan: dict[str, Any]) -> Kernel:
+    """Return the kernel of a run whose market is kept; its book is memory-mapped where the store is a folder."""
+    book = open_book(store, plan["book_sha256"])
+    return Kernel(book, read_market(store, run_id), rules_from_json(plan["rules"]))
+
+
 @lru_cache(maxsize=1)
-def _inputs(store_uri: str, run_id: str) -> tuple[Kernel, Market, ScenarioSet]:
-    """Open a run's inputs once per process: the book is memory-mapped where the store is a folder.
+def _inputs(store_uri: str, run_id: str) -> tuple[Kernel, ScenarioSet]:
+    """Open a run's inputs once per process.
 
     The kernel is compiled or loaded here, so that the first block's time is that of computing it.
     """
     store = open_store(store_uri)
     plan = read_plan(store, run_id)
-    market = read_market(store, run_id)
-    kernel = Kernel(open_book(store, plan["book_sha256"]), market, rules_from_json(plan["rules"]))
-    scenarios = read_scenarios(store, run_id, plan)
+    kernel, scenarios = open_kernel(store, run_id, plan), read_scenarios(store, run_id, plan)
     kernel.prepare()
-    return kernel, market, scenarios
+    return kernel, scenarios
 
 
-def block_values(kernel: Kernel, market: Market, scenarios: ScenarioSet) -> tuple[dict[str, np.ndarray], Any]:
+def block_values(kernel: Kernel, scenarios: ScenarioSet) -> tuple[dict[str, np.ndarray], Any]:
     """Compute a slab: every per-block variable of the cube by key, and its part of /accounts."""
-    result = kernel.run(scenarios)
+    market, result = kernel.market, kernel.run(scenarios)
     basis, mark = result.values["instruments/basis"], result.values["instruments/mark_price"]
     index_before = market.mark_price / (1.0 + market.basis)  # in the unit of the marks, as the history has it
     index_move = mark / (1.0 + basis) / index_before - 1.0
@@ -76,9 +79,9 @@ def compute_block(job: BlockJob) -> dict[str, Any]:
     about = {"started": datetime.now(UTC).isoformat(), "host": socket.gethostname(), "pid": os.getpid()}
     attempt = record_attempt(store, job.run_id, job.block, {**about, "state": "started"})
     with PeakMemory() as memory:
-        kernel, market, scenarios = _inputs(job.store, job.run_id)
+        kernel, scenarios = _inputs(job.store, job.run_id)
         loaded = time.perf_counter()
-        values, part = block_values(kernel, market, scenarios.slab(job.start, job.stop))
+        values, part = block_values(kernel, scenarios.slab(job.start, job.stop))
         computed = time.perf_counter()
         digest = write_block(store, cube_prefix(job.run_id), job.start, job.stop, values)
         part_digest = write_part(store, part_key(job.run_id, job.block), part)

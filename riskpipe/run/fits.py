@@ -4,10 +4,10 @@ Series are kept once in the run directory; a unit names its instrument, reads it
 which JSON keeps to the bit, so that results do not depend on where they were computed.
 """
 
-import io
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,16 @@ import numpy as np
 from riskpipe.calibrate.fits import FitSettings, SeriesFit, basis_arrays, estimators, fit_series
 from riskpipe.calibrate.hourly import HourlySeries
 from riskpipe.calibrate.market import in_book_order
-from riskpipe.calibrate.validation import FAILS, SeriesScores, score_series, validation_arrays
-from riskpipe.compute import Executor, SerialExecutor, make_executor
-from riskpipe.cube.layout import run_prefix
+from riskpipe.calibrate.validation import SeriesScores, score_series, validation_arrays
+from riskpipe.compute import Executor, SerialExecutor
 from riskpipe.cube.store import Store, open_store
 from riskpipe.domain.book import Book
 from riskpipe.domain.findings import Findings, Reason, Severity
+from riskpipe.domain.market import FAILS
+from riskpipe.run.inputs import arrays_of, inputs_key, read_arrays, write_arrays
 from riskpipe.run.night import Night
 
+SERIES, FITS = "basis_series", "basis_fits"  # names of inputs
 IN_PROCESS = 64  # instruments up to which starting workers takes longer than the work
 
 
@@ -40,25 +42,10 @@ class SeriesJob:
         return f"basis series {self.row} of run {self.run_id}"
 
 
-def _key(run_id: str, name: str) -> str:
-    return f"{run_prefix(run_id)}/inputs/{name}.npz"
-
-
-def _write(store: Store, key: str, arrays: dict[str, np.ndarray]) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays, allow_pickle=False)
-    store.write(key, buffer.getvalue())
-
-
-def _read(store: Store, key: str) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(store.read(key)), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
 @lru_cache(maxsize=1)
 def _series(store_uri: str, run_id: str) -> HourlySeries:
     """Read a run's series once per process."""
-    return HourlySeries(**_read(open_store(store_uri), _key(run_id, "basis_series")))
+    return HourlySeries(**read_arrays(open_store(store_uri), run_id, SERIES))
 
 
 def fit_unit(job: SeriesJob) -> dict[str, Any]:
@@ -89,58 +76,55 @@ def map_series(
     return [received[row] for row in range(n_series)]
 
 
-def _map(night: Night, stage: str, unit: Callable[[SeriesJob], dict[str, Any]], n_series: int) -> list[dict[str, Any]]:
+def _map(
+    night: Night, stage: str, unit: Callable[[SeriesJob], dict[str, Any]], n_series: int, settings: FitSettings
+) -> list[dict[str, Any]]:
     """Map a unit over the night's series where it is soonest done."""
-    run = partial(
-        map_series, unit=unit, store=night.store.uri, run_id=night.run_id, n_series=n_series, settings=_settings(night),
-        on_done=lambda n_done: night.progress(stage, n_done, n_series),
-    )  # fmt: skip
-    spec = night.config.executor
-    if n_series <= IN_PROCESS or spec == "serial":
-        return run(SerialExecutor())
-    with make_executor(
-        spec if isinstance(spec, str) else spec.model_dump(by_alias=True),
-        n_workers=night.config.n_workers,
-        block_timeout_s=night.config.block_timeout_seconds,
-    ) as executor:
-        return run(executor)
-
-
-def _settings(night: Night) -> FitSettings:
-    return FitSettings(night.config.calibration.ewma_decay, night.config.calibration.minimum_observations)
+    with nullcontext(SerialExecutor()) if n_series <= IN_PROCESS else night.open_executor() as executor:
+        return map_series(
+            executor,
+            unit,
+            night.store.uri,
+            night.run_id,
+            n_series,
+            settings,
+            on_done=lambda n_done: night.progress(stage, n_done, n_series),
+        )
 
 
 def keep_series(store: Store, run_id: str, series: HourlySeries) -> None:
     """Keep the series of a run, from which units read theirs."""
-    arrays = {name: getattr(series, name) for name in ("changes", "level", "index_move")}
-    _write(store, _key(run_id, "basis_series"), arrays)
+    write_arrays(store, run_id, SERIES, arrays_of(series))
     _series.cache_clear()  # a stage that is run again may have others
 
 
-def fit_all(night: Night, series: HourlySeries, _asked: FitSettings) -> list[SeriesFit]:
+def fit_all(night: Night, series: HourlySeries, settings: FitSettings) -> list[SeriesFit]:
     """Keep the series of a night and fit them: `riskpipe.calibrate.fits.Fit` over the night's executor."""
     keep_series(night.store, night.run_id, series)
-    return [SeriesFit.from_json(receipt) for receipt in _map(night, "calibrate", fit_unit, len(series))]
+    return [SeriesFit.from_json(receipt) for receipt in _map(night, "calibrate", fit_unit, len(series), settings)]
 
 
 def keep_fits(night: Night, book: Book, fits: list[SeriesFit]) -> None:
     """Keep what /basis will hold of the fits."""
-    _write(night.store, _key(night.run_id, "basis_fits"), basis_arrays(in_book_order(book, fits)))
+    write_arrays(night.store, night.run_id, FITS, basis_arrays(in_book_order(book, fits)))
 
 
 def read_fits(store: Store, run_id: str) -> dict[str, np.ndarray]:
     """Read what `keep_fits` kept, by variable of /basis; texts as objects, as cubes take them."""
-    kept = _read(store, _key(run_id, "basis_fits"))
+    kept = read_arrays(store, run_id, FITS)
     return {name: values.astype(object) if values.dtype.kind == "U" else values for name, values in kept.items()}
 
 
 def score_all(night: Night, book: Book) -> tuple[dict[str, np.ndarray], Findings]:
     """Return the variables of /validation, and findings for estimators in use whose forecasts fail."""
-    has_series = night.store.exists(_key(night.run_id, "basis_series"))
+    has_series = night.store.exists(inputs_key(night.run_id, SERIES))
     with_basis = np.flatnonzero(~book.is_option)
     scores = [SeriesScores()] * book.n_instruments
     if has_series:
-        for at, receipt in zip(with_basis, _map(night, "validate", score_unit, len(with_basis)), strict=True):
+        calibration = night.config.calibration
+        settings = FitSettings(calibration.ewma_decay, calibration.minimum_observations)
+        receipts = _map(night, "validate", score_unit, len(with_basis), settings)
+        for at, receipt in zip(with_basis, receipts, strict=True):
             scores[at] = SeriesScores.from_json(receipt)
     used = read_fits(night.store, night.run_id)["estimator_used"].tolist()
     names = book.names("instrument")

@@ -1,6 +1,7 @@
 """Inputs of blocks in the run directory: small arrays as .npz files, never pickled."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -13,52 +14,53 @@ from riskpipe.domain.rules import ContractRules, IndexImpact, LendingRules, Rule
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 
 
-def market_key(run_id: str) -> str:
-    """Key of a run's calibrated market."""
-    return f"{run_prefix(run_id)}/inputs/market.npz"
+def inputs_key(run_id: str, name: str) -> str:
+    """Key of named arrays that a run's units of work read."""
+    return f"{run_prefix(run_id)}/inputs/{name}.npz"
 
 
-def scenarios_key(run_id: str) -> str:
-    """Key of a run's scenarios."""
-    return f"{run_prefix(run_id)}/inputs/scenarios.npz"
-
-
-def _pack(value: Any) -> bytes:  # noqa: ANN401  a dataclass of arrays and numbers
+def write_arrays(store: Store, run_id: str, name: str, arrays: Mapping[str, np.ndarray | float]) -> None:
+    """Keep named arrays of a run."""
     buffer = io.BytesIO()
-    arrays = {
+    np.savez(buffer, **arrays, allow_pickle=False)
+    store.write(inputs_key(run_id, name), buffer.getvalue())
+
+
+def read_arrays(store: Store, run_id: str, name: str) -> dict[str, np.ndarray]:
+    """Read what `write_arrays` kept."""
+    with np.load(io.BytesIO(store.read(inputs_key(run_id, name))), allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def arrays_of(value: Any) -> dict[str, np.ndarray | float]:  # noqa: ANN401  any dataclass
+    """Return the arrays and numbers of a dataclass by name; what else it holds is left out."""
+    return {
         spec.name: item for spec in fields(value) if isinstance(item := getattr(value, spec.name), np.ndarray | float)
     }
-    np.savez(buffer, **arrays, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _unpack(data: bytes) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
 
 
 def write_market(store: Store, run_id: str, market: Market) -> None:
     """Keep a run's market."""
-    store.write(market_key(run_id), _pack(market))
+    write_arrays(store, run_id, "market", arrays_of(market))
 
 
 def read_market(store: Store, run_id: str) -> Market:
     """Read a run's market."""
-    arrays = _unpack(store.read(market_key(run_id)))
+    arrays = read_arrays(store, run_id, "market")
     decay = float(arrays.pop("ewma_decay"))
     return Market(**arrays, ewma_decay=decay)
 
 
 def write_scenarios(store: Store, run_id: str, scenarios: ScenarioSet) -> None:
     """Keep a run's scenarios; variants and the names of sets and basis axes are in the plan."""
-    store.write(scenarios_key(run_id), _pack(scenarios))
+    write_arrays(store, run_id, "scenarios", arrays_of(scenarios))
 
 
 def read_scenarios(store: Store, run_id: str, plan: dict[str, Any]) -> ScenarioSet:
     """Read a run's scenarios."""
     variants = tuple(Variant(**variant) for variant in plan["variants"])
     return ScenarioSet(
-        **_unpack(store.read(scenarios_key(run_id))),
+        **read_arrays(store, run_id, "scenarios"),
         variants=variants,
         sets=tuple(plan["sets"]),
         basis_axes=tuple(plan["basis_axes"]),

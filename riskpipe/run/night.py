@@ -6,17 +6,19 @@ A stage whose mark is there is not run again: flows and the command line resume 
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from riskpipe.calibrate.history import HistoryRows, read_history
+from riskpipe.compute import Executor, make_executor
 from riskpipe.config import RunConfig
 from riskpipe.cube.digest import canonical_json
 from riskpipe.cube.layout import manifest_key, run_prefix
 from riskpipe.cube.store import Store, open_store
-from riskpipe.domain.findings import Finding, Findings
+from riskpipe.domain.findings import Findings
 from riskpipe.domain.instant import format_as_of
 from riskpipe.domain.schema import VARIABLES
 from riskpipe.domain.snapshot import Snapshot
@@ -29,6 +31,8 @@ Progress = Callable[[str, int, int], None]
 """Called with a stage's name, how much is done, and of how much."""
 Say = Callable[[str], None]
 """Called with a line for the person who watches the night."""
+FOUND_BEFORE_SEAL = ("ingest", "calibrate", "scenarios", "validate", "accounts")
+"""Stages that leave findings before the run is sealed, in the order in which they are told."""
 
 
 def silent(_stage: str, _done: int, _total: int) -> None:
@@ -60,6 +64,16 @@ class Night:
     def as_of(self) -> datetime:
         """The instant the run describes."""
         return self.identity.as_of
+
+    def open_executor(self, *, memory_limit_bytes: int | None = None) -> AbstractContextManager[Executor]:
+        """Open what computes the night's units of work, as configured (see `make_executor`)."""
+        spec = self.config.executor
+        return make_executor(
+            spec if isinstance(spec, str) else spec.model_dump(by_alias=True),
+            n_workers=self.config.n_workers,
+            block_timeout_s=self.config.block_timeout_seconds,
+            memory_limit_bytes=memory_limit_bytes,
+        )
 
     @property
     def is_complete(self) -> bool:
@@ -152,9 +166,11 @@ def stage_result(store: Store, run_id: str, stage: str) -> dict[str, Any]:
     return _parsed(store, key, mark)
 
 
-def stage_findings(result: dict[str, Any]) -> list[Finding]:
-    """Return the findings a stage left."""
-    return list(Findings.from_json(result.get("findings", [])))
+def findings_of(store: Store, run_id: str, stages: Iterable[str]) -> Findings:
+    """Return the findings that stages left, in their order."""
+    return Findings.from_json(
+        finding for stage in stages for finding in stage_result(store, run_id, stage).get("findings", [])
+    )
 
 
 def _parsed(store: Store, key: str, data: bytes) -> dict[str, Any]:

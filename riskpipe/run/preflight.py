@@ -141,11 +141,8 @@ def computed_scenarios(scenarios: ScenarioSet, block_size: int, *, has_options: 
 
 def scenario_seconds(book: Book) -> float:
     """Seconds that one scenario of a block takes on one core."""
-    scanned = 0
-    if book.account_is_portfolio.any():
-        is_scanned = book.account_is_portfolio[book.pool_account] & ~book.pool_is_isolated
-        scanned = int(np.diff(book.pool_position_start)[is_scanned].sum())
-    return (book.n_positions - scanned) * SECONDS_PER_POSITION_SCENARIO + scanned * SECONDS_PER_SCANNED_SCENARIO
+    n_scanned = int(np.diff(book.pool_position_start)[book.pool_is_portfolio].sum())
+    return (book.n_positions - n_scanned) * SECONDS_PER_POSITION_SCENARIO + n_scanned * SECONDS_PER_SCANNED_SCENARIO
 
 
 def _fixed_seconds(n_positions: int) -> float:
@@ -203,9 +200,9 @@ def choose_block_size(config: RunConfig, book: Book, scenarios: ScenarioSet, siz
     is possible: fewer and larger blocks for `blocks`, then smaller ones for `worker_memory_bytes`.
     """
     n, workers, limits = len(scenarios), expected_workers(config), config.limits
-    has_options = bool(book.is_option.any())
     if config.block_size != "auto":
         return min(config.block_size, n)
+    has_options = bool(book.is_option.any())
 
     def longest(size: int) -> int:
         return int(computed_scenarios(scenarios, size, has_options=has_options).max(initial=0))

@@ -14,34 +14,28 @@ from riskpipe.cube.marks import read_attempts
 from riskpipe.cube.read import open_cube
 from riskpipe.cube.store import Store, open_store
 from riskpipe.domain.controls import Control
-from riskpipe.domain.findings import Findings
 from riskpipe.domain.replication import Replication
 from riskpipe.errors import StoreError
 from riskpipe.measures.registry import Options, take_measures
 from riskpipe.report.render import render
 from riskpipe.report.report_input import ReportInput
-from riskpipe.run.night import Night, stage_findings, stage_result
+from riskpipe.run.night import FOUND_BEFORE_SEAL, Night, findings_of, stage_result
 from riskpipe.run.outcome import read_outcome
 from riskpipe.run.plan import read_plan
-
-_STAGES = ("ingest", "calibrate", "scenarios", "validate", "accounts", "seal")
 
 
 def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
     """Gather what the report of a complete run shows."""
     plan = read_plan(store, run_id)
     attributes = plan["attributes"]
-    results = {stage: stage_result(store, run_id, stage) for stage in _STAGES}
-    findings = Findings()
-    for result in results.values():
-        findings.extend(stage_findings(result))
+    accounts = stage_result(store, run_id, "accounts")
     cube = open_cube(store.uri, run_id=run_id)
     timings: dict[str, float] = {}
     for attempt in read_attempts(store, run_id):
         # the report's own time is not known while it is rendered, and rendering again must give the same bytes
         if attempt.get("stage", "report") != "report":
             timings[attempt["stage"]] = timings.get(attempt["stage"], 0.0) + float(attempt["seconds"])
-    replication = results["accounts"].get("replication")  # runs of earlier versions kept none
+    replication = accounts.get("replication")  # runs of earlier versions kept none
     hashes = attributes["input_hashes"]
     files = {f"snapshot {n + 1}: {name}": sha for n, by in enumerate(hashes["snapshots"]) for name, sha in by.items()}
     return ReportInput(
@@ -55,11 +49,11 @@ def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
             "history rows": hashes["history"] or "none",
             "riskpipe sources": hashes["source"],
             "book": plan["book_sha256"],
-            "manifest": results["seal"]["manifest_sha256"],
+            "manifest": stage_result(store, run_id, "seal")["manifest_sha256"],
         },
         timings=timings,
-        findings=findings,
-        controls=[Control.from_json(control) for control in results["accounts"]["controls"]],
+        findings=findings_of(store, run_id, (*FOUND_BEFORE_SEAL, "seal")),
+        controls=[Control.from_json(control) for control in accounts["controls"]],
         replication=Replication.from_json(replication) if replication is not None else Replication(),
         n_blocks=len(plan["blocks"]),
         cube=cube,

@@ -8,7 +8,6 @@ from riskpipe.calibrate.basis import horizon_volatility
 from riskpipe.calibrate.fits import FitSettings, SeriesFit
 from riskpipe.calibrate.hourly import HourlySeries
 from riskpipe.calibrate.market import calibrate
-from riskpipe.compute import make_executor
 from riskpipe.cube.blocks import write_once
 from riskpipe.cube.books import open_book, put_book
 from riskpipe.cube.digest import canonical_json, sha256
@@ -26,13 +25,12 @@ from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.controls import control_findings, control_totals, summary
 from riskpipe.ingest.replication import replicate
 from riskpipe.liquidation.accounts import account_health
-from riskpipe.liquidation.kernel import Kernel
 from riskpipe.numerics import numerics_fingerprint
-from riskpipe.run.block import BlockJob, compute_block
+from riskpipe.run.block import BlockJob, compute_block, open_kernel
 from riskpipe.run.fits import fit_all, keep_fits, read_fits, score_all
 from riskpipe.run.identity import versions
 from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json, write_market, write_scenarios
-from riskpipe.run.night import Night, Stage, stage_findings, stage_result
+from riskpipe.run.night import FOUND_BEFORE_SEAL, Night, Stage, findings_of
 from riskpipe.run.plan import create_plan, dimension_sizes, find_plan, make_plan, read_plan, template_of
 from riskpipe.run.preflight import (
     Forecast,
@@ -151,7 +149,8 @@ def write_template(night: Night) -> dict[str, Any]:
 def compute(night: Night) -> dict[str, Any]:
     """Compute every block that is not marked done under this machine's numerics."""
     store, run_id = night.store, night.run_id
-    bounds = [tuple(bounds) for bounds in read_plan(store, run_id)["blocks"]]
+    plan = read_plan(store, run_id)
+    bounds = plan["blocks"]
     fingerprint = numerics_fingerprint().sha
     marks = read_marks(store, run_id)
     done = {block for block, mark in marks.items() if mark.fingerprint == fingerprint}
@@ -166,19 +165,13 @@ def compute(night: Night) -> dict[str, Any]:
 
     workers, is_serial = None, False
     if jobs:
-        plan = read_plan(store, run_id)
         predicted = Forecast(**plan["preflight"])
         _preflight(night, predicted, len(jobs))
         open_book(store, plan["book_sha256"], is_verified=True)  # a damaged book stops here
-        spec = night.config.executor
-        if spec == "local":
+        if night.config.executor == "local":
             _compile_once(night)
-        with make_executor(
-            spec if isinstance(spec, str) else spec.model_dump(by_alias=True),
-            n_workers=night.config.n_workers,
-            block_timeout_s=night.config.block_timeout_seconds,
-            memory_limit_bytes=worker_memory_limit(predicted, night.config.limits),
-        ) as executor:
+        limit = worker_memory_limit(predicted, night.config.limits)
+        with night.open_executor(memory_limit_bytes=limit) as executor:
             workers, is_serial = executor.n_workers, executor.is_serial
             executor.map_blocks(compute_block, jobs, on_done=on_done)
     missing = sorted(set(range(len(bounds))) - read_marks(store, run_id).keys())
@@ -210,9 +203,7 @@ def _preflight(night: Night, predicted: Forecast, n_jobs: int) -> None:
 def _compile_once(night: Night) -> None:
     """Compile here what local workers then load from the shared cache, instead of each compiling it."""
     night.progress("compile", 0, 1)
-    plan = read_plan(night.store, night.run_id)
-    kernel = Kernel(_book(night), read_market(night.store, night.run_id), rules_from_json(plan["rules"]))
-    kernel.prepare()
+    open_kernel(night.store, night.run_id, read_plan(night.store, night.run_id)).prepare()
     night.progress("compile", 1, 1)
 
 
@@ -220,9 +211,9 @@ def write_accounts(night: Night) -> dict[str, Any]:
     """Write what no block writes: /accounts from the merged parts, /basis from the market; check what is reported."""
     store, run_id = night.store, night.run_id
     plan = read_plan(store, run_id)
-    book, market = _book(night), read_market(store, run_id)
-    scenarios = read_scenarios(store, run_id, plan)
-    health = account_health(Kernel(book, market, rules_from_json(plan["rules"])), *index_axis(scenarios))
+    kernel, scenarios = open_kernel(store, run_id, plan), read_scenarios(store, run_id, plan)
+    book = kernel.book
+    health = account_health(kernel, *index_axis(scenarios))
     parts = (read_part(store, part_key(run_id, block)) for block in range(len(plan["blocks"])))
     hits, shortfall_max = merge_parts(parts, book.n_accounts, len(scenarios.sets))
     segments = np.array([*book.names("segment"), ""], dtype=object)
@@ -250,7 +241,7 @@ def write_accounts(night: Night) -> dict[str, Any]:
             "accounts/entity_index": book.account_entity.astype(np.float64),
             "accounts/venue": np.array(book.names("venue"), dtype=object)[book.account_venue],
             "accounts/segment": segments[book.account_segment],
-            **_basis_arrays(market, read_fits(store, run_id)),
+            **_basis_arrays(kernel.market, read_fits(store, run_id)),
         },
     )
     controls = control_totals(book, equity=health.equity, maintenance_margin=health.maintenance_margin)
@@ -263,20 +254,17 @@ def write_accounts(night: Night) -> dict[str, Any]:
 
 
 def _basis_arrays(market: Market, fits: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    vol = fits.pop("basis_vol")
+    vol = fits["basis_vol"].copy()
     vol[:, ESTIMATORS.index("ewma")] = horizon_volatility(market.basis_vol_1h, HORIZONS_HOURS)  # whatever its gate says
     vol[:, ESTIMATORS.index("realised")] = market.basis_realised_vol
     return {
+        **{f"basis/{name}": values for name, values in fits.items()},
         "basis/basis_vol": vol,
         "basis/basis": market.basis,
         "basis/mean_basis": market.basis_mean,
         "basis/last_history_basis": market.basis_last,
         "basis/observations": market.basis_observations,
         "basis/innovation_max": market.basis_innovation_max,
-        **{
-            f"basis/{name}": values.astype(object) if values.dtype.kind == "U" else values
-            for name, values in fits.items()
-        },
     }
 
 
@@ -293,9 +281,7 @@ def seal(night: Night) -> dict[str, Any]:
     """Reconcile blocks and write the manifest: from here on the run exists for readers and never changes."""
     store, run_id = night.store, night.run_id
     plan = read_plan(store, run_id)
-    findings = Findings()
-    for stage in ("ingest", "calibrate", "scenarios", "validate", "accounts"):
-        findings.extend(stage_findings(stage_result(store, run_id, stage)))
+    findings = findings_of(store, run_id, FOUND_BEFORE_SEAL)
     about = {
         "input_hashes": plan["attributes"]["input_hashes"],
         "run_key": plan["run_key"],

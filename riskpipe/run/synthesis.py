@@ -20,8 +20,8 @@ DEFAULT_AS_OF = datetime(2026, 1, 5, tzinfo=UTC)
 def synthesise(
     directory: Path,
     *,
-    n_accounts: int,
-    seed: int,
+    n_accounts: int = 20_000,
+    seed: int = 1,
     as_of: str | None = None,
     profile: Literal["calm", "levered"] = "levered",
     market: Path | None = None,

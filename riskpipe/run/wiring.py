@@ -13,7 +13,7 @@ from riskpipe.domain.book import Book, InstrumentKind
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.market import HORIZON_LABELS, Market
 from riskpipe.domain.rules import ContractRules, IndexImpact, LendingRules, Rules, VenueRules
-from riskpipe.domain.scenarios import ScenarioSet, Variant
+from riskpipe.domain.scenarios import AXES, ScenarioSet, Variant
 from riskpipe.errors import ConfigError
 from riskpipe.ingest.venue_tables import ContractTiers, VenueTables
 from riskpipe.margin.scan_parameters import scan_model
@@ -222,15 +222,7 @@ def scenarios_of(config: RunConfig) -> ScenarioSet:
     """
     presets = [preset for preset in config.scenarios.presets if isinstance(preset, Preset)]
     historical = [
-        (
-            scenario.name,
-            {
-                "index_shock": scenario.index_shock,
-                "basis_shock": scenario.basis_shock,
-                "vol_shock": scenario.vol_shock,
-                "depth_factor": scenario.depth_factor,
-            },
-        )
+        (scenario.name, {axis: getattr(scenario, axis) for axis in AXES})
         for preset in presets
         for scenario in preset.scenarios
     ]

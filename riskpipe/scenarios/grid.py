@@ -38,18 +38,10 @@ def scenario_set(
     cells += [(SIMULATED, "", {**NEUTRAL, "index_shock": np.nan}, still)] * n_simulated
     sets = (GRID, *([HISTORICAL] if historical else []), *([SIMULATED] if n_simulated else []))
     rows = [(v, *cell) for v in range(len(variants)) for cell in cells]
-
-    def axis(name: str) -> np.ndarray:
-        return np.array([row[3][name] for row in rows], dtype=np.float64)
-
-    n = len(rows)
     is_simulated = np.array([row[1] == SIMULATED for row in rows], dtype=np.bool_)
     return ScenarioSet(
-        index_shock=axis("index_shock"),
-        basis_shock=axis("basis_shock"),
-        vol_shock=axis("vol_shock"),
-        depth_factor=axis("depth_factor"),
-        haircut_shock=np.zeros(n),
+        **{name: np.array([row[3][name] for row in rows], dtype=np.float64) for name in AXES},
+        haircut_shock=np.zeros(len(rows)),
         probability=np.where(is_simulated, 1.0 / max(n_simulated, 1), np.nan),
         variant=np.array([row[0] for row in rows], dtype=np.int32),
         set_index=np.array([sets.index(row[1]) for row in rows], dtype=np.int32),

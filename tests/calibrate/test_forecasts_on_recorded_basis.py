@@ -10,13 +10,11 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
+from support.recorded_candles import candle_rows, needs_candles
 
 from riskpipe.calibrate.backtest.coverage import (
     christoffersen_conditional,
@@ -31,7 +29,7 @@ from riskpipe.calibrate.backtest.forecasts import (
     forecasts_after,
     value_at_risk,
 )
-from riskpipe.calibrate.backtest.losses import VARIANCE_FLOOR, loss_difference, qlike
+from riskpipe.calibrate.backtest.losses import loss_difference, qlike, qlike_losses
 from riskpipe.calibrate.backtest.shortfall import unconditional_shortfall_test
 from riskpipe.calibrate.basis import basis_series
 from riskpipe.calibrate.estimators.choose import ORDER, first_passing
@@ -39,10 +37,9 @@ from riskpipe.calibrate.estimators.garch import Garch
 from riskpipe.calibrate.estimators.mixture import Mixture
 from riskpipe.calibrate.estimators.plain import Ewma, Realised
 from riskpipe.calibrate.estimators.protocol import standardised
-from riskpipe.calibrate.history import HistoryRows
+from riskpipe.calibrate.history import HOUR_US, HistoryRows, times_us
 from riskpipe.domain.findings import Findings
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "binance_hourly"
 SYMBOLS = ("ADAUSDT", "BCHUSDT", "BTCUSDT", "ETHUSDT", "LTCUSDT", "SOLUSDT", "XRPUSDT")
 CUT = datetime(2022, 1, 1, tzinfo=UTC)
 CHOICE = datetime(2021, 7, 1, tzinfo=UTC)  # candidates are fitted before it and compared from it to the cut
@@ -50,10 +47,9 @@ SOL_CUT, SOL_CHOICE = 2_000, 1_200  # changes
 LISTING = timedelta(days=60)
 NAIVE = (Realised(168), Realised(24))
 CANDIDATES = (*NAIVE, Ewma(0.94), Ewma(0.97), Garch(), Mixture(level_half_lives=()), Mixture())
-HOUR = 3_600_000_000
 HORIZONS = (1, 8, 24, 168)
 
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"recorded market data is not at ../shared/data ({DATA})")
+pytestmark = needs_candles
 
 
 def microseconds(instant):
@@ -74,33 +70,18 @@ class Series:
 
 
 def recorded(symbol, *, guarded=True):
-    spot, perpetual = (
-        pq.read_table(DATA / f"{name}.parquet", filters=[("symbol", "==", symbol)], columns=["ts", "close", "volume"])
-        for name in ("spot_1h", "perp_1h")
-    )
-    both = perpetual.join(spot, keys="ts", right_suffix="_spot", join_type="left outer").sort_by("ts")
-    ts = pc.add(both["ts"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()), HOUR)  # a bar's close
-    index, volume = both["close_spot"], pc.fill_null(both["volume_spot"], 0.0)
+    table = candle_rows(symbol)
     if not guarded:
-        index, volume = pc.fill_null_forward(index), pa.array(np.ones(len(both)))
-    table = pa.table(
-        {
-            "ts": ts.cast(pa.timestamp("us", tz="UTC")),
-            "instrument_id": pa.array([symbol] * len(both)),
-            "asset": pa.nulls(len(both), pa.string()),
-            "mark_price": both["close"],
-            "index_price": index,
-            "funding_rate": pa.nulls(len(both), pa.float64()),
-            "volume_usd": pa.nulls(len(both), pa.float64()),
-            "index_volume_usd": volume,
-        }
-    )
+        index = pc.fill_null_forward(table["index_price"])
+        table = table.drop_columns(["index_price", "index_volume_usd"])
+        table = table.append_column("index_price", index).append_column("index_volume_usd", [np.ones(len(table))])
     rows = HistoryRows(table, datetime(2025, 1, 1, tzinfo=UTC), 3_000.0, "", Findings())
     series, _ = basis_series(rows, [symbol])
-    grid = np.arange(ts[0].as_py(), ts[-1].as_py() + 1, HOUR)  # hours of which no row is left are gaps too
+    ts_us = times_us(table)
+    grid = np.arange(ts_us[0], ts_us[-1] + 1, HOUR_US)  # hours of which no row is left are gaps too
     changes = np.full(len(grid), np.nan)
     changes[np.searchsorted(grid, series.ts_us)] = series.changes[:, 0]
-    kept = grid >= grid[0] + int(LISTING.total_seconds() * 1e6) + HOUR
+    kept = grid >= grid[0] + int(LISTING.total_seconds() * 1e6) + HOUR_US
     return grid[kept], changes[kept]
 
 
@@ -133,8 +114,7 @@ def losses_after_the_cut(symbol):
         forecasts[naive.name] = naive.fit(series.changes[: series.cut]).filter(series.changes).variance[scored]
     known = ~np.isnan(changes) & np.all([~np.isnan(f) for f in forecasts.values()], axis=0)
     values = {name: qlike(changes[known], f[known]) for name, f in forecasts.items()}
-    hourly = {name: np.log(np.maximum(f, VARIANCE_FLOOR)) + changes**2 / np.maximum(f, VARIANCE_FLOOR)
-              for name, f in forecasts.items()}  # fmt: skip
+    hourly = {name: qlike_losses(changes, f) for name, f in forecasts.items()}
     ratios = {n.name: loss_difference(hourly["chosen"][known], hourly[n.name][known])[1] for n in NAIVE}
     return values, ratios, int(known.sum())
 

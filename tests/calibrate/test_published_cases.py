@@ -6,13 +6,11 @@ the project (../shared/cases), the copies must equal them, and a case of these s
 
 import json
 import math
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.published_cases import SHARED, Row, case_table, cases_in, differing, uncalled
 
 from riskpipe.calibrate.estimators.garch import garch_update
 from riskpipe.calibrate.estimators.plain import ewma_update
@@ -35,8 +33,7 @@ from riskpipe.pricing.funding import (
 )
 from riskpipe.pricing.mark_price import funding_basis_price
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "cases"
-CASES = json.loads(Path(__file__).with_name("published_cases.json").read_text(encoding="utf-8"))
+CASES = cases_in(Path(__file__).parent)
 SIGN = {"long": 1.0, "short": -1.0}
 
 
@@ -111,15 +108,6 @@ def first_price(i):
     return {"price1": funding_basis_price(i["index"], i["last_funding"], i["hours_to_funding"])}
 
 
-@dataclass(frozen=True)
-class Row:
-    """One kind of case: the functions it goes through, what they find, and how a case is replayed."""
-
-    functions: tuple[Callable, ...]
-    what: str
-    replay: Callable
-
-
 TABLE = {
     "A01_hull_mvhr_moments": Row((paired_moments,), "deviations and correlation of paired changes", moments),
     "A02_hull_mvhr": Row(
@@ -159,44 +147,17 @@ TABLE = {
 }
 
 
-def case_table():
-    """The table above as Markdown, for the documentation."""
-    lines = ["| case kind | public functions | what they find |", "|---|---|---|"]
-    for kind, row in TABLE.items():
-        names = ", ".join(f"`{f.__module__.removeprefix('riskpipe.')}.{f.__qualname__}`" for f in row.functions)
-        lines.append(f"| `{kind}` | {names} | {row.what} |")
-    return "\n".join(lines) + "\n"
-
-
-def is_close(found, expected, tolerance):
-    if isinstance(expected, list):
-        return len(found) == len(expected) and all(map(is_close, found, expected, [tolerance] * len(found)))
-    assert tolerance.keys() == {"abs"}
-    return math.isfinite(found) and abs(found - expected) <= tolerance["abs"]
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_a_published_case_is_what_the_functions_find(case):
     found = TABLE[case["kind"]].replay(case["inputs"])
     assert found.keys() == case["expected"].keys()
-    for name, expected in case["expected"].items():
-        ways = found[name] if isinstance(found[name], list) and not isinstance(expected, list) else [found[name]]
-        for number in ways:
-            assert is_close(number, expected, case["tolerance"]), f"{name}: {number}, not {expected}: {case['source']}"
+    assert case["tolerance"].keys() == {"abs"}
+    assert not differing(found, case)
 
 
 @pytest.mark.parametrize("kind", TABLE)
 def test_a_kind_goes_through_the_functions_it_names(kind):
-    called = set()
-    before = sys.getprofile()
-    sys.setprofile(lambda frame, event, _: called.add(frame.f_code) if event == "call" else None)
-    try:
-        for case in CASES:
-            if case["kind"] == kind:
-                TABLE[kind].replay(case["inputs"])
-    finally:
-        sys.setprofile(before)
-    assert {function.__code__ for function in TABLE[kind].functions} <= called
+    assert not uncalled(TABLE[kind], [case for case in CASES if case["kind"] == kind])
 
 
 def test_every_kind_has_a_case():
@@ -220,4 +181,4 @@ def test_the_copies_are_the_cases_of_the_collections():
 
 def test_the_page_shows_the_table():
     page = (Path(__file__).parent / "README.md").read_text(encoding="utf-8")
-    assert case_table() in page
+    assert case_table(TABLE) in page

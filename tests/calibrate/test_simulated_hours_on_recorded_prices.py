@@ -6,14 +6,13 @@ perpetual closes the marks.
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from support.books import book
+from support.recorded_candles import candle_rows, needs_candles
 
 from riskpipe.calibrate.backtest.coverage import kupiec_band
 from riskpipe.calibrate.history import HistoryRows
@@ -21,37 +20,18 @@ from riskpipe.calibrate.innovations import innovations
 from riskpipe.domain.findings import Findings
 from riskpipe.scenarios.simulated import simulated_moves
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "binance_hourly"
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 DAYS = 90
 FIRST = datetime(2022, 1, 1, tzinfo=UTC)
 N_DRAWN = 2_000
 
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"needs recorded candles in {DATA}")
+pytestmark = needs_candles
 
 
 @cache
 def recorded():
     """Contract rows of both symbols from 90 days before the first as_of, by time."""
-    parts = []
-    for symbol in SYMBOLS:
-        spot, perpetual = (
-            pq.read_table(
-                DATA / f"{name}.parquet", filters=[("symbol", "==", symbol)], columns=["ts", "close", "volume"]
-            )
-            for name in ("spot_1h", "perp_1h")
-        )
-        both = perpetual.join(spot, keys="ts", right_suffix="_spot", join_type="left outer")
-        closes = pc.add(both["ts"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()), 3_600_000_000)
-        columns = {
-            "ts": closes.cast(pa.timestamp("us", tz="UTC")),
-            "instrument_id": pa.array([symbol] * len(both)),
-            "asset": pa.nulls(len(both), pa.string()),
-            "mark_price": both["close"],
-            "index_price": both["close_spot"],
-            "index_volume_usd": pc.fill_null(both["volume_spot"], 0.0),
-        }
-        parts.append(pa.table(columns))
+    parts = [candle_rows(symbol) for symbol in SYMBOLS]
     return pa.concat_tables(parts).sort_by([("ts", "ascending"), ("instrument_id", "ascending")])
 
 

@@ -38,19 +38,8 @@ def test_a_flow_publishes_and_shows_its_stages_and_a_broken_one_fails(home, tmp_
         tasks = [name.rsplit("-", 1)[0] for (name,) in server.execute("select name from task_run")]
         artifacts = [key for (key,) in server.execute("select key from artifact where key is not null")]
     assert sorted(flows) == ["Completed", "Failed"]
-    stages = [
-        "accounts",
-        "calibrate",
-        "compute",
-        "ingest",
-        "open",
-        "publish",
-        "report",
-        "scenarios",
-        "seal",
-        "validate",
-    ]
-    assert sorted(tasks) == sorted([*stages, "open"])
+    stages = "ingest calibrate scenarios compute validate accounts seal report"
+    assert sorted(tasks) == sorted(["open", *stages.split(), "publish", "open"])
     assert sorted(artifacts) == ["riskpipe-headlines", "riskpipe-summary"]
 
 

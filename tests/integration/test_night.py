@@ -17,6 +17,7 @@ from support.nights import (
     decoded,
     marks,
     riskpipe_command,
+    run_on,
     settings,
     start_command,
     write_config,
@@ -24,28 +25,21 @@ from support.nights import (
 )
 
 import riskpipe
-from riskpipe.config import resolve
 from riskpipe.errors import ConfigError, StoreError, VerifyError
-from riskpipe.run.nightly import run_night
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="module")
 def night(inputs, tmp_path_factory):
     """One published night with the default block size, run serially."""
     store = tmp_path_factory.mktemp("night") / "store"
-    result = run_night(resolve(settings(inputs, store), subject="test"))
+    result = run_on(inputs, store)
     return store, result
 
 
 @pytest.mark.parametrize("changes", [{"block_size": 1}, {"block_size": 7}, {"executor": "local", "n_workers": 2}])
 def test_the_cube_has_the_same_bits_for_every_block_size_and_executor(inputs, night, tmp_path, changes):
     store, result = night
-    other = run_night(resolve(settings(inputs, tmp_path / "store", **changes), subject="test"))
+    other = run_on(inputs, tmp_path / "store", **changes)
     assert other.run_id == result.run_id
     assert_same_bits(decoded(store), decoded(tmp_path / "store"))
 
@@ -89,7 +83,7 @@ def test_accounts_have_the_prices_of_their_largest_position_in_order(night):
 def test_the_same_night_again_finds_it_done(inputs, night):
     store, result = night
     before = attempts(store)
-    again = run_night(resolve(settings(inputs, store), subject="test"))
+    again = run_on(inputs, store)
     assert again.was_complete
     assert again.run_id == result.run_id
     assert attempts(store) == before
@@ -124,8 +118,7 @@ def test_a_night_killed_in_mid_compute_finishes_with_the_same_bits_and_recompute
 
 def test_a_changed_input_makes_another_run(inputs, night):
     store, result = night
-    changed = settings(inputs, store, max_quarantined_share=0.02)
-    other = run_night(resolve(changed, subject="test"), is_published=False)
+    other = run_on(inputs, store, is_published=False, max_quarantined_share=0.02)
     assert other.run_id != result.run_id
     assert not other.is_published
     assert riskpipe.open_cube(str(store)).attrs["run_id"] == result.run_id
@@ -144,20 +137,23 @@ def test_history_that_grows_after_the_night_does_not_change_it(inputs, night, tm
     )
     pq.write_table(pa.concat_tables([later, rows]), tmp_path / "history.parquet")
     store, result = night
-    grown = settings(inputs, store, history=str(tmp_path / "history.parquet"))
-    again = run_night(resolve(grown, subject="test"))
+    again = run_on(inputs, store, history=str(tmp_path / "history.parquet"))
     assert again.run_id == result.run_id
     assert again.was_complete
 
 
-def test_verify_is_content_with_a_night_and_names_a_changed_chunk(inputs, tmp_path):
-    store = tmp_path / "store"
-    run_night(resolve(settings(inputs, store), subject="test"))
-    assert riskpipe_command("verify", store).returncode == 0
+def damage_a_chunk(store):
     chunk = next(path for path in sorted(store.glob("runs/*/cube.zarr/funds/shortfall/c/**/*")) if path.is_file())
     data = bytearray(chunk.read_bytes())
     data[-1] ^= 1
     chunk.write_bytes(bytes(data))
+
+
+def test_verify_is_content_with_a_night_and_names_a_changed_chunk(inputs, tmp_path):
+    store = tmp_path / "store"
+    run_on(inputs, store)
+    assert riskpipe_command("verify", store).returncode == 0
+    damage_a_chunk(store)
     found = riskpipe_command("verify", store)
     assert found.returncode == 1
     assert "funds/shortfall" in found.stderr
@@ -165,38 +161,34 @@ def test_verify_is_content_with_a_night_and_names_a_changed_chunk(inputs, tmp_pa
 
 def test_a_night_damaged_after_its_blocks_were_marked_is_not_published(inputs, tmp_path):
     store = tmp_path / "store"
-    config = resolve(settings(inputs, store), subject="test")
-    night = run_night(config)
-    chunk = next(path for path in sorted(store.glob("runs/*/cube.zarr/funds/shortfall/c/**/*")) if path.is_file())
-    data = bytearray(chunk.read_bytes())
-    data[-1] ^= 1
-    chunk.write_bytes(bytes(data))
+    night = run_on(inputs, store)
+    damage_a_chunk(store)
     with pytest.raises(VerifyError, match="funds/shortfall"):
-        run_night(config)
+        run_on(inputs, store)
     run = store / "runs" / night.run_id
     for name in ("manifest.json", "marks/stage-seal.json"):
         (run / name).unlink()
     with pytest.raises(StoreError, match="block 0"):
-        run_night(config)
+        run_on(inputs, store)
 
 
 def test_a_damaged_book_is_written_again_before_another_run_reads_it(inputs, tmp_path):
     store = tmp_path / "store"
-    first = run_night(resolve(settings(inputs, store), subject="test"))
+    first = run_on(inputs, store)
     book = next(store.glob("books/*/position_quantity.npy"))
     whole = book.read_bytes()
     book.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    other = run_night(resolve(settings(inputs, store, max_quarantined_share=0.02), subject="test"))
+    other = run_on(inputs, store, max_quarantined_share=0.02)
     assert other.run_id != first.run_id
     assert book.read_bytes() == whole
 
 
 def test_a_memory_store_runs_serially_and_is_refused_with_workers_before_anything_happens(inputs):
     uri = f"memory://{uuid.uuid4().hex}"  # stores in memory live as long as the process
-    result = run_night(resolve(settings(inputs, uri), subject="test"))
+    result = run_on(inputs, uri)
     assert riskpipe.open_cube(uri).attrs["run_id"] == result.run_id
     with pytest.raises(ConfigError, match="this process only"):
-        run_night(resolve(settings(inputs, uri, executor="local"), subject="test"))
+        run_on(inputs, uri, executor="local")
 
 
 def test_a_scheduler_by_address_whose_worker_has_four_threads_computes_the_same_bits(inputs, night, tmp_path):
@@ -205,9 +197,7 @@ def test_a_scheduler_by_address_whose_worker_has_four_threads_computes_the_same_
     with LocalCluster(
         n_workers=1, threads_per_worker=4, host="127.0.0.1", dashboard_address=None, silence_logs=50
     ) as cluster:
-        run_night(
-            resolve(settings(inputs, tmp_path / "s", block_size=2, executor=cluster.scheduler_address), subject="test")
-        )
+        run_on(inputs, tmp_path / "s", block_size=2, executor=cluster.scheduler_address)
     assert_same_bits(decoded(night[0]), decoded(tmp_path / "s"))
 
 
@@ -216,7 +206,7 @@ def test_joined_snapshots_give_the_same_system_as_one(inputs, night, tmp_path):
 
     synthesise(tmp_path, n_accounts=150, seed=7, split=True)
     split = [str(tmp_path / "snapshot-alpha"), str(tmp_path / "snapshot-bravo")]
-    run_night(resolve(settings(inputs, tmp_path / "s", snapshot=split), subject="test"))
+    run_on(inputs, tmp_path / "s", snapshot=split)
     one, two = (riskpipe.open_cube(str(store)) for store in (night[0], tmp_path / "s"))
     for name in ("liquidated_notional", "liquidated_accounts", "rounds", "broken_hedge_notional"):
         np.testing.assert_allclose(one["system"][name].values, two["system"][name].values, rtol=1e-9, atol=1e-6)

@@ -4,10 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from support.nights import settings, write_inputs
-
-from riskpipe.config import resolve
-from riskpipe.run.nightly import run_night
+from support.nights import run_on, write_inputs
 
 pytestmark = pytest.mark.system
 FLAGS = (
@@ -30,7 +27,7 @@ def test_the_page_opens_without_a_console_error_and_draws_its_charts(tmp_path, s
     chromium = shutil.which("chromium")
     assert chromium, "chromium is not installed: apt-get install chromium"
     inputs = write_inputs(tmp_path / "inputs", n_accounts=100)
-    result = run_night(resolve(settings(inputs, tmp_path / "store"), subject="test"))
+    result = run_on(inputs, tmp_path / "store")
     command = [chromium, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={size}", "--dump-dom"]
     shown = subprocess.run(
         [*command, f"file://{result.report}"], capture_output=True, text=True, timeout=120, check=True

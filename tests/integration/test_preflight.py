@@ -8,21 +8,9 @@ import sys
 import time
 
 import pytest
-from support.nights import marks, riskpipe_command, settings, write_config, write_inputs
+from support.nights import marks, riskpipe_command, run_on, settings, write_config
 
-from riskpipe.config import resolve
 from riskpipe.errors import ConfigError
-from riskpipe.run.nightly import run_night
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    return write_inputs(tmp_path_factory.mktemp("inputs"))
-
-
-def night(inputs, store, *, say=None, **changes):
-    heard = [] if say is None else say
-    return run_night(resolve(settings(inputs, store, **changes), subject="test"), say=heard.append)
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
@@ -40,7 +28,7 @@ def test_a_run_over_its_limits_is_refused_with_exit_2_before_anything_is_kept(in
 
 def test_a_night_says_what_it_will_take_and_tells_what_it_took(inputs, tmp_path):
     store, heard = tmp_path / "store", []
-    result = night(inputs, store, say=heard, block_size=4, executor="local", n_workers=2)
+    result = run_on(inputs, store, say=heard.append, block_size=4, executor="local", n_workers=2)
     assert len(heard) == 1
     assert heard[0].startswith("preflight: 16 blocks of 64 scenarios; ")
     assert "on 2 workers" in heard[0]
@@ -65,22 +53,22 @@ def test_a_night_says_what_it_will_take_and_tells_what_it_took(inputs, tmp_path)
     report = json.loads((run / "report" / "report.json").read_text())
     assert "preflight" in json.dumps(report)
     heard.clear()
-    again = night(inputs, store, say=heard, block_size=4, limits={"blocks": 1})
+    again = run_on(inputs, store, say=heard.append, block_size=4, limits={"blocks": 1})
     assert (again.run_id, again.was_complete, heard) == (result.run_id, True, [])
     assert again.preflight == result.preflight
 
 
 def test_a_resume_is_held_against_the_limits_of_its_own_configuration(inputs, tmp_path):
     store, heard = tmp_path / "store", []
-    first = night(inputs, store, block_size=8)
+    first = run_on(inputs, store, block_size=8)
     assert first.preflight["measured"]["wall_seconds"] > 0
     run = store / "runs" / first.run_id
     lost = ["manifest.json", "marks/block-00003.json", *(f"marks/stage-{name}.json" for name in ("compute", "seal"))]
     for name in lost:
         (run / name).unlink()
     with pytest.raises(ConfigError, match=r"limits\.blocks: 8 blocks predicted, 7 allowed"):
-        night(inputs, store, limits={"blocks": 7})
-    resumed = night(inputs, store, say=heard, limits={"blocks": 8})
+        run_on(inputs, store, limits={"blocks": 7})
+    resumed = run_on(inputs, store, say=heard.append, limits={"blocks": 8})
     assert resumed.run_id == first.run_id
     assert heard[0].endswith("; 1 block is left")
     measured = resumed.preflight["measured"]
@@ -91,7 +79,7 @@ def test_a_resume_is_held_against_the_limits_of_its_own_configuration(inputs, tm
 
 def test_a_night_that_stresses_nothing_says_so(inputs, tmp_path):
     store = tmp_path / "store"
-    result = night(inputs, store, scenarios={"grid": {"depth_factor": [1.0, 0.5]}})
+    result = run_on(inputs, store, scenarios={"grid": {"depth_factor": [1.0, 0.5]}})
     [mark] = store.glob(f"runs/{result.run_id}/marks/stage-ingest.json")
     [finding] = [one for one in json.loads(mark.read_text())["findings"] if one["reason"] == "no_stressed_scenario"]
     assert finding["severity"] == "warning"

@@ -53,15 +53,21 @@ def direct_basis(symbol, as_of=AS_OF, days=LOOKBACK_DAYS):
     return basis, basis.diff()[is_next]
 
 
+def calibrated_night(directory, market, *, as_of, n_accounts, lookback_days):
+    """Invented accounts on a recorded market: the book and its findings, the calibrated market and what it found."""
+    write_snapshot(directory, n_accounts=n_accounts, seed=1, as_of=as_of, market=market)
+    book, findings = assemble([read_snapshot(str(directory / "snapshot"))])
+    history = read_history(str(directory / "history.parquet"), as_of=as_of, lookback_days=lookback_days)
+    rules = Rules((VenueRules("binance"),))
+    return book, findings, *calibrate(book, rules, history, stable_assets={"USDT"}, ewma_decay=DECAY)
+
+
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("recorded")
-    market = recorded_market(DATA, as_of=AS_OF)
-    write_snapshot(directory, n_accounts=2_000, seed=1, as_of=AS_OF, market=market)
-    book, findings = assemble([read_snapshot(str(directory / "snapshot"))])
-    history = read_history(str(directory / "history.parquet"), as_of=AS_OF, lookback_days=LOOKBACK_DAYS)
-    rules = Rules((VenueRules("binance"),))
-    calibrated, market_findings = calibrate(book, rules, history, stable_assets={"USDT"}, ewma_decay=DECAY)
+    directory, market = tmp_path_factory.mktemp("recorded"), recorded_market(DATA, as_of=AS_OF)
+    book, findings, calibrated, market_findings = calibrated_night(
+        directory, market, as_of=AS_OF, n_accounts=2_000, lookback_days=LOOKBACK_DAYS
+    )
     findings.extend(market_findings)
     return book, calibrated, findings
 
@@ -116,11 +122,7 @@ def test_a_spot_outage_makes_no_false_basis(tmp_path):
     """On 2023-03-24 spot stood still from 11:00 to 14:00 while perpetuals traded on."""
     as_of = datetime(2023, 3, 25, tzinfo=UTC)
     market = recorded_market(DATA, as_of=as_of, history_days=20)
-    write_snapshot(tmp_path, n_accounts=100, seed=1, as_of=as_of, market=market)
-    book, _ = assemble([read_snapshot(str(tmp_path / "snapshot"))])
-    history = read_history(str(tmp_path / "history.parquet"), as_of=as_of, lookback_days=20)
-    rules = Rules((VenueRules("binance"),))
-    calibrated, findings = calibrate(book, rules, history, stable_assets={"USDT"}, ewma_decay=DECAY)
+    book, _, calibrated, findings = calibrated_night(tmp_path, market, as_of=as_of, n_accounts=100, lookback_days=20)
     assert {Reason.STALE_PRICE, Reason.MISSING_PRICE} & {item.reason for item in findings}
     at = book.names("instrument").index("BTCUSDT")
     basis, changes = direct_basis("BTCUSDT", as_of, 20)

@@ -7,14 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.nights import riskpipe_command, settings, write_inputs
+from support.nights import riskpipe_command, run_on, write_inputs
 
 import riskpipe
-from riskpipe.config import resolve
-from riskpipe.run.nightly import run_night
 
 SPOILED = 5e-4  # 5 bp
-GRID = {"index_shock": [-0.2, 0.0]}
+SCENARIOS = {"grid": {"index_shock": [-0.2, 0.0]}}
 
 
 def write_reported(inputs, equity, maintenance):
@@ -27,10 +25,6 @@ def write_reported(inputs, equity, maintenance):
         table = table.set_column(at, name, column)
     pq.write_table(table, path)
     return table
-
-
-def run(inputs, store):
-    return run_night(resolve(settings(inputs, store, scenarios={"grid": GRID}), subject="test"))
 
 
 def kept_report(result):
@@ -47,19 +41,19 @@ def nights(tmp_path_factory):
     inputs = write_inputs(tmp_path_factory.mktemp("inputs"), n_accounts=400)
     table = write_reported(inputs, None, None)
     store = tmp_path_factory.mktemp("nights") / "store"
-    silent = run(inputs, store)
+    silent = run_on(inputs, store, scenarios=SCENARIOS)
     accounts = riskpipe.open_cube(str(store), run_id=silent.run_id)["accounts"].to_dataset()
     figures = accounts.sel(account=table["account_id"].to_pylist())
     equity, maintenance = figures["equity"].to_numpy(), figures["maintenance_margin"].to_numpy()
     write_reported(inputs, equity, maintenance)
-    whole = run(inputs, store)
+    whole = run_on(inputs, store, scenarios=SCENARIOS)
     venue = np.array(table["venue"].to_pylist())
     is_spoiled = np.zeros(len(venue), bool)
     for name in np.unique(venue):
         is_spoiled[np.flatnonzero((venue == name) & (maintenance > 0))[::33]] = True
     factor = np.where(is_spoiled, 1.0 + SPOILED, 1.0)
     write_reported(inputs, equity * factor, maintenance / factor)
-    spoiled = run(inputs, store)
+    spoiled = run_on(inputs, store, scenarios=SCENARIOS)
     expected = {}
     weight = figures["weight"].to_numpy()
     for name in np.unique(venue):

@@ -4,12 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from support.nights import assert_same_bits, decoded, settings, write_inputs
+from support.nights import assert_same_bits, decoded, run_on, settings, write_inputs
 
 import riskpipe
 from riskpipe.config import resolve
 from riskpipe.errors import ConfigError
-from riskpipe.run.nightly import run_night
 
 GRID = {"index_shock": [-0.3, 0.0], "depth_factor": [1.0, 0.2]}
 FUTURES = {"futures": {"kinds": ["future"], "multiples": [0.0, 5.0]}}
@@ -17,13 +16,7 @@ FUTURES = {"futures": {"kinds": ["future"], "multiples": [0.0, 5.0]}}
 
 def night(inputs, store, *, n=40, scenarios=None, **changes):
     given = {"grid": GRID, "basis_axes": FUTURES, "simulated": {"n": n, "horizon": "1d", "seed": 3}}
-    data = settings(inputs, store, scenarios=given | (scenarios or {}), **changes)
-    return run_night(resolve(data, subject="test"))
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    return write_inputs(tmp_path_factory.mktemp("inputs"))
+    return run_on(inputs, store, scenarios=given | (scenarios or {}), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +91,9 @@ def test_what_cannot_be_simulated_is_refused_before_the_night(inputs, tmp_path):
     data = settings(inputs, tmp_path / "store", scenarios={"simulated": {"n": 10}})
     with pytest.raises(ConfigError, match="draws from the price history"):
         resolve(data | {"history": None}, subject="test")
-    wrong = settings(
-        inputs, tmp_path / "store", scenarios={"basis_axes": {"a": {"venues": ["nowhere"], "multiples": [1]}}}
-    )
+    wrong = {"basis_axes": {"a": {"venues": ["nowhere"], "multiples": [1]}}}
     with pytest.raises(ConfigError, match="venue 'nowhere' is not in the book"):
-        run_night(resolve(wrong, subject="test"))
+        run_on(inputs, tmp_path / "store", scenarios=wrong)
     for bad in ({"n": 0}, {"n": 5, "method": "bootstrap"}, {"n": 5, "horizon": "2d"}, {"n": 5, "draws": 1}):
         with pytest.raises(ConfigError):
             resolve(settings(inputs, tmp_path, scenarios={"simulated": bad}), subject="test")

@@ -9,7 +9,7 @@ from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.rays import BISECTION_WIDTH, SCAN_STEPS, make_rays, set_first_failures
 from riskpipe.liquidation.records import make_draft
 from riskpipe.liquidation.reference import Reference
-from riskpipe.liquidation.shocks import shocks_of, some_shocks
+from riskpipe.liquidation.shocks import cut_shocks, shocks_of
 
 N_GROUPS = 70  # more than a word has bits
 
@@ -40,7 +40,7 @@ def test_first_failures_of_many_groups_are_the_references():
         model = Reference(case.book, case.market, case.rules, scenarios)
         shocks = shocks_of(scenarios, np.arange(N_GROUPS))
         rays = make_rays(terms, shocks, haircut)
-        alone = [make_rays(terms, some_shocks(shocks, g, g + 1), haircut) for g in range(N_GROUPS)]
+        alone = [make_rays(terms, cut_shocks(shocks, g, g + 1), haircut) for g in range(N_GROUPS)]
         draft = make_draft(pools, terms, max(N_GROUPS, SCAN_STEPS + 1))
         wanted = np.random.default_rng(seed).random(N_GROUPS) < 0.8
         words, lanes = group_words(wanted)

@@ -23,7 +23,7 @@ from support.venue_files import DATED, venue_file
 
 from riskpipe.liquidation.scan_models import FUTURE, OPTION, columns, lower_scans
 from riskpipe.liquidation.scan_pools import make_unit_scratch, unit_requirement
-from riskpipe.liquidation.scan_units import Units, make_unit_table, set_unit_rows
+from riskpipe.liquidation.scan_units import UnitRows, make_unit_table, set_unit_rows
 from riskpipe.margin.risk_unit import (
     UnitHolding,
     UnitInstrument,
@@ -165,7 +165,7 @@ def table_of(models, instruments, markets):
 
     kind = np.array([KINDS.index(row.kind) for row in rows], dtype=np.int32)
     names = ("is_coin_settled", "is_call", "years", "strike", "fixed_price", "rate", "confidence")
-    units = Units(model_ix, kind, *map(column, names))
+    units = UnitRows(model_ix, kind, *map(column, names))
     units.years[kind < FUTURE] = np.nan  # as in a book: nothing that expires, nothing that is exercised
     units.strike[kind != OPTION] = np.nan
     table = make_unit_table(models, scans, units)

@@ -5,14 +5,11 @@ the project (../shared/cases), the copy must equal it, and a kind of case that n
 """
 
 import json
-import math
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from support import case_replays as replays
+from support.published_cases import SHARED, Row, case_table, cases_in, differing, uncalled
 
 from riskpipe.margin.bankruptcy import cross_bankruptcy_quote, cross_bankruptcy_quote_in_quanta
 from riskpipe.margin.lending import (
@@ -37,8 +34,8 @@ from riskpipe.margin.trigger_prices import (
 from riskpipe.margin.venue_prices import binance_linear_price, bybit_linear_price_at_entry, hyperliquid_price
 from riskpipe.pricing.payoff import inverse_pnl, linear_pnl
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "cases" / "venues.json"
-CASES = json.loads(Path(__file__).with_name("published_cases.json").read_text(encoding="utf-8"))
+COLLECTION = SHARED / "venues.json"
+CASES = cases_in(Path(__file__).parent)
 
 LEFT_OUT = {
     "adl_allocation": "order of auto-deleveraging",
@@ -56,15 +53,6 @@ LEFT_OUT = {
     "funding_rate_hourly_capped": "funding",
     "mark_price_price1": "how a mark is made",
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """One kind of case: the functions it goes through, what they find, and how a case is replayed."""
-
-    functions: tuple[Callable, ...]
-    what: str
-    replay: Callable
 
 
 TABLE = {
@@ -163,46 +151,15 @@ TABLE = {
 }
 
 
-def case_table():
-    """The table above as Markdown, for the documentation."""
-    lines = ["| case kind | public functions | what they find |", "|---|---|---|"]
-    for kind, row in TABLE.items():
-        names = ", ".join(f"`{f.__module__.removeprefix('riskpipe.')}.{f.__qualname__}`" for f in row.functions)
-        lines.append(f"| `{kind}` | {names} | {row.what} |")
-    return "\n".join(lines) + "\n"
-
-
-def is_close(found, expected, tolerance):
-    if isinstance(expected, bool | str):
-        return found is expected
-    if isinstance(expected, list):
-        return len(found) == len(expected) and all(map(is_close, found, expected, [tolerance] * len(found)))
-    assert tolerance.keys() <= {"rel", "abs"}
-    allowed = max(tolerance.get("abs", 0.0), tolerance.get("rel", 0.0) * abs(expected))
-    return math.isfinite(found) and abs(found - expected) <= allowed
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_a_published_case_is_what_the_functions_find(case):
     found = TABLE[case["kind"]].replay(case["inputs"])
-    for name, expected in case["expected"].items():
-        ways = found[name] if isinstance(found[name], list) and not isinstance(expected, list) else [found[name]]
-        for number in ways:
-            assert is_close(number, expected, case["tolerance"]), f"{name}: {number}, not {expected}: {case['source']}"
+    assert not differing(found, case)
 
 
 @pytest.mark.parametrize("kind", TABLE)
 def test_a_kind_goes_through_the_functions_it_names(kind):
-    called = set()
-    before = sys.getprofile()
-    sys.setprofile(lambda frame, event, _: called.add(frame.f_code) if event == "call" else None)
-    try:
-        for case in CASES:
-            if case["kind"] == kind:
-                TABLE[kind].replay(case["inputs"])
-    finally:
-        sys.setprofile(before)
-    assert {function.__code__ for function in TABLE[kind].functions} <= called
+    assert not uncalled(TABLE[kind], [case for case in CASES if case["kind"] == kind])
 
 
 def test_every_kind_is_in_the_table_or_left_out_by_name():
@@ -212,9 +169,9 @@ def test_every_kind_is_in_the_table_or_left_out_by_name():
 
 
 def test_the_copies_are_the_cases_of_the_collection():
-    if not SHARED.is_file():
-        pytest.skip(f"{SHARED} is not here: the copies in published_cases.json stand alone")
-    collection = json.loads(SHARED.read_text(encoding="utf-8"))
+    if not COLLECTION.is_file():
+        pytest.skip(f"{COLLECTION} is not here: the copies in published_cases.json stand alone")
+    collection = json.loads(COLLECTION.read_text(encoding="utf-8"))
     unplaced = {case["kind"] for case in collection} - TABLE.keys() - LEFT_OUT.keys()
     assert not unplaced, "these kinds are neither replayed nor left out"
     fields = ("id", "venue", "kind", "inputs", "expected", "tolerance", "source")
@@ -224,4 +181,4 @@ def test_the_copies_are_the_cases_of_the_collection():
 
 def test_the_page_shows_the_table():
     page = (Path(__file__).parent / "README.md").read_text(encoding="utf-8")
-    assert case_table() in page
+    assert case_table(TABLE) in page

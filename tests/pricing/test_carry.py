@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from riskpipe.pricing.carry import (
+    annual_basis,
     annual_deviation,
-    annual_log_basis,
-    annual_simple_basis,
     continuous_perpetual_ratio,
     expiry_taper,
     fair_basis_residual,
@@ -35,11 +34,11 @@ def test_a_fair_future_has_no_residual_and_implies_its_rate(spot, rate, carry, y
 
 def test_annual_forms_are_not_shown_near_expiry():
     days = np.array([30.0, 3.5, 3.0, 0.0, -1.0])
-    shown = annual_simple_basis(simple_basis(101.0, 100.0), days)
+    shown = annual_basis(simple_basis(101.0, 100.0), days)
     np.testing.assert_allclose(shown[:2], [0.01 * 365.0 / 30.0, 0.01 * 365.0 / 3.5])
     assert np.isnan(shown[2:]).all()
-    assert annual_log_basis(log_basis(101.0, 100.0), 73.0) == pytest.approx(5.0 * np.log(1.01))
-    assert np.isnan(annual_simple_basis(0.01, 0.0, excluded_days=0.0))
+    assert annual_basis(log_basis(101.0, 100.0), 73.0) == pytest.approx(5.0 * np.log(1.01))
+    assert np.isnan(annual_basis(0.01, 0.0, excluded_days=0.0))
     assert np.isnan(implied_rate(0.01, 0.0, 0.0))
 
 
@@ -47,7 +46,7 @@ def test_a_shock_is_tapered_to_nothing_at_expiry():
     np.testing.assert_array_equal(expiry_taper(np.array([np.inf, 60.0, 30.0, 15.0, 0.0, -2.0])), [1, 1, 1, 0.5, 0, 0])
     # so that the annualised shock stays what it is in the last month
     days = np.array([25.0, 10.0, 4.0])
-    annual = annual_simple_basis(0.01 * expiry_taper(days), days)
+    annual = annual_basis(0.01 * expiry_taper(days), days)
     np.testing.assert_allclose(annual, annual[0])
 
 

@@ -1,6 +1,7 @@
 """Funding: the clamp's dead band, each venue's share and cap, and who pays whom."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from riskpipe.pricing.funding import (
     dead_band,
     funding_payment,
     funding_rate,
-    inverse_funding_payment,
     premium_index,
     rate_cap,
     rising_average,
@@ -77,11 +77,11 @@ def test_the_last_premium_weighs_most():
 
 @given(rate=st.floats(-0.01, 0.01), quantity=st.floats(-1e3, 1e3), price=st.floats(1.0, 1e5))
 def test_what_longs_pay_shorts_receive(rate, quantity, price):
-    for pays in (funding_payment, inverse_funding_payment):
+    for pays in (funding_payment, partial(funding_payment, is_inverse=True)):
         assert pays(quantity, 2.0, price, rate) == -pays(-quantity, 2.0, price, rate)
         assert pays(quantity, 2.0, price, rate, 0.25) == pytest.approx(0.25 * pays(quantity, 2.0, price, rate))
     # an inverse position's coins are worth the linear payment on its quote value
-    coins = inverse_funding_payment(quantity, 100.0, price, rate)
+    coins = funding_payment(quantity, 100.0, price, rate, is_inverse=True)
     assert coins * price == pytest.approx(quantity * 100.0 * rate)
 
 

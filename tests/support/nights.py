@@ -10,6 +10,9 @@ import numpy as np
 import yaml
 
 import riskpipe
+from riskpipe.config import resolve
+from riskpipe.run.night import mute
+from riskpipe.run.nightly import NightResult, run_night
 from riskpipe.run.synthesis import synthesise
 
 GRID = {
@@ -38,6 +41,12 @@ def settings(inputs: Path, store: Path | str, **changes) -> dict:
             "bravo": {"impact": {"law": "linear", "kappa": 0.2, "price_floor": 0.5}},
         },
     } | changes
+
+
+def run_on(inputs: Path, store: Path | str, *, is_published: bool = True, say=mute, **changes) -> NightResult:
+    """Run the night of `settings` on these inputs."""
+    config = resolve(settings(inputs, store, **changes), subject="test")
+    return run_night(config, is_published=is_published, say=say)
 
 
 def write_config(path: Path, data: dict) -> Path:

@@ -61,13 +61,12 @@ def kupiec(n_observations: int, n_hits: int, tail: float) -> RatioTest:
     return _ratio(-2.0 * (_bernoulli(n_misses, n_hits, tail) - free), 1)
 
 
-def kupiec_band(n_observations: int, tail: float, confidence: float = 0.95) -> tuple[int, int]:
-    """Fewest and most hits that Kupiec's test accepts at this confidence."""
-    limit = chi2.ppf(confidence, 1)
+def kupiec_band(n_observations: int, tail: float) -> tuple[int, int]:
+    """Fewest and most hits that Kupiec's test accepts at 95%."""
     centre = round(tail * n_observations)
 
     def is_in(n_hits: int) -> bool:
-        return 0 <= n_hits <= n_observations and kupiec(n_observations, n_hits, tail).statistic <= limit
+        return 0 <= n_hits <= n_observations and kupiec(n_observations, n_hits, tail).is_accepted()
 
     if not is_in(centre):  # a tiny sample may accept no count next to its mean
         accepted = [x for x in range(n_observations + 1) if is_in(x)]
@@ -143,9 +142,7 @@ def christoffersen_independence(n00: int, n01: int, n10: int, n11: int) -> Ratio
 def christoffersen_conditional(hits: BoolArray, tail: float) -> RatioTest:
     """Right share and independent at once: Kupiec's ratio on all hits + the independence ratio, ~ chi2(2)."""
     sequence = np.asarray(hits, dtype=np.bool_)
-    coverage = kupiec(len(sequence), int(sequence.sum()), tail)
-    independence = christoffersen_independence(*transitions(sequence))
-    return _ratio(coverage.statistic + independence.statistic, 2)
+    return conditional_from_counts(len(sequence), int(sequence.sum()), tail, *transitions(sequence))
 
 
 def conditional_from_counts(

@@ -35,7 +35,7 @@ def forecasts_after(
     out = [np.full(len(changes), np.nan) for _ in range(3)]
     step = refit_every or max(1, len(changes) - first)
     for start in range(first, len(changes), step):
-        fitted: FittedVolatility = estimator.fit(changes[:start])
+        fitted = estimator.fit(changes[:start])
         path = fitted.filter(changes[: start + step])
         for target, values in zip(out, (path.second_moment(), path.mean, path.variance), strict=True):
             target[start : start + step] = values[start:]

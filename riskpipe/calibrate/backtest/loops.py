@@ -1,5 +1,7 @@
 """Rolling tails, compiled."""
 
+import numpy as np
+
 from riskpipe.compiled import compiled
 from riskpipe.domain.book import FloatArray
 
@@ -16,15 +18,7 @@ def rolling_lowest_mean(values: FloatArray, window: int, count: float, ordered: 
     for t in range(len(values)):
         at = n_in
         if n_in == window:
-            leaving = values[t - window]
-            low, high = 0, window
-            while low < high:
-                middle = (low + high) // 2
-                if ordered[middle] < leaving:
-                    low = middle + 1
-                else:
-                    high = middle
-            for k in range(low, window - 1):
+            for k in range(np.searchsorted(ordered, values[t - window]), window - 1):
                 ordered[k] = ordered[k + 1]
             at = window - 1
         x = values[t]

@@ -7,14 +7,19 @@ from riskpipe.domain.book import FloatArray
 VARIANCE_FLOOR = 1e-12  # (0.01 basis points)^2, as fractions: no forecast counts as surer than that
 
 
-def qlike(changes: FloatArray, variance: FloatArray, *, floor: float = VARIANCE_FLOOR) -> float:
-    """Mean of ln h + change^2 / h over hours that have both (Patton, Journal of Econometrics 160, 2011).
+def qlike_losses(changes: FloatArray, variance: FloatArray) -> FloatArray:
+    """Losses ln h + change^2 / h by hour [t] (Patton, Journal of Econometrics 160, 2011); NaN in, NaN out.
 
     changes, variance [t]: fractions and squares of them, the variance forecast before the change; h is raised to the
-    floor. Smaller is better; only differences between forecasts of the same hours mean anything. NaN without an hour.
+    floor. Smaller is better; only differences between forecasts of the same hours mean anything.
     """
-    h = np.maximum(variance, floor)
-    loss = np.log(h) + changes * changes / h
+    h = np.maximum(variance, VARIANCE_FLOOR)
+    return np.log(h) + changes * changes / h
+
+
+def qlike(changes: FloatArray, variance: FloatArray) -> float:
+    """Mean of `qlike_losses` over hours that have both; NaN without an hour."""
+    loss = qlike_losses(changes, variance)
     known = loss[~np.isnan(loss)]
     return float(known.mean()) if len(known) else np.nan
 

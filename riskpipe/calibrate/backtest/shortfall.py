@@ -7,6 +7,8 @@ all [t]. A statistic of 0 is what a right forecast gives on average; below 0 the
 from collections.abc import Callable
 
 import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student
 
 from riskpipe.domain.book import FloatArray
 
@@ -48,18 +50,14 @@ def ranked_shortfall_test(
 
 def normal_forecasts(tail: float) -> tuple[float, float]:
     """(VaR, ES) of a standard normal profit at this tail probability, as positive losses."""
-    from scipy.stats import norm
-
     quantile = float(norm.ppf(tail))
     return -quantile, float(norm.pdf(quantile)) / tail
 
 
 def student_forecasts(tail: float, nu: float) -> tuple[float, float]:
     """(VaR, ES) of a Student t profit with nu > 1 degrees of freedom, not rescaled to unit variance."""
-    from scipy.stats import t
-
-    quantile = float(t.ppf(tail, nu))
-    return -quantile, float(t.pdf(quantile, nu)) / tail * (nu + quantile * quantile) / (nu - 1.0)
+    quantile = float(student.ppf(tail, nu))
+    return -quantile, float(student.pdf(quantile, nu)) / tail * (nu + quantile * quantile) / (nu - 1.0)
 
 
 def critical_value(
@@ -69,12 +67,11 @@ def critical_value(
     n_observations: int,
     significance: float,
     n_trials: int = 10_000,
-    seed: int = 1,
 ) -> float:
     """Value of a statistic below which a right forecast falls with probability `significance`, by simulation.
 
-    statistic: of outcomes [n]; draw: n outcomes of the forecast distribution. The same seed gives the same value.
+    statistic: of outcomes [n]; draw: n outcomes of the forecast distribution. The same draws each time.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(1)
     values = [statistic(draw(random, n_observations)) for _ in range(n_trials)]
     return float(np.nanquantile(values, significance))

@@ -7,6 +7,7 @@ from scipy.stats import chi2
 
 from riskpipe.domain.book import FloatArray
 
+JUMP = 5.0  # standard deviations beyond which an innovation is a jump
 _BIPOWER = np.pi / 2.0  # 1 / E|z|^2 of the standard normal
 
 
@@ -78,6 +79,6 @@ def jump_share(changes: FloatArray) -> float:
     return max(0.0, 1.0 - _BIPOWER * float(np.mean(products)) / realised) if realised > 0.0 else 0.0
 
 
-def n_jumps(z: FloatArray, threshold: float = 5.0) -> int:
-    """How many standardised innovations [t] are larger than the threshold in size; NaN counts as none."""
-    return int((np.abs(z) > threshold).sum())
+def n_jumps(z: FloatArray) -> int:
+    """How many standardised innovations [t] are jumps by their size; NaN counts as none."""
+    return int((np.abs(z) > JUMP).sum())

@@ -9,7 +9,7 @@ used is a gate on its parameters, not the optimiser's flag.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -242,17 +242,11 @@ class Garch:
             found = _most_likely(known, scale, is_normal=self.distribution == "normal")
             seed = float(np.mean(np.minimum(known[:BURN_IN] ** 2, (8.0 * scale) ** 2)))
             fitted = FittedGarch(self.name, 0.0, found.omega, found.alpha, found.beta, found.nu, seed)
-            verdict, diagnostics = judged(
-                changes,
-                fitted.filter(changes),
-                parameter_problems(found, scale * scale),
-                minimum=MINIMUM_OBSERVATIONS,
-            )
+            problems = parameter_problems(found, scale * scale)
+            verdict, diagnostics = judged(changes, fitted.filter(changes), problems, minimum=MINIMUM_OBSERVATIONS)
             diagnostics |= {
                 "log_likelihood": found.log_likelihood,
                 "optimiser_flag": float(found.flag),
                 "half_life": found.half_life,
             }
-        return FittedGarch(
-            self.name, fitted.mean, fitted.omega, fitted.alpha, fitted.beta, fitted.nu, seed, diagnostics, verdict
-        )
+        return replace(fitted, diagnostics=diagnostics, verdict=verdict)

@@ -80,7 +80,7 @@ def fit_instrument(
             problems.append(f"{name}: {type(error).__name__}: {error}")
 
     measure("half_life", lambda: reversion.half_life)
-    measure("stationary_deviation", lambda: float(np.sqrt(reversion.stationary_variance)))
+    measure("stationary_deviation", lambda: np.sqrt(reversion.stationary_variance))
     measure("jump_share", lambda: jump_share(changes))
     measure("n_jumps", lambda: n_jumps(z))
     measure("arch_p", lambda: arch_lm(z).p_value)

@@ -14,7 +14,7 @@ squared innovations on the simplex. Neither needs a distribution. Half-lives, ca
 the loss of forecasts of recorded perpetuals before 2022 (tests/calibrate/test_forecasts_on_recorded_basis.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -79,10 +79,7 @@ class FittedMixture:
 
     def _capped_variance(self, state: FloatArray) -> FloatArray:
         """Expected capped square of the next innovation: the variance without the jump factor."""
-        total = np.zeros(state.shape[:-1])
-        for k, weight in enumerate(self.weights):
-            total = total + weight * state[..., k]
-        return total
+        return _weighted(self.weights, state)
 
     def next_mean(self, state: FloatArray) -> FloatArray:
         """Expected change of the next hour [...] from states [..., k + j]."""
@@ -112,14 +109,7 @@ class FittedMixture:
         The sum over hours i of response(H - i)^2 x expected h_i: components revert to each other, and of an innovation
         only what the pull has left of it after H - i hours still stands at the horizon. The caps are not reckoned with.
         """
-        coefficients = self.horizon_weights(horizons)
-        columns = []
-        for row in coefficients:
-            total = np.zeros(state.shape[:-1])
-            for k, weight in enumerate(row):
-                total = total + weight * state[..., k]
-            columns.append(total)
-        return np.stack(columns, axis=-1)
+        return np.stack([_weighted(row, state) for row in self.horizon_weights(horizons)], axis=-1)
 
     def expected_change(self, state: FloatArray, horizons: Sequence[int]) -> FloatArray:
         """Expected change [..., h] of the basis over each horizon, from states [..., k + j]: the way back to its level.
@@ -143,9 +133,8 @@ class FittedMixture:
         """Weights [h, k] with which today's components make up the variance over each horizon in whole hours."""
         hours = [int(h) for h in horizons]
         response = self.responses(max(hours))
-        squares = response * response
+        squares = self.jump_factor * (response * response)
         weights, decays = np.array(self.weights), np.array(self.decays)
-        squares = self.jump_factor * squares
         expected = np.empty((max(hours), len(weights)))  # of h in hour i, by component
         transition = np.diag(decays) + np.outer(1.0 - decays, weights)
         row = weights
@@ -166,6 +155,14 @@ class FittedMixture:
             change = -float((pulls * distances).sum())
             level += change
         return left
+
+
+def _weighted(weights: Iterable[float], state: FloatArray) -> FloatArray:
+    """Sum of weights [k] x components [...] of states [..., k + j], one after another: the same bits in any batch."""
+    total = np.zeros(state.shape[:-1])
+    for k, weight in enumerate(weights):
+        total = total + weight * state[..., k]
+    return total
 
 
 def _hours(decay: float) -> float:
@@ -244,7 +241,6 @@ def _fitted(
     free = np.full(n, np.nan)
     capped_path(changes, free, decays[0], CAP, N_SEED, components[0])
     deviation = np.sqrt(np.maximum(components[0], _SMALLEST))
-    weights = np.full(len(decays), 1.0 / len(decays))
     pulls = np.zeros(len(level_decays))
     for _ in range(_N_ROUNDS):
         mean = np.zeros(n)
@@ -282,9 +278,12 @@ def _simplex_weights(components: FloatArray, squares: FloatArray) -> FloatArray:
     """Weights on the simplex that minimise the mean of ln h + square / h, h = weights [k] x components [k, t]."""
     from scipy.optimize import minimize
 
+    def shares(angles: FloatArray) -> FloatArray:
+        powers = np.exp(angles - angles.max())
+        return powers / powers.sum()
+
     def loss(angles: FloatArray) -> tuple[float, FloatArray]:
-        share = np.exp(angles - angles.max())
-        share = share / share.sum()
+        share = shares(angles)
         h = np.maximum((share[:, None] * components).sum(axis=0), _SMALLEST)
         by_variance = (h - squares) / (h * h * len(squares))
         by_weight = (components * by_variance).sum(axis=1)
@@ -293,6 +292,4 @@ def _simplex_weights(components: FloatArray, squares: FloatArray) -> FloatArray:
 
     start = np.zeros(len(components))
     # not L-BFGS-B: on a busy machine threads of the LAPACK it calls wait for each other: 300 fits took 36 s, not 2
-    found = minimize(loss, start, jac=True, method="BFGS")
-    share = np.exp(found.x - found.x.max())
-    return share / share.sum()
+    return shares(minimize(loss, start, jac=True, method="BFGS").x)

@@ -5,7 +5,7 @@ beat, and what is left when it fails.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -59,9 +59,7 @@ class FittedPlain:
 
 def _with_verdict(fitted: FittedPlain, changes: FloatArray, minimum: int) -> FittedPlain:
     verdict, diagnostics = judged(changes, fitted.filter(changes), minimum=minimum)
-    return FittedPlain(
-        fitted.name, fitted.parameters, fitted.weight, fitted.n_seed, fitted.window, diagnostics, verdict
-    )
+    return replace(fitted, diagnostics=diagnostics, verdict=verdict)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from riskpipe.domain.book import BoolArray, FloatArray
 BURN_IN = 168  # observed changes at the head of a fit that do not judge it: the recursions still know their seed
 MINIMUM_STILL = 48  # changes that a series which never moves needs to be described by zero
 WIDEST_JUDGED = 8.0  # standard deviations: one crash must not decide whether years of ordinary hours are described
+FIT_ERRORS = (ArithmeticError, ValueError, RuntimeError, LookupError, TypeError)  # what a series may bring about
 _LARGEST_MISFIT = 2.0
 
 

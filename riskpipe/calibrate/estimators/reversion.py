@@ -65,12 +65,19 @@ def reversion_speed(phi: float, step: float = 1.0) -> float:
     return float(-np.log(phi)) / step if phi > 0.0 else np.inf
 
 
+def corrected_phi(raw: float, n_pairs: int) -> float:
+    """An AR(1) estimate moved up by (1 + 3 phi) / n, its small-sample bias (Kendall, Biometrika 41, 1954).
+
+    Not past half-way to 1; an estimate of 1 or more stays as it is.
+    """
+    return min(raw + (1.0 + 3.0 * raw) / n_pairs, 0.5 * (1.0 + raw)) if raw < 1.0 else raw
+
+
 def fit_reversion(level: FloatArray, step: float = 1.0) -> Reversion:
     """AR(1) of a level [t] by least squares over neighbouring observed hours.
 
-    The estimate is moved up by (1 + 3 phi) / n, the small-sample bias (Kendall, Biometrika 41, 1954), but not to 1 or
-    beyond. NaN is a gap: a pair across it is not used. A constant level has phi 0, half-life 0 and no variance. Refused
-    by its verdict: fewer than 48 pairs, phi of 1 or more before correction.
+    The estimate is `corrected_phi`. NaN is a gap: a pair across it is not used. A constant level has phi 0, half-life 0
+    and no variance. Refused by its verdict: fewer than 48 pairs, phi of 1 or more before correction.
     """
     before, after = level[:-1], level[1:]
     is_pair = np.isfinite(before) & np.isfinite(after)
@@ -85,9 +92,7 @@ def fit_reversion(level: FloatArray, step: float = 1.0) -> Reversion:
     raw = float(((x - centre) * (y - y.mean())).sum()) / float(((x - centre) ** 2).sum())
     if raw >= 1.0:
         reasons.append(f"phi is {raw:.5f}: the level does not revert")
-        phi = raw
-    else:
-        phi = min(raw + (1.0 + 3.0 * raw) / n, 0.5 * (1.0 + raw))
+    phi = corrected_phi(raw, n)
     intercept = float(y.mean()) - phi * centre
     innovation = y - intercept - phi * x
     mean = intercept / (1.0 - phi) if phi != 1.0 else np.nan

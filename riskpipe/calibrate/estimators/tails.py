@@ -53,8 +53,7 @@ def fit_tail(losses: FloatArray, threshold: float) -> Tail:
 
     Losses are positive where money or basis is lost; NaN is left out and not counted. Refused by the verdict: fewer
     than 20 excesses, shape of 1 or more (no mean), or -1/2 or less (errors do not exist). The location stays 0:
-    excesses start at the threshold. Starts from probability-weighted
-    moments.
+    excesses start at the threshold. Starts from probability-weighted moments.
     """
     known = losses[np.isfinite(losses)]
     excesses = known[known > threshold] - threshold
@@ -65,7 +64,6 @@ def fit_tail(losses: FloatArray, threshold: float) -> Tail:
         return Tail(threshold, nothing, nothing, len(known), n_excesses, nothing, nothing, nothing, verdict)
     unit = float(excesses.mean())
     scaled = excesses / unit
-
     found = minimize(
         lambda x: _loss(scaled, float(x[0]), float(np.exp(x[1]))),
         _moments_start(scaled),

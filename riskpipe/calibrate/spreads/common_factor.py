@@ -19,7 +19,7 @@ from riskpipe.calibrate.estimators.reversion import fit_reversion
 from riskpipe.calibrate.spreads.robust import cut, middle_and_scale
 from riskpipe.domain.book import BoolArray, FloatArray
 
-SLOW_HALF_LIFE_HOURS = 12.0
+SLOW_HALF_LIFE_HOURS = 12.0  # of the average that tells slow from fast, which must be gone well within it
 MINIMUM_HOURS = 500
 MINIMUM_INSTRUMENTS = 3
 _N_ROUNDS = 500
@@ -66,23 +66,20 @@ def _decayed(values: FloatArray, decay: float) -> FloatArray:
     return np.asarray(lfilter([1.0], [1.0, -decay], values, axis=1))
 
 
-def common_factor(
-    basis: FloatArray, *, half_life: float = SLOW_HALF_LIFE_HOURS, minimum_hours: int = MINIMUM_HOURS
-) -> CommonFactor:
+def common_factor(basis: FloatArray) -> CommonFactor:
     """Return the common slow factor of bases [t, i] by hour, fraction, NaN = gap.
 
-    half_life: hours of the average that tells slow from fast, on either side; the fast parts must be gone well within
-    it. Bases of
-    fewer than minimum_hours, or whose slow level never moves, take no part; fewer than three parts have no factor.
+    Bases of fewer than 500 hours, or whose slow level never moves, take no part; fewer than three parts have no factor.
     """
-    slow = slow_levels(basis, half_life)
+    slow = slow_levels(basis)
     fast = basis - slow
     n_known = (~np.isnan(slow)).sum(axis=0)
     filled = np.where(np.isnan(slow), 0.0, slow)
     mean = np.where(n_known > 0, filled.sum(axis=0) / np.maximum(n_known, 1), np.nan)
     centred = slow - mean
     deviation = np.sqrt(np.where(np.isnan(centred), 0.0, centred**2).sum(axis=0) / np.maximum(n_known, 1))
-    is_used = (n_known >= minimum_hours) & (deviation > 1e-12)
+    is_long = n_known >= MINIMUM_HOURS
+    is_used = is_long & (deviation > 1e-12)
     n_hours, n_instruments = basis.shape
     factor, loading = np.full(n_hours, np.nan), np.full(n_instruments, np.nan)
     explained = np.full(n_instruments, np.nan)
@@ -94,9 +91,8 @@ def common_factor(
         left = np.where(is_known, standardised - np.where(np.isnan(factor), 0.0, factor)[:, None] * weights, 0.0)
         total = np.where(is_known, standardised, 0.0)
         explained[is_used] = 1.0 - (left**2).sum(axis=0) / (total**2).sum(axis=0)
-    has_fast = n_known >= minimum_hours
     limited = cut(fast)
-    fits = [fit_reversion(limited[:, i]).half_life if has_fast[i] else np.nan for i in range(n_instruments)]
+    fits = [fit_reversion(limited[:, i]).half_life if is_long[i] else np.nan for i in range(n_instruments)]
     fast_squares = np.where(np.isnan(fast), 0.0, fast**2).sum(axis=0) / np.maximum(n_known, 1)
     return CommonFactor(
         factor=factor,
@@ -107,7 +103,7 @@ def common_factor(
         fast=fast,
         fast_deviation=np.where(n_known > 0, np.sqrt(fast_squares), np.nan),
         fast_half_life=np.array(fits),
-        fast_correlation=mean_correlation((fast[1:] - fast[:-1])[:, has_fast]),
+        fast_correlation=mean_correlation((fast[1:] - fast[:-1])[:, is_long]),
         is_used=is_used,
     )
 

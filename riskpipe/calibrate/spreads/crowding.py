@@ -91,7 +91,7 @@ def crowding(book: Book, *, tolerance: float = NEUTRAL, claims: Mapping[str, str
         tolerance,
     )
     keys = entity.astype(np.int64) * book.n_assets + underlying
-    is_held_neutral = is_neutral[np.searchsorted(key_of, keys)] if len(keys) else np.zeros(0, dtype=np.bool_)
+    is_held_neutral = is_neutral[np.searchsorted(key_of, keys)]
 
     def total(chosen: BoolArray) -> FloatArray:
         return np.bincount(instrument[chosen], np.abs(usd[chosen]), book.n_instruments).astype(np.float64)

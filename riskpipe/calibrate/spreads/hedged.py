@@ -74,6 +74,7 @@ class HedgedPosition:
     side: +1 long the contract and short the underlying, -1 the other way round (the carry trade that earns a premium).
     unhedged_share: share of the index's move that the contract's own margin pool does not get back from the other leg:
     the collateral's haircut where both legs share a pool, 1 where the other leg is somewhere else.
+    funding_per_hour: expected, fraction of notional, + longs pay.
     """
 
     notional_usd: float  # of the contract, > 0
@@ -81,6 +82,8 @@ class HedgedPosition:
     side: int = -1
     unhedged_share: float = 0.0
     maintenance_rate: float = 0.0  # with which the requirement grows as the index rises
+    index_deviation: float = 0.0  # of the index's hourly log return, which has no drift
+    funding_per_hour: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what is no hedged position."""
@@ -112,8 +115,7 @@ def basis_risk(position: HedgedPosition, process: SpreadProcess, horizons: Seque
     spread = np.full(draws.n_paths, process.start)
     losses: dict[int, float] = {}
     for hour in range(max(hours)):
-        move = process.deviation_in(hour) * draws.draw(generator, 1)[:, 0]
-        spread = process.mean + process.phi * (spread - process.mean) + move
+        spread = process.after_hour(spread, hour, draws.draw(generator, 1)[:, 0])
         if hour + 1 in hours:
             gain = position.side * position.notional_usd * (spread - process.start)
             losses[hour + 1] = float(np.quantile(-gain, TAIL))
@@ -126,13 +128,7 @@ def basis_risk(position: HedgedPosition, process: SpreadProcess, horizons: Seque
 
 
 def margin_needed(
-    position: HedgedPosition,
-    process: SpreadProcess,
-    horizons: Sequence[int],
-    draws: Draws,
-    *,
-    index_deviation: float = 0.0,
-    funding_per_hour: float = 0.0,
+    position: HedgedPosition, process: SpreadProcess, horizons: Sequence[int], draws: Draws
 ) -> FloatArray:
     """Largest margin per USD of notional that the contract's pool needed at a whole hour until each horizon [h, path].
 
@@ -146,36 +142,28 @@ def margin_needed(
         a quantile is the margin that suffices so often.
     process: of the basis.
     draws: innovations of the basis first and of the index second; a history [t, 2] keeps what goes together in an hour.
-    index_deviation: of the index's hourly log return, which has no drift.
-    funding_per_hour: expected, fraction of notional, + longs pay.
     """
     hours = tuple(int(h) for h in horizons)
     generator = draws.generator()
-    n_series = 2 if index_deviation > 0.0 else 1
+    n_series = 2 if position.index_deviation > 0.0 else 1
     spread, log_index = np.full(draws.n_paths, process.start), np.zeros(draws.n_paths)
     largest = np.zeros(draws.n_paths)
     reached: dict[int, FloatArray] = {}
     for hour in range(max(hours)):
         z = draws.draw(generator, n_series)
-        spread = process.mean + process.phi * (spread - process.mean) + process.deviation_in(hour) * z[:, 0]
+        spread = process.after_hour(spread, hour, z[:, 0])
         if n_series > 1:
-            log_index = log_index + index_deviation * z[:, 1]
+            log_index = log_index + position.index_deviation * z[:, 1]
         index_return = np.expm1(log_index)
         lost = -position.side * ((spread - process.start) + position.unhedged_share * index_return)
-        paid = position.side * funding_per_hour * (hour + 1)
+        paid = position.side * position.funding_per_hour * (hour + 1)
         largest = np.maximum(largest, lost + position.maintenance_rate * index_return + paid)
         reached[hour + 1] = largest
     return np.stack([reached[h] for h in hours])
 
 
 def exhaustion_probability(
-    position: HedgedPosition,
-    process: SpreadProcess,
-    horizons: Sequence[int],
-    draws: Draws,
-    *,
-    index_deviation: float = 0.0,
-    funding_per_hour: float = 0.0,
+    position: HedgedPosition, process: SpreadProcess, horizons: Sequence[int], draws: Draws
 ) -> Passage:
     """Probability that the contract's pool is out of margin at some whole hour before each horizon.
 
@@ -187,8 +175,5 @@ def exhaustion_probability(
     buffer = position.buffer_usd / position.notional_usd
     if np.isnan(buffer):
         return Passage(hours, *(np.full(len(hours), np.nan) for _ in range(2)))
-    needed = margin_needed(
-        position, process, hours, draws, index_deviation=index_deviation, funding_per_hour=funding_per_hour
-    )
-    probability = (needed >= buffer).mean(axis=1)
+    probability = (margin_needed(position, process, hours, draws) >= buffer).mean(axis=1)
     return Passage(hours, probability, np.sqrt(probability * (1.0 - probability) / draws.n_paths))

@@ -126,8 +126,8 @@ def _calendars(book: Book, live: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Give (far, near) of futures with neighbouring expiries and otherwise equal terms."""
 
     def terms(i: int) -> tuple[int, ...]:
-        columns = (book.instrument_underlying, book.instrument_venue, book.instrument_quote)
-        return (*(int(column[i]) for column in columns), int(book.instrument_settlement[i]))
+        columns = (book.instrument_underlying, book.instrument_venue, book.instrument_quote, book.instrument_settlement)
+        return tuple(int(column[i]) for column in columns)
 
     futures = [i for i in live if book.instrument_kind[i] == InstrumentKind.FUTURE]
     ordered = sorted(futures, key=lambda i: (*terms(i), int(book.instrument_expiry_us[i]), i))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 
-from riskpipe.domain.book import FloatArray
+from riskpipe.domain.book import FloatArray, Numbers
 
 N_PATHS = 20_000
 _MINIMUM_NU = 2.05
@@ -40,6 +40,10 @@ class SpreadProcess:
     def deviation_in(self, hour: int) -> float:
         """Deviation of the innovation in the coming hour number `hour`, from 0."""
         return self.deviation[min(hour, len(self.deviation) - 1)]
+
+    def after_hour(self, spread: FloatArray, hour: int, z: FloatArray) -> FloatArray:
+        """Spreads [...] after the coming hour number `hour`, from 0, with standardised innovations z [...]."""
+        return self.mean + self.phi * (spread - self.mean) + self.deviation_in(hour) * z
 
     def expected_change(self, horizons: Sequence[int]) -> FloatArray:
         """Expected change over each horizon [h]: (mean - start) (1 - phi^H)."""
@@ -145,7 +149,7 @@ def _share(is_reached: FloatArray) -> tuple[float, float]:
     return float(is_reached.mean()), float(is_reached.std() / np.sqrt(len(is_reached)))
 
 
-def brownian_passage(distance: float, drift: float, deviation: float, hours: FloatArray | float) -> FloatArray:
+def brownian_passage(distance: float, drift: float, deviation: float, hours: Numbers) -> FloatArray:
     """Probability that Brownian motion with drift has reached a level `distance` >= 0 above it, exact [...].
 
     Phi((m t - d) / (s sqrt t)) + exp(2 m d / s^2) Phi((-m t - d) / (s sqrt t)); drift and deviation per hour and per
@@ -157,7 +161,7 @@ def brownian_passage(distance: float, drift: float, deviation: float, hours: Flo
     return np.asarray(ndtr((drift * time - distance) / root) + reflected)
 
 
-def passage_to_mean(distance: float, phi: float, deviation: float, hours: FloatArray | float) -> FloatArray:
+def passage_to_mean(distance: float, phi: float, deviation: float, hours: Numbers) -> FloatArray:
     """Probability that a spread `distance` away from its mean has been back at it, watched without a break, exact.
 
     2 Phi(-d sqrt(2 kappa / (v (exp(2 kappa t) - 1)))), with kappa = -ln phi an hour and v the variance a root hour at

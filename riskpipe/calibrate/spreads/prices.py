@@ -10,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from riskpipe.calibrate.history import HistoryRows
+from riskpipe.calibrate.history import HOUR_US, HistoryRows, floats, times_us, usual_minute
 from riskpipe.domain.book import BoolArray, FloatArray, OffsetArray
 from riskpipe.domain.findings import Findings, Reason, Severity
 
-HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 
 
@@ -65,7 +64,7 @@ def price_panel(
     findings = Findings()
     table, names = history.table, [*instruments, *assets]
     column = _column_of(table, instruments, assets)
-    ts_us = table["ts"].cast(pa.int64()).to_numpy()
+    ts_us = times_us(table)
     is_known = column >= 0
     column, ts_us = column[is_known], ts_us[is_known]
     if not len(ts_us):
@@ -78,7 +77,7 @@ def price_panel(
     values = {}
     clashing = np.zeros(shape, dtype=np.bool_)
     for name in ("mark_price", "index_price", "volume_usd", "index_volume_usd"):
-        given = _floats(table[name])[is_known][is_whole]
+        given = floats(table[name])[is_known][is_whole]
         values[name], differs = _placed(given, at[is_whole], column[is_whole], shape)
         clashing |= differs & name.endswith("price")
     has_row = np.zeros(shape, dtype=np.bool_)
@@ -138,20 +137,21 @@ class _Prices:
     def guard(self, what: str, guards: PriceGuards, findings: Findings) -> None:
         """Drop what is missing, what did not trade, and what stands still."""
         is_bad = ~(np.isfinite(self.prices) & (self.prices > 0.0))
-        if count := int((is_bad & self.has_row).sum()):
-            short = [name for name, n in zip(self.names, (is_bad & self.has_row).sum(axis=0), strict=True) if n]
+        is_missing = is_bad & self.has_row
+        if count := int(is_missing.sum()):
+            examples = [name for name, n in zip(self.names, is_missing.sum(axis=0), strict=True) if n]
             findings.add(
                 Severity.WARNING,
                 Reason.MISSING_PRICE,
                 "history",
                 f"{what} is missing, not finite or not positive",
                 count=count,
-                examples=short,
+                examples=examples,
             )
         self.prices[is_bad] = np.nan
         did_not_trade = self.volume == 0.0
         before = np.zeros_like(did_not_trade)
-        before[:-1] = did_not_trade[1:] | (is_bad & self.has_row)[1:]
+        before[:-1] = (did_not_trade | is_missing)[1:]
         is_still = _still_for(self.prices) >= guards.still_hours
         self.drop(did_not_trade, Reason.STALE_PRICE, f"{what} did not trade in the hour", findings)
         self.drop(before, Reason.STALE_PRICE, f"{what} stops in the next hour: it may be an old one", findings)
@@ -172,14 +172,9 @@ def _column_of(table: pa.Table, instruments: Sequence[str], assets: Sequence[str
     return np.asarray(pc.fill_null(column, -1).to_numpy(), dtype=np.int64)
 
 
-def _floats(values: pa.ChunkedArray) -> FloatArray:
-    return np.asarray(pc.fill_null(values, np.nan).to_numpy(), dtype=np.float64)
-
-
 def _whole_hours(ts_us: OffsetArray, findings: Findings) -> OffsetArray:
     """Return every hour from the first to the last one at the minute at which most rows stand."""
-    phases, counts = np.unique(ts_us % HOUR_US, return_counts=True)
-    is_whole = ts_us % HOUR_US == phases[counts.argmax()]
+    is_whole = ts_us % HOUR_US == usual_minute(ts_us)
     if count := int((~is_whole).sum()):
         findings.add(
             Severity.INFO, Reason.BAD_VALUE, "history.ts", "rows between whole hours are left out", count=count

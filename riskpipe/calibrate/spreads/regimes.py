@@ -40,16 +40,16 @@ class Regimes:
     crash: Association
 
 
-def stressed_hours(index_returns: FloatArray, *, decay: float = 0.97, share: float = STRESSED_SHARE) -> BoolArray:
-    """Return in which hours [t] the index's volatility forecast, made before the hour, is among the highest `share`.
+def stressed_hours(index_returns: FloatArray) -> BoolArray:
+    """Return in which hours [t] the index's volatility forecast, made before the hour, is in the highest tenth.
 
     index_returns: [t] relative, NaN = gap. Hours without a forecast are not stressed; a constant index has none.
     """
-    variance = Ewma(decay).fit(index_returns).filter(index_returns).variance
+    variance = Ewma().fit(index_returns).filter(index_returns).variance
     known = variance[np.isfinite(variance)]
     if len(known) == 0:
         return np.zeros(len(index_returns), dtype=np.bool_)
-    limit = np.quantile(known, 1.0 - share)
+    limit = np.quantile(known, 1.0 - STRESSED_SHARE)
     return np.asarray(np.nan_to_num(variance) > limit)
 
 

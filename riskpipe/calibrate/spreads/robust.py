@@ -23,11 +23,11 @@ def middle_and_scale(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     return middle, scale
 
 
-def cut(values: FloatArray, widest: float = WIDEST_JUDGED) -> FloatArray:
-    """Values [t, n] with each column kept within `widest` robust deviations of its median; NaN stays.
+def cut(values: FloatArray) -> FloatArray:
+    """Values [t, n] with each column kept within 8 robust deviations of its median; NaN stays.
 
     A column whose robust deviation is 0 is left as it is: there is nothing to measure it by.
     """
     middle, scale = middle_and_scale(values)
-    limit = np.where(scale > 0.0, widest * scale, np.inf)
+    limit = np.where(scale > 0.0, WIDEST_JUDGED * scale, np.inf)
     return np.clip(values, middle - limit, middle + limit)

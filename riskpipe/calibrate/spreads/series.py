@@ -15,7 +15,7 @@ from riskpipe.calibrate.spreads.prices import DAY_US, PricePanel, hourly_changes
 from riskpipe.calibrate.spreads.robust import middle_and_scale
 from riskpipe.domain.book import Book, FloatArray, OffsetArray
 from riskpipe.domain.findings import Findings, Reason, Severity
-from riskpipe.pricing.carry import DAYS_PER_YEAR, EXCLUDED_DAYS, annual_simple_basis
+from riskpipe.pricing.carry import DAYS_PER_YEAR, EXCLUDED_DAYS, annual_basis
 
 LARGEST_NOISE = 0.05  # a year; beyond it an annualised figure says nothing
 MINIMUM_HOURS = 48
@@ -44,21 +44,21 @@ def spread_series(panel: PricePanel, pairs: Pairs, book: Book) -> tuple[SpreadSe
     worth = np.where(is_numeraire, 1.0, panel.asset)
     is_ratio = np.array([kind == SpreadKind.ASSET_RATIO for kind in pairs.kind], dtype=np.bool_)
     is_index = ~is_ratio & (pairs.second == OWN_INDEX)
-    is_contracts = ~is_ratio & ~is_index
+    has_two_contracts = ~is_ratio & ~is_index
     first, second = pairs.first, pairs.second
     spread[:, is_ratio] = panel.asset[:, first[is_ratio]] / panel.asset[:, second[is_ratio]] - 1.0
     spread[:, is_index] = panel.mark[:, first[is_index]] / panel.index[:, first[is_index]] - 1.0
-    one, other = first[is_contracts], second[is_contracts]
+    one, other = first[has_two_contracts], second[has_two_contracts]
     quote, other_quote = book.instrument_quote[one], book.instrument_quote[other]
     rate = np.where(quote == other_quote, 1.0, worth[:, quote] / worth[:, other_quote])
-    spread[:, is_contracts] = panel.mark[:, one] / panel.mark[:, other] * rate - 1.0
-    is_contract = ~is_ratio
+    spread[:, has_two_contracts] = panel.mark[:, one] / panel.mark[:, other] * rate - 1.0
+    has_contract = ~is_ratio
     left = _days_left(panel.ts_us, book)
-    near = np.where(second == OWN_INDEX, first, second)[is_contract]
-    until, until_near = left[:, first[is_contract]], left[:, near]
-    is_calendar = np.array([kind == SpreadKind.CALENDAR for kind in pairs.kind], dtype=np.bool_)[is_contract]
-    days[:, is_contract] = np.where(is_calendar, until - np.where(is_calendar, until_near, 0.0), until)
-    spread[:, is_contract] = np.where((until <= 0.0) | (until_near <= 0.0), np.nan, spread[:, is_contract])
+    near = np.where(second == OWN_INDEX, first, second)[has_contract]
+    until, until_near = left[:, first[has_contract]], left[:, near]
+    is_calendar = np.array([kind == SpreadKind.CALENDAR for kind in pairs.kind], dtype=np.bool_)[has_contract]
+    days[:, has_contract] = np.where(is_calendar, until - np.where(is_calendar, until_near, 0.0), until)
+    spread[:, has_contract] = np.where((until <= 0.0) | (until_near <= 0.0), np.nan, spread[:, has_contract])
     counts = (~np.isnan(spread)).sum(axis=0)
     if (short := np.flatnonzero(counts < MINIMUM_HOURS)).size:
         findings.add(
@@ -92,21 +92,20 @@ def annual_form(
     form: Literal["simple", "log"] = "simple",
     noise: FloatArray | None = None,
     excluded_days: float = EXCLUDED_DAYS,
-    largest_noise: float = LARGEST_NOISE,
     is_frozen: bool = False,
 ) -> FloatArray:
     """Spread a year [t, n], simple or in logs: spread x 365 / days.
 
     NaN where the spread has no days (perpetuals, ratios), within `excluded_days` of their end, and where noise, a
-    standard deviation [n] that `fast_noise` measures if it is left out, annualised exceeds `largest_noise`: its own
-    noise in what is shown is never larger. With `is_frozen` those hours keep the last figure shown before them.
+    standard deviation [n] that `fast_noise` measures if it is left out, annualised exceeds 5%: its own noise in
+    what is shown is never larger. With `is_frozen` those hours keep the last figure shown before them.
     """
     values = log_form(series.spread) if form == "log" else series.spread
     noise = fast_noise(series) if noise is None else noise
     has_days = np.isfinite(series.days)
     days = np.where(has_days, series.days, 0.0)
-    shown = annual_simple_basis(values, days, excluded_days=excluded_days)
-    is_loud = np.nan_to_num(noise) * DAYS_PER_YEAR > largest_noise * days
+    shown = annual_basis(values, days, excluded_days=excluded_days)
+    is_loud = np.nan_to_num(noise) * DAYS_PER_YEAR > LARGEST_NOISE * days
     shown = np.where(has_days & ~is_loud, shown, np.nan)
     if not is_frozen:
         return shown

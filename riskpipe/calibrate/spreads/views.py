@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from riskpipe.calibrate.estimators.protocol import FittedVolatility
-from riskpipe.calibrate.estimators.reversion import MINIMUM_PAIRS, half_life
+from riskpipe.calibrate.estimators.reversion import MINIMUM_PAIRS, corrected_phi, half_life
+from riskpipe.calibrate.spreads.prices import hourly_changes
 from riskpipe.calibrate.spreads.robust import cut
-from riskpipe.domain.book import BoolArray, FloatArray
+from riskpipe.domain.book import BoolArray, FloatArray, Numbers
 from riskpipe.pricing.carry import DAYS_PER_YEAR
 from riskpipe.pricing.funding import HOURS_PER_YEAR
 
@@ -29,14 +30,14 @@ class NetCarry:
 
 def net_carry(
     *,
-    holding_days: FloatArray | float,
-    round_trip_fees: FloatArray | float,
-    funding_rate: FloatArray | float = 0.0,
-    interval_hours: FloatArray | float = 8.0,
-    basis: FloatArray | float = 0.0,
-    final_basis: FloatArray | float = 0.0,
-    financing_rate: FloatArray | float = 0.0,
-    margin_share: FloatArray | float = 0.0,
+    holding_days: Numbers,
+    round_trip_fees: Numbers,
+    funding_rate: Numbers = 0.0,
+    interval_hours: Numbers = 8.0,
+    basis: Numbers = 0.0,
+    final_basis: Numbers = 0.0,
+    financing_rate: Numbers = 0.0,
+    margin_share: Numbers = 0.0,
     is_reverse: BoolArray | bool = False,
 ) -> NetCarry:
     """Carry net of fees, funding and financing of long asset and short contract, or the reverse.
@@ -82,16 +83,11 @@ class Widening:
 
     horizons: tuple[int, ...]
     score: FloatArray  # move over the horizon less the expected one, over its standard deviation forecast before it
-    is_widening: BoolArray  # beyond the threshold, and further from the level than before
+    is_widening: BoolArray  # beyond 3 standard deviations, and further from the level than before
 
 
 def widening(
-    spread: FloatArray,
-    fitted: FittedVolatility,
-    horizons: Sequence[int] = (1, 8, 24),
-    *,
-    level: float | None = None,
-    threshold: float = WIDE,
+    spread: FloatArray, fitted: FittedVolatility, horizons: Sequence[int] = (1, 8, 24), *, level: float | None = None
 ) -> Widening:
     """Flag a spread [t] that has widened by more than its volatility model expected when the move began.
 
@@ -100,14 +96,12 @@ def widening(
     spread: hourly, NaN = gap; the last hour is the one judged.
     fitted: estimator fitted to hourly changes; it is run up to the start of each horizon, and not beyond.
     level: around which widening counts; left out, the median of the hours before the longest horizon.
-    threshold: standard deviations.
 
     Not measured where the spread is missing at either end, or where the model has no forecast. A spread that never
     moved has score 0, and an infinite one when it moves at last.
     """
     hours = tuple(int(h) for h in horizons)
-    changes = np.full(len(spread), np.nan)
-    changes[1:] = spread[1:] - spread[:-1]
+    changes = hourly_changes(spread)
     before_all = spread[: max(0, len(spread) - max(hours))]
     known = before_all[np.isfinite(before_all)]
     if level is None:
@@ -125,7 +119,7 @@ def widening(
             scores[at] = surprise / deviation
         elif np.isfinite(surprise) and deviation == 0.0:
             scores[at] = 0.0 if surprise == 0.0 else np.copysign(np.inf, surprise)
-        flags[at] = bool(abs(scores[at]) > threshold and abs(end - level) > abs(start - level))
+        flags[at] = bool(abs(scores[at]) > WIDE and abs(end - level) > abs(start - level))
     return Widening(hours, scores, flags)
 
 
@@ -157,11 +151,10 @@ def convergence(spread: FloatArray, *, is_noise_removed: bool = False) -> Conver
     """Half-life of a spread [t] by hour, NaN = gap, with its standard error.
 
     Values are cut at 8 robust deviations from the median, so that one dislocation does not decide. Least squares over
-    neighbouring hours, phi moved up by (1 + 3 phi) / n (Kendall 1954), but not past half-way to 1. Noise on prices
-    (closes at bid or ask) looks like fast reversion; with `is_noise_removed` the level an hour earlier is the
-    instrument, phi = cov(x_t, x_t-2) / cov(x_t-1, x_t-2), which noise of single hours does not bias: the half-life is
-    then of what stays beyond the hour, with a larger error; not measured where nothing does. A constant spread has
-    half-life 0; fewer than 48 pairs are not measured.
+    neighbouring hours, phi by `corrected_phi`. Noise on prices (closes at bid or ask) looks like fast reversion; with
+    `is_noise_removed` the level an hour earlier is the instrument, phi = cov(x_t, x_t-2) / cov(x_t-1, x_t-2), which
+    noise of single hours does not bias: the half-life is then of what stays beyond the hour, with a larger error; not
+    measured where nothing does. A constant spread has half-life 0; fewer than 48 pairs are not measured.
     """
     values = cut(np.asarray(spread, dtype=np.float64)[:, None])[:, 0]
     lag = 2 if is_noise_removed else 1
@@ -179,7 +172,7 @@ def convergence(spread: FloatArray, *, is_noise_removed: bool = False) -> Conver
         return Convergence(*(np.nan,) * 6, n)
     raw = float((w * y).sum()) / product
     error = float(np.sqrt((w * w * (y - raw * x) ** 2).sum())) / product
-    phi = min(raw + (1.0 + 3.0 * raw) / n, 0.5 * (1.0 + raw)) if raw < 1.0 else raw
+    phi = corrected_phi(raw, n)
     has_error = 0.0 < phi < 1.0
     return Convergence(
         phi=phi,
@@ -192,12 +185,7 @@ def convergence(spread: FloatArray, *, is_noise_removed: bool = False) -> Conver
     )
 
 
-def closing_flow(
-    gap: FloatArray | float,
-    depth_rich: FloatArray | float,
-    depth_cheap: FloatArray | float,
-    cost: FloatArray | float = 0.0,
-) -> FloatArray:
+def closing_flow(gap: Numbers, depth_rich: Numbers, depth_cheap: Numbers, cost: Numbers = 0.0) -> FloatArray:
     """USD sold of the rich leg, and bought of the cheap one, that closes a gap down to its cost.
 
     By the linear law each side moves by flow / depth: P_rich (1 - Q / D_rich) = (1 + c) P_cheap (1 + Q / D_cheap), so
@@ -223,7 +211,7 @@ def closing_flow(
     return np.where(has_depth, flow, np.where(np.isnan(rich + cheap), np.nan, 0.0))
 
 
-def gap_of(spread: FloatArray | float) -> FloatArray:
+def gap_of(spread: Numbers) -> FloatArray:
     """Gap [...] of the rich over the cheap leg, >= 0, whichever is which: max(s, 1 / (1 + s) - 1)."""
     s = np.asarray(spread, dtype=np.float64)
     return np.where(s >= 0.0, s, 1.0 / (1.0 + np.where(s < 0.0, s, 0.0)) - 1.0)

@@ -4,9 +4,22 @@ import numpy as np
 import xarray as xr
 
 from riskpipe.report import numbers
-from riskpipe.report.document import Block, Paragraph, Section, Table
+from riskpipe.report.document import Block, Column, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.wording import AXES, axes_of, cell_words, column, source_of
+from riskpipe.report.wording import AXES, axes_of, cell_words, column, measure_columns, source_of
+
+_FIT_LABELS = {
+    "half_life": "Half-life of the basis, h",
+    "stationary_deviation": "Long-run deviation",
+    "misfit": "Squared innovations over forecast",
+    "jump_share": "Variance in jumps",
+    "n_jumps": "Innovations beyond 5 deviations",
+    "arch_p": "p, no clusters left",
+    "ljung_box_p": "p, no correlation left",
+    "tail_shape_lower": "Tail shape, lower",
+    "tail_shape_upper": "Tail shape, upper",
+    "degrees_of_freedom": "Degrees of freedom (GARCH t)",
+}
 
 
 def basis_section(report: ReportInput) -> Section:
@@ -60,31 +73,10 @@ def dislocation_block(report: ReportInput) -> Block:
 
 
 def basis_table(report: ReportInput) -> Table:
-    """Basis and its volatility, of every instrument that has a basis: options have none."""
-    table = _with_basis(report)
-    has_basis = np.flatnonzero(~np.isnan(report.measures["basis_table"]["basis"].values))
-    stressed = report.measures["stressed_basis_vol"].isel(instrument=has_basis)
+    """Basis and its volatility, of every instrument that has a basis."""
+    table, stressed = with_basis(report, "basis_table"), with_basis(report, "stressed_basis_vol")
     kind = AXES["basis_shock"][1]
-    columns = [
-        column("instrument", "Instrument", "text", table["instrument"].values),
-        column("basis", "Basis at as_of", kind, table["basis"].values),
-        column("last_history_basis", "Last of history", kind, table["last_history_basis"].values),
-        column("mean_basis", "Mean", kind, table["mean_basis"].values),
-        column("observations", "Observations", "count", table["observations"].values),
-        column("estimator_used", "Estimator", "text", _used_words(table)),
-    ]
     realised = table["estimator"].values.tolist().index("realised")
-    for h, horizon in enumerate(table["horizon"].values.tolist()):
-        used = np.asarray(table["used_vol"].values)[:, h]
-        columns.append(column(f"basis_vol_{horizon}", f"Vol {horizon}", "share", used))
-    for h, horizon in enumerate(table["horizon"].values.tolist()):
-        moved = np.asarray(table["basis_vol"].values)[:, realised, h]
-        columns.append(column(f"basis_vol_realised_{horizon}", f"Vol {horizon}, realised", "share", moved))
-    for h, horizon in enumerate(stressed["horizon"].values.tolist()):
-        after = np.asarray(stressed["basis_vol"].values)[:, h]
-        columns.append(column(f"stressed_basis_vol_{horizon}", f"Vol {horizon}, worst scenario", "share", after))
-    beyond = stressed["extrapolated_share"].values
-    columns.append(column("extrapolated_share", "Scenarios beyond the sample", "share", beyond))
     return Table(
         "basis",
         "Basis (mark over index, less 1; not annualised) and its volatility over each horizon from as_of by the "
@@ -92,44 +84,54 @@ def basis_table(report: ReportInput) -> Table:
         "look-back; worst scenario: after the scenario that leaves most. Scenarios beyond the sample move the basis, "
         "or the index where it matters, more than the history has seen, and are counted as if they moved it that far; "
         "n/a = not measured",
-        tuple(columns),
+        (
+            column("instrument", "Instrument", "text", table["instrument"].values),
+            column("basis", "Basis at as_of", kind, table["basis"].values),
+            column("last_history_basis", "Last of history", kind, table["last_history_basis"].values),
+            column("mean_basis", "Mean", kind, table["mean_basis"].values),
+            column("observations", "Observations", "count", table["observations"].values),
+            column("estimator_used", "Estimator", "text", _used_words(table)),
+            *_by_horizon("basis_vol", "", table["used_vol"]),
+            *_by_horizon("basis_vol_realised", ", realised", table["basis_vol"].isel(estimator=realised)),
+            *_by_horizon("stressed_basis_vol", ", worst scenario", stressed["basis_vol"]),
+            column("extrapolated_share", "Scenarios beyond the sample", "share", stressed["extrapolated_share"].values),
+        ),
         source_of(report, table, "basis"),
         n_shown=25,
     )
 
 
+def _by_horizon(name: str, what: str, values: xr.DataArray) -> list[Column]:
+    """Volatility [instrument, horizon] as one column for each horizon."""
+    return [
+        column(f"{name}_{horizon}", f"Vol {horizon}{what}", "share", np.asarray(values.values)[:, h])
+        for h, horizon in enumerate(values["horizon"].values.tolist())
+    ]
+
+
 def fits_table(report: ReportInput) -> Table:
     """What is known of each instrument's fit."""
-    table = _with_basis(report)
-    plain = (
-        ("half_life", "Half-life of the basis, h", "number"),
-        ("stationary_deviation", "Long-run deviation", "share"),
-        ("misfit", "Squared innovations over forecast", "factor"),
-        ("jump_share", "Variance in jumps", "share"),
-        ("n_jumps", "Innovations beyond 5 deviations", "count"),
-        ("arch_p", "p, no clusters left", "number"),
-        ("ljung_box_p", "p, no correlation left", "number"),
-        ("tail_shape_lower", "Tail shape, lower", "number"),
-        ("tail_shape_upper", "Tail shape, upper", "number"),
-        ("degrees_of_freedom", "Degrees of freedom (GARCH t)", "number"),
-    )  # fmt: skip
-    columns = [
-        column("instrument", "Instrument", "text", table["instrument"].values),
-        column("estimator_used", "Estimator", "text", _used_words(table)),
-        *(column(name, label, kind, table[name].values) for name, label, kind in plain),  # type: ignore[arg-type]
-    ]
-    columns.append(column("calm_share", "Next hour's variance, calm index", "share", table["calm_share"].values))
+    table = with_basis(report, "basis_table")
+    by_index: list[Column] = []
     for name, label in (("crash", "fall"), ("rally", "rise")):
         growth = 0.01 * np.asarray(table[f"{name}_coefficient"].values)
-        columns.append(column(f"{name}_growth", f"More per 1% of index {label}", "signed_share", growth))
-        columns.append(column(f"{name}_t", f"t, index {label}", "number", table[f"{name}_t"].values))
-    columns.append(column("estimators_refused", "Not used, and why", "text", table["estimators_refused"].values))
+        by_index += [
+            column(f"{name}_growth", f"More per 1% of index {label}", "signed_share", growth),
+            column(f"{name}_t", f"t, index {label}", "number", table[f"{name}_t"].values),
+        ]
     return Table(
         "basis_fits",
         "Fits of basis volatility. The next hour's variance, over its average, after an hour in which the index stands "
         "still and more for each percent that it moves: used where t is above 1.96, and only upwards; tail shapes are "
         "of standardised innovations, above 0 = heavier than exponential",
-        tuple(columns),
+        (
+            column("instrument", "Instrument", "text", table["instrument"].values),
+            column("estimator_used", "Estimator", "text", _used_words(table)),
+            *measure_columns(table, tuple(_FIT_LABELS), _FIT_LABELS),
+            column("calm_share", "Next hour's variance, calm index", "share", table["calm_share"].values),
+            *by_index,
+            column("estimators_refused", "Not used, and why", "text", table["estimators_refused"].values),
+        ),
         source_of(report, table, "estimator_used"),
         n_shown=25,
     )
@@ -137,7 +139,7 @@ def fits_table(report: ReportInput) -> Table:
 
 def estimators_table(report: ReportInput) -> Table:
     """Volatility by every estimator, one row for each that has a figure."""
-    table = _with_basis(report)
+    table = with_basis(report, "basis_table")
     values = np.asarray(table["basis_vol"].values)
     i, e = np.nonzero(~np.isnan(values).all(axis=2))
     horizons = table["horizon"].values.tolist()
@@ -157,9 +159,10 @@ def estimators_table(report: ReportInput) -> Table:
     )
 
 
-def _with_basis(report: ReportInput) -> xr.Dataset:
-    every = report.measures["basis_table"]
-    return every.isel(instrument=np.flatnonzero(~np.isnan(every["basis"].values)))
+def with_basis(report: ReportInput, measure: str) -> xr.Dataset:
+    """A measure of the instruments that have a basis: options have none."""
+    basis = report.measures["basis_table"]["basis"].values
+    return report.measures[measure].isel(instrument=np.flatnonzero(~np.isnan(basis)))
 
 
 def _used_words(table: xr.Dataset) -> list[str]:

@@ -6,12 +6,22 @@ from riskpipe.report import numbers
 from riskpipe.report.document import Block, Paragraph, Point, Section, Table, Tone
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.liquidation import bars
-from riskpipe.report.wording import column, flattened, label_columns, source_of
+from riskpipe.report.wording import column, flattened, label_columns, measure_columns, source_of
 
 # the fall named in the first sentence; the table holds the others
 NAMED_FALL = 0.2
 # less of all debt than this is no alarm: a basis point, as elsewhere two figures agree
 SMALL_SHARE = 0.0001
+_VENUE_LABELS = {
+    "accounts": "Accounts",
+    "debt": "Debt",
+    "lowest_health": "Lowest health",
+    "lowest_health_debt": "Debt of that loan",
+    "liquidatable_debt": "Liquidatable now",
+    "toxic_debt": "Toxic now",
+    "toxic_accounts": "Toxic accounts",
+    "toxic_once_liquidatable_debt": "Toxic once liquidatable",
+}
 
 
 def has_loans(report: ReportInput) -> bool:
@@ -134,7 +144,6 @@ def frontier_chart(report: ReportInput) -> Block:
 def venues_table(report: ReportInput) -> Table:
     """Loans of each venue at the snapshot."""
     taken = report.measures["loans"]
-    now = taken.sel(fall=0.0)
     return Table(
         "loan_venues",
         "Loans of each venue at the snapshot's prices. Toxic once liquidatable: loans that no further fall makes "
@@ -142,19 +151,7 @@ def venues_table(report: ReportInput) -> Table:
         "they are both already",
         (
             column("venue", "Venue", "text", taken["venue"].values),
-            column("accounts", "Accounts", "count", taken["accounts"].values),
-            column("debt", "Debt", "usd", taken["debt"].values),
-            column("lowest_health", "Lowest health", "number", taken["lowest_health"].values),
-            column("lowest_health_debt", "Debt of that loan", "usd", taken["lowest_health_debt"].values),
-            column("liquidatable_debt", "Liquidatable now", "usd", now["liquidatable_debt"].values),
-            column("toxic_debt", "Toxic now", "usd", now["toxic_debt"].values),
-            column("toxic_accounts", "Toxic accounts", "count", now["toxic_accounts"].values),
-            column(
-                "toxic_once_liquidatable_debt",
-                "Toxic once liquidatable",
-                "usd",
-                taken["toxic_once_liquidatable_debt"].values,
-            ),
+            *measure_columns(taken.sel(fall=0.0), tuple(_VENUE_LABELS), _VENUE_LABELS),
         ),
         source_of(report, taken, "toxic_once_liquidatable_debt"),
         n_shown=100,

@@ -3,19 +3,20 @@
 import numpy as np
 import xarray as xr
 
+from riskpipe.domain.market import FAILS, NOT_CHECKED, PASSES
 from riskpipe.report import numbers
 from riskpipe.report.document import Column, Paragraph, Section, Table, Tone
 from riskpipe.report.report_input import ReportInput
+from riskpipe.report.sections.basis import with_basis
 from riskpipe.report.wording import column, source_of
 
-FAILS, PASSES, NOT_CHECKED = "fails", "passes", "not checked"
 MAX_NAMED = 10
 _ORDER = {FAILS: 0, NOT_CHECKED: 1, PASSES: 2}
 
 
 def validation_section(report: ReportInput) -> Section:
     """Verdicts in words, how they come about, and the scores."""
-    scores = _scored(report)
+    scores = with_basis(report, "validation")
     if scores.sizes["instrument"] == 0:
         words = Paragraph("Not checked: the book holds no perpetuals and no futures.", "unknown")
         return Section("validation", "Do forecasts of basis volatility hold?", (words,))
@@ -69,12 +70,6 @@ def _method_words(scores: xr.Dataset) -> str:
 def _span(values: np.ndarray) -> str:
     low, high = numbers.count(values.min()), numbers.count(values.max())
     return low if low == high else f"{low} to {high}"
-
-
-def _scored(report: ReportInput) -> xr.Dataset:
-    """Scores of instruments that have a basis."""
-    every = report.measures["validation"]
-    return every.isel(instrument=np.flatnonzero(~np.isnan(report.measures["basis_table"]["basis"].values)))
 
 
 def _in_use(scores: xr.Dataset) -> tuple[list[str], list[str], list[str]]:

@@ -169,15 +169,14 @@ def test_a_pool_that_holds_both_legs_runs_dry_when_the_basis_passes_its_buffer()
 
 def test_legs_apart_run_dry_by_the_index_as_brownian_motion_would():
     """A still basis: the short is out where the index's log return passes ln(1 + buffer)."""
-    apart = HedgedPosition(1e6, 50_000.0, unhedged_share=1.0)
+    apart = HedgedPosition(1e6, 50_000.0, unhedged_share=1.0, index_deviation=0.006)
     still = SpreadProcess(0.0, 0.0, 1.0, (0.0,))
-    found = exhaustion_probability(apart, still, (24, 168), Draws(12, 20_000), index_deviation=0.006)
+    found = exhaustion_probability(apart, still, (24, 168), Draws(12, 20_000))
     moved = np.log(1.05) + 0.5826 * 0.006  # watched by the hour
     exact = brownian_passage(moved, 0.0, 0.006, np.array([24.0, 168.0]))
     np.testing.assert_allclose(found.probability, exact, atol=4.0 * found.error.max() + 0.003)
-    together = exhaustion_probability(
-        HedgedPosition(1e6, 50_000.0), still, (24, 168), Draws(12, 20_000), index_deviation=0.006
-    )
+    shared = HedgedPosition(1e6, 50_000.0, index_deviation=0.006)
+    together = exhaustion_probability(shared, still, (24, 168), Draws(12, 20_000))
     assert together.probability.tolist() == [0.0, 0.0]
 
 
@@ -187,8 +186,8 @@ def test_running_dry_is_likelier_with_less_margin_and_more_of_the_index_for_the_
     process = SpreadProcess(0.0, 0.0, 0.9, (3.0 * BP,))
 
     def probability(buffer, unhedged, maintenance_rate=rate):
-        position = HedgedPosition(1e6, buffer, side, unhedged, maintenance_rate)
-        return exhaustion_probability(position, process, HOURS, Draws(seed, 500), index_deviation=0.005).probability
+        position = HedgedPosition(1e6, buffer, side, unhedged, maintenance_rate, index_deviation=0.005)
+        return exhaustion_probability(position, process, HOURS, Draws(seed, 500)).probability
 
     assert (probability(1_000.0, share) >= probability(3_000.0, share)).all()
     assert probability(0.0, share).tolist() == [1.0] * 4
@@ -200,17 +199,16 @@ def test_running_dry_is_likelier_with_less_margin_and_more_of_the_index_for_the_
 def test_funding_that_is_paid_uses_up_margin_by_the_hour():
     """A still basis: 1 bp an hour paid by the short uses up 20 bp at the end of hour 20; the long is paid."""
     still = SpreadProcess(0.0, 0.0, 1.0, (0.0,))
-    terms = {"horizons": (19, 20), "draws": Draws(0, 10), "funding_per_hour": -BP}
-    assert exhaustion_probability(CARRY, still, **terms).probability.tolist() == [0.0, 1.0]
-    long_side = HedgedPosition(1e6, 2_000.0, side=1)
-    assert exhaustion_probability(long_side, still, **terms).probability.tolist() == [0.0, 0.0]
+    for side, expected in ((-1, [0.0, 1.0]), (1, [0.0, 0.0])):
+        position = HedgedPosition(1e6, 2_000.0, side, funding_per_hour=-BP)
+        assert exhaustion_probability(position, still, (19, 20), Draws(0, 10)).probability.tolist() == expected
 
 
 def test_a_requirement_that_grows_with_the_index_takes_from_the_short_and_gives_to_the_long():
     still = SpreadProcess(0.0, 0.0, 1.0, (0.0,))
 
     def needed(**terms):
-        return margin_needed(HedgedPosition(1e6, 1.0, **terms), still, (24,), Draws(18, 200), index_deviation=0.01)
+        return margin_needed(HedgedPosition(1e6, 1.0, index_deviation=0.01, **terms), still, (24,), Draws(18, 200))
 
     np.testing.assert_allclose(needed(maintenance_rate=0.05), needed(unhedged_share=0.05))
     both = needed(side=1, unhedged_share=1.0, maintenance_rate=0.05)
@@ -234,12 +232,10 @@ def test_a_basis_that_falls_with_the_index_protects_the_short_and_ruins_the_long
     z = np.stack([0.8 * index + 0.6 * rng.standard_normal(4_000), index], axis=1)
     against = z * np.array([-1.0, 1.0])
     process = SpreadProcess(0.0, 0.0, 1.0, (20.0 * BP,))
-    short = HedgedPosition(1e6, 20_000.0, unhedged_share=0.5)
+    short = HedgedPosition(1e6, 20_000.0, unhedged_share=0.5, index_deviation=0.005)
 
     def probability(history):
-        return exhaustion_probability(
-            short, process, (24,), Draws(14, history=history), index_deviation=0.005
-        ).probability[0]
+        return exhaustion_probability(short, process, (24,), Draws(14, history=history)).probability[0]
 
     assert probability(against) < 0.7 * probability(z), "a basis that falls as the index rises takes from both"
 

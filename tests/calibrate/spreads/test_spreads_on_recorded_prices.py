@@ -6,62 +6,34 @@ them: correlations of basis changes with returns in hours that fell by more than
 
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
+from support.recorded_candles import candle_rows, needs_candles
 
 from riskpipe.calibrate.estimators.choose import first_passing
 from riskpipe.calibrate.estimators.reversion import fit_reversion
 from riskpipe.calibrate.history import HistoryRows
 from riskpipe.calibrate.spreads.common_factor import common_factor
 from riskpipe.calibrate.spreads.hedged import hedge_outcome
-from riskpipe.calibrate.spreads.prices import HOUR_US, PriceGuards, hourly_changes, hourly_returns, price_panel
+from riskpipe.calibrate.spreads.prices import PriceGuards, hourly_changes, hourly_returns, price_panel
 from riskpipe.calibrate.spreads.regimes import correlation_by_regime
 from riskpipe.calibrate.spreads.views import convergence, widening
 from riskpipe.domain.findings import Findings, Reason
 
-DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "binance_hourly"
 SYMBOLS = ("ADAUSDT", "BCHUSDT", "BTCUSDT", "ETHUSDT", "LTCUSDT", "SOLUSDT", "XRPUSDT")
 CORRELATION_IN_CRASHES = dict(zip(SYMBOLS, (0.438, 0.334, 0.268, 0.665, 0.266, 0.121, 0.218), strict=True))
 OUTAGES = (datetime(2021, 2, 11, 4, tzinfo=UTC), datetime(2023, 3, 24, 13, tzinfo=UTC))
 
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"recorded market data is not at ../shared/data ({DATA})")
-
-
-@cache
-def table():
-    parts = []
-    for symbol in SYMBOLS:
-        of_symbol = [("symbol", "==", symbol)]
-        spot, perpetual = (
-            pq.read_table(DATA / f"{name}.parquet", filters=of_symbol, columns=["ts", "close", "volume"])
-            for name in ("spot_1h", "perp_1h")
-        )
-        both = perpetual.join(spot, keys="ts", right_suffix="_spot", join_type="left outer").sort_by("ts")
-        ts = pc.add(both["ts"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()), HOUR_US)  # a bar's close
-        n = len(both)
-        columns = {
-            "ts": ts.cast(pa.timestamp("us", tz="UTC")),
-            "instrument_id": pa.array([symbol] * n),
-            "asset": pa.nulls(n, pa.string()),
-            "mark_price": both["close"],
-            "index_price": both["close_spot"],
-            "funding_rate": pa.nulls(n, pa.float64()),
-            "volume_usd": pc.multiply(both["volume"], both["close"]),
-            "index_volume_usd": pc.fill_null(both["volume_spot"], 0.0),
-        }
-        parts.append(pa.table(columns))
-    return pa.concat_tables(parts)
+pytestmark = needs_candles
 
 
 @cache
 def recorded():
     """The guarded panel with its findings; listings are those of the candles, also of the first of them."""
-    rows = table()
+    rows = pa.concat_tables([candle_rows(symbol) for symbol in SYMBOLS])
     first = rows.group_by("instrument_id").aggregate([("ts", "min")])
     listed = dict(zip(first["instrument_id"].to_pylist(), first["ts_min"].cast(pa.int64()).to_pylist(), strict=True))
     history = HistoryRows(rows, datetime(2025, 1, 1, tzinfo=UTC), 3_000.0, "", Findings())
@@ -121,7 +93,7 @@ def test_spot_outages_do_not_move_half_lives(symbol, outage):
     cleaned[350:380] = np.nan
     assert guarded.half_life == pytest.approx(convergence(cleaned).half_life, rel=0.08)
     ts_us = recorded()[0].ts_us[month]
-    rows = table().filter(pc.equal(table()["instrument_id"], symbol))
+    rows = candle_rows(symbol)
     inside = np.isin(rows["ts"].cast(pa.int64()).to_numpy(), ts_us)
     stale = pc.fill_null_forward(rows["index_price"]).to_numpy()[inside]
     unguarded = rows["mark_price"].to_numpy()[inside] / stale - 1.0

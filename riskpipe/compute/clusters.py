@@ -1,0 +1,135 @@
+"""Clusters: what a specification names, started or found, and a client connected to it."""
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from riskpipe.errors import ComputeError, ConfigError
+
+ExecutorSpec = str | Mapping[str, Any]
+Client = Any  # of distributed, which is slow to import
+Target = Any  # an address or a cluster
+
+_CLIENT_TIMEOUT_S = 30.0
+_CLOSE_TIMEOUT_S = 15.0
+_SPECS = 'serial, local, "tcp://host:port", or {class: dotted.Name, kwargs: {...}} naming a distributed.deploy.Cluster'
+
+_LOCAL_SETTINGS = {
+    # a limit stops a worker that goes beyond it, and nothing else: mapped pages stay resident when a block is done, so
+    # a worker that pauses at a share of its limit might never go on
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 1.0,
+    # a terminal sends Ctrl-C to workers, too; they are ended by the process that started them, without a traceback each
+    "distributed.worker.preload": ["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],
+}
+
+
+@contextlib.contextmanager
+def connected_client(spec: ExecutorSpec, n_workers: int | None, memory_limit_bytes: int | None) -> Iterator[Client]:
+    """Give a client of what `spec` names (see `make_executor`); closes it and the cluster it started at the end."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet_logs())
+        target = _target(spec, n_workers, memory_limit_bytes, stack)
+        yield _connect(target, stack)
+
+
+def _target(
+    spec: ExecutorSpec, n_workers: int | None, memory_limit_bytes: int | None, stack: contextlib.ExitStack
+) -> Target:
+    """Return what a client connects to: an address, or a cluster that `stack` will close."""
+    if isinstance(spec, str):
+        if "://" in spec:
+            return spec
+        if spec != "local":
+            raise ConfigError(f"executor: got {spec!r}, expected {_SPECS}")
+        import dask.config
+        from distributed import LocalCluster
+
+        stack.enter_context(dask.config.set(_LOCAL_SETTINGS))
+        start: Callable[[], Any] = partial(
+            LocalCluster,
+            n_workers=n_workers or os.cpu_count() or 1,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            scheduler_kwargs={"dashboard": False},
+            dashboard_address="127.0.0.1:0",  # its health page only, on any free port
+            memory_limit=memory_limit_bytes or 0,
+            silence_logs=logging.CRITICAL,
+            env={"NUMBA_NUM_THREADS": "1"},
+        )
+    else:
+        start = _cluster_class(spec)
+    try:
+        cluster = start()
+    except Exception as error:
+        root: BaseException = error
+        while root.__cause__ is not None:  # distributed wraps the reason twice
+            root = root.__cause__
+        raise ComputeError(f"executor: the cluster did not start: {type(root).__name__}: {root}") from error
+    stack.callback(_close_quietly, cluster)
+    if n_workers is not None and not isinstance(spec, str) and "n_workers" not in spec.get("kwargs", {}):
+        cluster.scale(n_workers)
+    return cluster
+
+
+def _cluster_class(spec: Mapping[str, Any]) -> Callable[[], Any]:
+    """Return a call that starts the cluster named by `spec`."""
+    from distributed.deploy import Cluster
+
+    unknown = sorted(spec.keys() - {"class", "kwargs"})
+    dotted, kwargs = spec.get("class"), spec.get("kwargs", {})
+    if unknown or not isinstance(dotted, str) or "." not in dotted or not isinstance(kwargs, Mapping):
+        raise ConfigError(f"executor: got {dict(spec)!r}, expected {_SPECS}")
+    module, _, name = dotted.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"executor.class: {dotted} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Cluster)):
+        raise ConfigError(f"executor.class: {dotted} is not a subclass of distributed.deploy.Cluster")
+    return partial(found, **kwargs)
+
+
+def _connect(target: Target, stack: contextlib.ExitStack) -> Client:
+    """Return a client of an address or cluster."""
+    from distributed import Client
+
+    try:
+        client = Client(target, timeout=_CLIENT_TIMEOUT_S, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise ComputeError(f"executor: no scheduler answers at {target}: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"executor: {target} is not a scheduler's address: {error}") from error
+    stack.callback(_close_quietly, client)
+    return client
+
+
+def _close_quietly(part: Client) -> None:
+    """Close a client or cluster whatever its state: results are already safe, or an error is already on its way."""
+    with contextlib.suppress(Exception, asyncio.CancelledError):
+        part.close(timeout=_CLOSE_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """Silence distributed's loggers: what matters comes back as exceptions, teardown chatter does not."""
+    import distributed  # noqa: F401  - it sets its loggers' levels when imported
+
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

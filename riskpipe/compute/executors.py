@@ -1,0 +1,79 @@
+"""Executors: what runs units of work, and how one is opened."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from riskpipe.compute.clusters import ExecutorSpec, connected_client
+from riskpipe.compute.submission import DaskExecutor
+from riskpipe.compute.units import Item, Receipt, attempt
+
+
+class Executor(Protocol):
+    """Runs pure units of work."""
+
+    @property
+    def n_workers(self) -> int:
+        """Count the units that run at the same time."""
+
+    @property
+    def is_serial(self) -> bool:
+        """Tell whether blocks run in this very process, so that a `memory://` store can be used."""
+
+    def map_blocks(
+        self, unit: Callable[[Item], Receipt], items: Sequence[Item], *, on_done: Callable[[Item, Receipt], None]
+    ) -> None:
+        """Call `unit` at least once for every item, and `on_done(item, receipt)` once each in order of completion.
+
+        `unit` must be pure (same item, same effect, however often), picklable by reference, and return a small value
+        that JSON can hold; receipts arrive as JSON gives them back (tuples as lists). `str(item)` names the block in
+        errors. The first failure cancels what has not started and raises: a RiskpipeError as it is, with a note naming
+        the block; anything else as a ComputeError with the block's name and the original message.
+        """
+
+
+class SerialExecutor:
+    """Runs blocks one after another in this process, in the order given."""
+
+    n_workers = 1
+    is_serial = True
+
+    def map_blocks(
+        self, unit: Callable[[Item], Receipt], items: Sequence[Item], *, on_done: Callable[[Item, Receipt], None]
+    ) -> None:
+        """See Executor."""
+        for item in items:
+            on_done(item, attempt(unit, None, item))
+
+
+@contextlib.contextmanager
+def make_executor(
+    spec: ExecutorSpec,
+    *,
+    n_workers: int | None = None,
+    block_timeout_s: float = 600.0,
+    start_timeout_s: float = 120.0,
+    memory_limit_bytes: int | None = None,
+) -> Iterator[Executor]:
+    """Open an executor and close it, with the cluster it started, at the end.
+
+    Parameters
+    ----------
+    spec: "serial"; "local" (a cluster of processes with one thread each on the loopback interface); a scheduler's
+        address; or {"class": dotted name of a `distributed.deploy.Cluster`, "kwargs": {...}}.
+    n_workers: workers to start (local: as many as cores; a cluster class: what it does by itself; address: ignored).
+    block_timeout_s: the longest time in which no block finishes before the map fails.
+    start_timeout_s: the longest wait for a first worker.
+    memory_limit_bytes: per local worker, anonymous and mapped together, beyond which it is stopped and another started;
+        None = no limit (Dask counts memory-mapped book pages, which the system can drop at any time).
+
+    Raises
+    ------
+    ConfigError: when `spec` is none of these. ComputeError: when there is no scheduler or worker, or a worker would
+    compute other bits.
+    """
+    if spec == "serial":
+        yield SerialExecutor()
+        return
+    with connected_client(spec, n_workers, memory_limit_bytes) as client:
+        yield DaskExecutor(client, block_timeout_s=block_timeout_s, start_timeout_s=start_timeout_s)

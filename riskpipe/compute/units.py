@@ -1,0 +1,43 @@
+"""Units of work: one block run where it is, and what must be equal between the processes of one run."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from riskpipe.errors import ComputeError, RiskpipeError
+from riskpipe.numerics import Fingerprint, numerics_fingerprint, source_hash
+
+Item = TypeVar("Item")
+Receipt = Any
+
+
+def attempt(unit: Callable[[Item], Receipt], expected: Mapping[str, Any] | None, item: Item) -> Receipt:
+    """Run one block where it is; `expected` is the identity a remote process must have."""
+    if expected is not None and (problems := identity_problems(process_identity(), expected)):
+        raise ComputeError(f"block {block_name(item)}: its worker would give other bits: {'; '.join(problems)}")
+    try:
+        return json.loads(json.dumps(unit(item)))
+    except RiskpipeError as error:
+        error.add_note(f"in block {block_name(item)}")
+        raise
+    except Exception as error:
+        raise ComputeError(f"block {block_name(item)}: {type(error).__name__}: {error}") from error
+
+
+def process_identity() -> dict[str, Any]:
+    """Return what must be equal between the processes of one run."""
+    return {"sources": source_hash(), "facts": dict(numerics_fingerprint().facts)}
+
+
+def identity_problems(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """List how a process differs from the one expected."""
+    problems = Fingerprint.from_facts(found["facts"]).differences(Fingerprint.from_facts(expected["facts"]))
+    if found["sources"] != expected["sources"]:
+        problems.append(f"riskpipe sources: {found['sources'][:16]}, not {expected['sources'][:16]}")
+    return problems
+
+
+def block_name(item: object) -> str:
+    """Name a block in a message."""
+    text = str(item)
+    return text if len(text) <= 200 else f"{text[:197]}..."
