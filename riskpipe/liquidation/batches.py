@@ -19,7 +19,7 @@ BATCH = 16
 class Batch(NamedTuple):
     """Some pools, enough of them that a call costs nothing, and their health over lanes."""
 
-    pool: OffsetArray  # [b]
+    pool: OffsetArray  # [b] pools, or the places of their records on a tape
     failing: np.ndarray  # [b, blocks of lanes] bits: lanes in which it misses what it must hold
     health: FloatArray  # [b, lane] USD
     amount: FloatArray  # [lane] scratch
@@ -51,14 +51,12 @@ def note_failing(batch: Batch, b: int, n_lanes: int) -> None:
 
 
 @internal
-def evaluate(
-    start: OffsetArray, number: FloatArray, first: int, batch: Batch, n: int, price: FloatArray, n_lanes: int
-) -> None:
-    """Set health and failing of the first n pools of a batch in the first lanes from their records on a tape, whose
-    first pool is given. Bits of lanes that only fill up a block mean nothing.
+def evaluate(start: OffsetArray, number: FloatArray, batch: Batch, n: int, price: FloatArray, n_lanes: int) -> None:
+    """Set health and failing of the first n pools of a batch in the first lanes from their records on a tape. Bits of
+    lanes that only fill up a block mean nothing.
     """  # noqa: D205
     for b in range(n):
-        record = number[start[batch.pool[b] - first] :]
+        record = number[start[batch.pool[b]] :]
         play(record, price, 0, n_lanes, batch.amount, batch.term, batch.health[b])
         note_failing(batch, b, n_lanes)
 

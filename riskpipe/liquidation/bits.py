@@ -13,7 +13,7 @@ from riskpipe.liquidation.footprint import WIDTH, WORD
 
 _ONE = np.uint64(1)
 NO_LANE = np.uint64(0)
-BLOCK = np.uint64((1 << WIDTH) - 1)  # as many lanes as the width
+ALL_BITS = np.uint64(2**64 - 1)
 
 
 @inlined
@@ -26,6 +26,12 @@ def has_lane(words: np.ndarray, s: int) -> bool:
 def add_lane(words: np.ndarray, s: int) -> None:
     """Put lane s into the set."""
     words[s >> 6] |= _ONE << np.uint64(s & 63)
+
+
+@inlined
+def bit_of(k: int) -> np.uint64:
+    """Bit of a small number; beyond 63 several numbers share one."""
+    return _ONE << np.uint64(k & 63)
 
 
 @inlined
@@ -46,19 +52,28 @@ def has_common(words: np.ndarray, others: np.ndarray) -> bool:
     return found != NO_LANE
 
 
+def _zeros(method: str) -> Any:  # noqa: ANN401  an intrinsic
+    """Return what counts the zeros before the lowest bit of a word, or the highest: one instruction; 64 of no bit."""
+
+    @intrinsic
+    def count(_context: Any, _word: Any) -> Any:  # noqa: ANN401  numba's own types, not values
+        def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+            return getattr(builder, method)(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+        return types.int64(types.uint64), generate
+
+    return count
+
+
+zeros_below, zeros_above = _zeros("cttz"), _zeros("ctlz")
+
+
 @inlined
 def first_lane(words: np.ndarray) -> int:
     """Return the first lane of the set, -1 when it is empty."""
     for w in range(len(words)):
-        word = words[w]
-        if word != NO_LANE:
-            s = w * WORD
-            for width in (32, 16, 8, 4, 2, 1):
-                low = word & ((_ONE << np.uint64(width)) - _ONE)
-                if low == NO_LANE:
-                    word = word >> np.uint64(width)
-                    s += width
-            return s
+        if words[w] != NO_LANE:
+            return w * WORD + zeros_below(words[w])
     return -1
 
 
@@ -66,15 +81,8 @@ def first_lane(words: np.ndarray) -> int:
 def stop_lane(words: np.ndarray) -> int:
     """Return one past the last lane of the set, 0 when it is empty."""
     for w in range(len(words) - 1, -1, -1):
-        word = words[w]
-        if word != NO_LANE:
-            s = w * WORD
-            for width in (32, 16, 8, 4, 2, 1):
-                high = word >> np.uint64(width)
-                if high != NO_LANE:
-                    word = high
-                    s += width
-            return s + 1
+        if words[w] != NO_LANE:
+            return (w + 1) * WORD - zeros_above(words[w])
     return 0
 
 
@@ -108,16 +116,33 @@ def negative_lanes(_context: Any, row: Any, _first: Any) -> Any:  # noqa: ANN401
 
 
 @inlined
-def lanes_of_seats(words: np.ndarray, seat: np.ndarray) -> np.uint64:
-    """Return the seats whose lanes are in the set, as the lowest bits of a word; seat [WIDTH] the lane of each."""
-    found = np.int64(0)
-    for w in range(len(words)):
-        word, first = words[w], np.uint32(w * WORD)
-        for m in range(len(seat)):
-            shift = seat[m] - first  # of a lane in another word it is too large
-            bit = (word >> np.uint64(shift & np.uint32(WORD - 1))) & _ONE
-            found += np.int64(bit * np.uint64(shift < np.uint32(WORD))) << m
-    return np.uint64(found)
+def set_squeeze(mask: np.uint64, steps: np.ndarray) -> int:
+    """Set the steps [6] by which `squeeze` moves the bits of a mask side by side; returns how many they are.
+
+    Source: Warren, Hacker's Delight, second edition, 7-4.
+    """
+    left, below, n = mask, ~mask << _ONE, 0
+    for i in range(6):
+        odd = below
+        for k in range(6):
+            odd ^= odd << np.uint64(1 << k)
+        moving = odd & left
+        steps[i] = moving
+        left = (left ^ moving) | (moving >> np.uint64(1 << i))
+        below &= ~odd
+    while left != NO_LANE:
+        n += 1
+        left &= left - _ONE
+    return n
+
+
+@inlined
+def squeeze(word: np.uint64, steps: np.ndarray) -> np.uint64:
+    """Move the bits of a word that lie in a mask side by side, to its low end; all others are 0 already."""
+    for i in range(6):
+        moving = word & steps[i]
+        word = (word ^ moving) | (moving >> np.uint64(1 << i))
+    return word
 
 
 @inlined

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from riskpipe.compiled import compiled, inlined, internal
+from riskpipe.compiled import compiled, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.liquidation.batches import Batch, evaluate, evaluate_afresh, is_due
-from riskpipe.liquidation.bits import NO_LANE, add_lane, has_any, has_common
+from riskpipe.liquidation.bits import ALL_BITS, NO_LANE, add_lane, has_any, has_common, zeros_below
 from riskpipe.liquidation.flow import add_closed, move_prices, set_impact
 from riskpipe.liquidation.footprint import VECTOR, WIDTH, WORD, padded
 from riskpipe.liquidation.lanes import Lanes, State
@@ -14,36 +14,8 @@ from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
 from riskpipe.liquidation.portfolios import CALLS, FIRST, LAST, LATER, Portfolios, visit_portfolios
 from riskpipe.liquidation.prices import notional_row, pad, set_bounds, set_shocked_lane
 from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft
-from riskpipe.liquidation.seats import find_open, seat_lanes, set_seated
+from riskpipe.liquidation.seats import find_open, moved_bits, seat_groups, seat_lanes, set_seated
 from riskpipe.liquidation.tape import Tape, fit
-
-
-@compiled
-def close_first(
-    pools: Pools, terms: Terms, rules: VariantRules, start: OffsetArray, number: FloatArray, batch: Batch, lanes: Lanes,
-    state: State, first: int, stop: int,
-) -> None:  # fmt: skip
-    """Close, in every group of lanes, the pools of a tile that fail at its shocked prices."""
-    n_groups, wide, n = len(lanes.shocks.index_shock), state.shocked.shape[1], 0
-    for last in range(first, stop):
-        if pools.can_close[last]:
-            batch.pool[n] = last
-            n += 1
-        if not is_due(n, last == stop - 1):
-            continue
-        evaluate(start, number, first, batch, n, state.shocked, wide)
-        for b in range(n):
-            p, n_risen = batch.pool[b], 0
-            for g in range(n_groups):
-                if (batch.failing[b, g // WIDTH] >> np.uint64(g % WIDTH)) & np.uint64(1) != NO_LANE:
-                    state.risen[n_risen] = g
-                    n_risen += 1
-                    state.has_risen[g] = True
-                    for w in range(len(state.active)):
-                        state.closed[p, w] |= state.group_lanes[g, w]
-            if n_risen > 0:
-                add_closed(pools, terms, rules, state, p, n_risen, state.shocked)
-        n = 0
 
 
 @internal
@@ -54,73 +26,72 @@ def spread_groups(lanes: Lanes, closed: FloatArray) -> None:
             closed[i, s] = closed[i, lanes.group[s]]
 
 
-@inlined
-def has_moved(pools: Pools, state: State, p: int) -> bool:
-    """Whether pool p holds something that moved in the last round in any lane."""
-    for q in range(pools.position_start[p], pools.position_start[p + 1]):
-        if state.has_instrument_moved[pools.instrument[q]]:
-            return True
-    moved = False
-    for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
-        moved = moved or state.has_asset_moved[pools.asset[k]]
-    return moved
-
-
 @compiled
-def close_again(
-    pools: Pools, terms: Terms, rules: VariantRules, start: OffsetArray, number: FloatArray, batch: Batch, state: State,
-    first: int, n_candidates: int, n_seats: int, have_all_moved: bool, is_last: bool,
+def find_failing(
+    tape_pool: np.ndarray, held: np.ndarray, start: OffsetArray, number: FloatArray, batch: Batch, state: State,
+    price: FloatArray, first: int, n_candidates: int, n_seats: int, moved: np.uint64,
 ) -> tuple[int, int]:  # fmt: skip
-    """Close the candidates of a tile that fail at the prices of seats that are due; in the last round only note it.
+    """Note in which seats that are due the candidates of a tile fail that are open there and hold what has moved.
 
     Returns how many are candidates from now on, and how many were looked at.
     """
     kept, looked_at, n = 0, 0, 0
     n_evaluated = (n_seats + VECTOR - 1) // VECTOR * VECTOR
-    for j in range(first, first + n_candidates):
-        p = state.candidate[j]
-        if has_common(state.open[p], state.is_due):
-            state.candidate[first + kept] = p
+    for k in range(first, first + n_candidates):
+        j = state.candidate[k]
+        if has_common(state.open[first + j], state.is_due):
+            state.candidate[first + kept] = j
             kept += 1
-            if have_all_moved or has_moved(pools, state, p):
-                batch.pool[n] = p
+            if held[j] & moved != NO_LANE:
+                batch.pool[n] = j
                 n += 1
-        if not is_due(n, j == first + n_candidates - 1):
+        if not is_due(n, k == first + n_candidates - 1):
             continue
         looked_at += n
-        evaluate(start, number, first, batch, n, state.seated, n_evaluated)
+        evaluate(start, number, batch, n, price, n_evaluated)
         for b in range(n):
-            close_risen(pools, terms, rules, batch, state, b, n_seats, is_last)
+            j = batch.pool[b]
+            for block in range(0, n_seats, WIDTH):
+                w, shift = block // WORD, np.uint64(block % WORD)
+                failing = (batch.failing[b, block // WIDTH] << shift) & state.open[first + j, w] & state.is_due[w]
+                if failing != NO_LANE:
+                    state.open[first + j, w] &= ~failing
+                    state.fallen[tape_pool[j], w] |= failing
         n = 0
     return kept, looked_at
 
 
-@inlined
-def close_risen(
-    pools: Pools, terms: Terms, rules: VariantRules, batch: Batch, state: State, b: int, n_seats: int, is_last: bool
-) -> None:
-    """Close the b-th pool of a batch in the lanes of seats that are due in which it is open and fails."""
-    p, n_risen = batch.pool[b], 0
-    for block in range(0, n_seats, WIDTH):
-        w, shift = block // WORD, np.uint64(block % WORD)
-        failing = batch.failing[b, block // WIDTH] & ((state.open[p, w] & state.is_due[w]) >> shift)
-        if failing == NO_LANE:
-            continue
-        for m in range(WIDTH):
-            if (failing >> np.uint64(m)) & np.uint64(1) == NO_LANE:
+@compiled
+def close_fallen(
+    pools: Pools, terms: Terms, rules: VariantRules, state: State, price: FloatArray, first: int, stop: int,
+    is_first: bool, is_last: bool,
+) -> None:  # fmt: skip
+    """Close the pools of a tile where `find_failing` noted them, in the order in which flow adds up: in lanes, at first
+    in groups of them; in the last round only note which lanes are cut off.
+    """  # noqa: D205
+    for p in range(first, stop):
+        n_risen = 0
+        for w in range(len(state.is_due)):
+            fallen = state.fallen[p, w]
+            if fallen == NO_LANE:
                 continue
-            s = state.seat[block + m]
-            if is_last:
-                state.is_cut_off[s] = True
-                continue
-            state.has_risen[s] = True
-            add_lane(state.closed[p], s)
-            state.risen[n_risen] = s
-            n_risen += 1
-        if not is_last:
-            state.open[p, w] &= ~(failing << shift)
-    if n_risen > 0:
-        add_closed(pools, terms, rules, state, p, n_risen, state.trigger)
+            state.fallen[p, w] = 0
+            while fallen != NO_LANE:
+                s = state.seat[w * WORD + zeros_below(fallen)]
+                fallen &= fallen - np.uint64(1)
+                if is_last:
+                    state.is_cut_off[s] = True
+                    continue
+                state.has_risen[s] = True
+                state.risen[n_risen] = s
+                n_risen += 1
+                if is_first:
+                    for v in range(len(state.active)):
+                        state.closed[p, v] |= state.group_lanes[s, v]
+                else:
+                    add_lane(state.closed[p], s)
+        if n_risen > 0:
+            add_closed(pools, terms, rules, state, p, n_risen, price)
 
 
 @compiled
@@ -198,10 +169,13 @@ def run_cascades(
     later rounds. `limits_hit` is the most laws at a limit in any round: each of them has shaped what follows.
     """
     set_shocked(terms, lanes, state)
-    tiles = tape.tiles(len(pools.account))
+    tiles, n_groups = tape.tiles(len(pools.account)), len(lanes.shocks.index_shock)
     for tile in tiles:
         fit(pools, terms, draft, tape, tile, state.low, state.high)
-        close_first(pools, terms, rules, tape.start, tape.number, batch, lanes, state, *tile)
+        seat_groups(state, tile[0], tape.n_records, n_groups)
+        play = tape.pool, tape.held, tape.start, tape.number, batch, state
+        find_failing(*play, state.shocked, tile[0], tape.n_records, n_groups, ALL_BITS)
+        close_fallen(pools, terms, rules, state, state.shocked, *tile, True, False)
     if len(portfolios.units.pool) > 0:
         visit_portfolios(pools, terms, rules, lanes, state, portfolios, FIRST)
     spread_first(terms, rules, lanes, state)
@@ -210,16 +184,18 @@ def run_cascades(
         set_first_seized(lanes, state, loans)
     n_rounds, looked_at, n_seats, n_candidates = 1, 0, 0, [0] * len(tiles)
     while (n_active := move_prices(terms, rules, lanes, state)) > 0:
-        if n_seats == 0 or padded(n_active) < padded(n_seats) or 2 * n_active <= n_seats:
+        is_reseated = n_seats == 0 or padded(n_active) < padded(n_seats) or 2 * n_active <= n_seats
+        if is_reseated:
             n_seats = seat_lanes(state)
-            n_candidates = [find_open(pools, state, *tile, n_seats) for tile in tiles]
-        have_all_moved, is_last = set_seated(state, n_seats), n_rounds >= rules.max_rounds
+        set_seated(state, n_seats)
+        is_last, moved = n_rounds >= rules.max_rounds, np.uint64(moved_bits(state))
         for t, tile in enumerate(tiles):
             fit(pools, terms, draft, tape, tile, state.low, state.high)
-            n_candidates[t], looked = close_again(
-                pools, terms, rules, tape.start, tape.number, batch, state, tile[0], n_candidates[t], n_seats,
-                have_all_moved, is_last,
-            )  # fmt: skip
+            if is_reseated:
+                n_candidates[t] = find_open(state, tape.pool, tile[0], tape.n_records)
+            play = tape.pool, tape.held, tape.start, tape.number, batch, state
+            n_candidates[t], looked = find_failing(*play, state.seated, tile[0], n_candidates[t], n_seats, moved)
+            close_fallen(pools, terms, rules, state, state.trigger, *tile, False, is_last)
             looked_at += looked
         if len(loans.pool) > 0:
             liquidate_loans(pools, terms, rules, lanes, state, loans, is_first=False, is_last=is_last)

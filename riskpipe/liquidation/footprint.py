@@ -6,8 +6,7 @@ WORD = 64  # lanes in a word of bits
 WIDTH = 32  # lanes that compiled loops take at once
 VECTOR = 8  # and those that they take at once of what is left over; beyond, one by one
 MOST_LANES = 256  # how many fit the caches with the prices of some hundred instruments
-STATE_BYTES = 256_000_000  # what two bits for each pool and lane may take
-LANES_A_BYTE = 4
+STATE_BYTES = 384_000_000  # what three bits for each pool and lane may take
 LOAN_BYTES = 16  # what is left of a loan's debt and collateral in a lane
 TILE_POOLS = 6_000_000  # whose records are kept; beyond, they are made in every round, tile by tile
 
@@ -24,21 +23,23 @@ def padded(n_lanes: int) -> int:
 
 def most_lanes(n_pools: int, n_loans: int) -> int:
     """Return how many lanes are computed together: fewer where pools are so many that their state would be large."""
-    quarters = n_pools + 4 * LOAN_BYTES * n_loans  # of a byte for each lane
-    return max(WIDTH, min(MOST_LANES, LANES_A_BYTE * STATE_BYTES // max(quarters, 1) // WIDTH * WIDTH))
+    bits = 3 * n_pools + 8 * LOAN_BYTES * n_loans  # for each lane
+    return max(WIDTH, min(MOST_LANES, 8 * STATE_BYTES // max(bits, 1) // WIDTH * WIDTH))
 
 
 def kernel_bytes(book: Book, n_lanes: int) -> int:
     """Bytes of anonymous memory that a kernel takes for n_lanes distinct scenarios of a mapped book, results apart."""
     n_loans = int(book.account_is_lending.sum())
     wide = padded(min(n_lanes, most_lanes(book.n_pools, n_loans)))
-    # where a record starts, its head, and some 5 numbers a position and 4 a slot, measured on generated books
     n_tiles = max(1.0, book.n_pools / TILE_POOLS)
-    of_records = int(8 * (3 * book.n_pools + 5 * book.n_positions + 4 * len(book.slot_asset)) / n_tiles)
-    # closed by lane, open by seat or called by lane; which can be closed, which are portfolios, which are candidates
-    of_pools = book.n_pools * (2 * 8 * n_words(wide) + 1 + 1 + 4)
+    # where a record starts, its head, and some 5 numbers a position and 4 a slot, measured on generated books; whose
+    # it is, what it holds, and while the tape is made the order of classes
+    of_records = 8 * (3 * book.n_pools + 5 * book.n_positions + 4 * len(book.slot_asset)) + (4 + 8 + 16) * book.n_pools
+    # closed by lane, open by seat or called by lane, failing by seat; which can be closed, which are portfolios, which
+    # are candidates
+    of_pools = book.n_pools * (3 * 8 * n_words(wide) + 1 + 1 + 4)
     n_prices = book.n_assets + 3 * book.n_instruments
     # prices of every lane, and at the 33 places of every ray
     of_lanes = 8 * wide * ((4 + 33) * n_prices + 20 * book.n_instruments + 40 * book.n_funds)
     of_loans = wide * (LOAN_BYTES * n_loans + 16 * book.n_venues * book.n_assets)
-    return of_records + of_pools + book.n_accounts + of_lanes + of_loans
+    return int(of_records / n_tiles) + of_pools + book.n_accounts + of_lanes + of_loans

@@ -15,7 +15,7 @@ from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
 from riskpipe.liquidation.batches import Batch, evaluate, make_batch
-from riskpipe.liquidation.cascade import close_again, run_cascades
+from riskpipe.liquidation.cascade import run_cascades
 from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_closing, make_losses
 from riskpipe.liquidation.exits import make_exits, set_exit_factors, set_far_exits
 from riskpipe.liquidation.flags import set_flags
@@ -46,7 +46,7 @@ from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
 from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
 from riskpipe.liquidation.scan_models import unit_models
-from riskpipe.liquidation.seats import find_open, seat_lanes, set_seated
+from riskpipe.liquidation.seats import find_open, moved_bits, seat_lanes, set_seated
 from riskpipe.liquidation.shocks import cut_shocks, index_shocks, shocks_of
 from riskpipe.liquidation.tape import Tape, fit, make_tape
 from riskpipe.liquidation.waterfall import Winners, add_winners, ask_winners, make_winners, run_waterfall
@@ -84,18 +84,16 @@ def _write(
 
 @compiled
 def _count_failing(
-    pools: Pools, start: OffsetArray, number: FloatArray, batch: Batch, price: FloatArray, failing: OffsetArray,
-    first: int, stop: int,
-) -> None:  # fmt: skip
+    start: OffsetArray, number: FloatArray, n_records: int, batch: Batch, price: FloatArray, failing: OffsetArray
+) -> None:
     n = 0
-    for last in range(first, stop):
-        if pools.can_close[last]:
-            batch.pool[n] = last
-            n += 1
+    for j in range(n_records):
+        batch.pool[n] = j
+        n += 1
         # four at once: their health stays in the first-level cache, and counts are read and written once for them
-        if n < 4 and (n == 0 or last < stop - 1):
+        if n < 4 and j < n_records - 1:
             continue
-        evaluate(start, number, first, batch, n, price, price.shape[1])
+        evaluate(start, number, batch, n, price, price.shape[1])
         if n == 4:
             h0, h1, h2, h3 = batch.health[0], batch.health[1], batch.health[2], batch.health[3]
             for s in range(len(failing)):
@@ -222,11 +220,9 @@ class Kernel:
         set_first_seized(neutral, state, loans)
         visit_portfolios(pools, self.terms, rules, neutral, state, none, FIRST)
         n_seats = seat_lanes(state)
-        find_open(pools, state, 0, 0, n_seats)
-        close_again(
-            pools, self.terms, rules, tape.start, tape.number, make_batch(WIDTH), state, 0, 0, n_seats,
-            set_seated(state, n_seats), is_last=False,
-        )  # fmt: skip
+        set_seated(state, n_seats)
+        moved_bits(state)
+        find_open(state, tape.pool, 0, 0)
 
     def _take_tape(self, extra_haircut: float) -> Tape:
         """Return a tape for the caller alone, who puts it back: runs in several threads may share a kernel."""
@@ -258,7 +254,7 @@ class Kernel:
             count = np.zeros(len(at), dtype=np.int64)
             for tile in tape.tiles(len(pools.account)):
                 fit(pools, terms, draft, tape, tile, bounds[0], bounds[1], room=1.0)  # prices do not move on from here
-                _count_failing(pools, tape.start, tape.number, batch, price, count, *tile)
+                _count_failing(tape.start, tape.number, tape.n_records, batch, price, count)
             self._spare[:] = [tape]
             portfolios = make_portfolios(pools, terms, self.units, self.unit_models)
             count_failing_portfolios(pools, terms, portfolios, price, 1.0 + scenarios.vol_shock[at], count)

@@ -35,9 +35,11 @@ class State(NamedTuple):
     low: FloatArray  # [rows] of the prices of all lanes
     high: FloatArray  # [rows]
     seat: np.ndarray  # [lane] uint32: the lane that is evaluated there
+    n_seated: OffsetArray  # [words] how many lanes of a word have a seat
+    squeeze: np.ndarray  # [words, 6] by which steps their bits become those of seats
     seated: FloatArray  # [rows, lane] trigger prices of seats
     is_due: np.ndarray  # [words] seats of active lanes
-    candidate: np.ndarray  # [p] int32: of each tile of pools, those open in some seat's lane
+    candidate: np.ndarray  # [p] int32: of each tile of pools, the records of those open in some seat's lane
     risen: np.ndarray  # [lane] uint32: where a pool is closed now
     has_instrument_moved: BoolArray  # [i] in the last round, in some lane
     has_asset_moved: BoolArray  # [c]
@@ -55,7 +57,8 @@ class State(NamedTuple):
     index_move: FloatArray  # [c, lane]
     index_average: FloatArray  # [c, lane]
     closed: np.ndarray  # [p, words] lanes in which the pool is closed
-    open: np.ndarray  # [p, words] seats in whose lanes a candidate is open
+    open: np.ndarray  # [record, words] seats in whose lanes a candidate is open
+    fallen: np.ndarray  # [p, words] seats in whose lanes it fails and is still to be closed
     called: np.ndarray  # [p, words] later, in the same memory: lanes in which it is open and misses its initial margin
     group_lanes: np.ndarray  # [group, words]
     every: np.ndarray  # [words] all lanes, without those that fill up the width
@@ -84,7 +87,9 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         trigger=np.ones((rows, wide)),
         low=np.zeros(rows),
         high=np.zeros(rows),
-        seat=np.zeros(wide, dtype=np.uint32),
+        seat=np.zeros(max(wide, wide_groups), dtype=np.uint32),
+        n_seated=np.zeros(words, dtype=np.int64),
+        squeeze=np.zeros((words, 6), dtype=np.uint64),
         seated=np.ones((rows, wide)),
         is_due=np.zeros(words, dtype=np.uint64),
         candidate=np.zeros(len(pools.account), dtype=np.int32),
@@ -106,6 +111,7 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         index_average=np.zeros((n_c, wide)),
         closed=np.zeros((len(pools.account), words), dtype=np.uint64),
         open=open_or_called,
+        fallen=np.zeros((len(pools.account), words), dtype=np.uint64),
         called=open_or_called,
         group_lanes=group_lanes,
         every=np.bitwise_or.reduce(group_lanes),

@@ -1,6 +1,7 @@
 """Tape: the records of pools one after the other, made once and played in every round.
 
-A book of more pools than a tile holds goes tile by tile in every round, each tile recorded anew.
+Records that are played by the same steps stand side by side. A book of more pools than a tile holds goes tile by tile
+in every round, each tile recorded anew.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ import numpy as np
 
 from riskpipe.compiled import compiled
 from riskpipe.domain.book import FloatArray, OffsetArray
+from riskpipe.liquidation.bits import bit_of
 from riskpipe.liquidation.footprint import TILE_POOLS
+from riskpipe.liquidation.forms import class_of
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.records import MAINTENANCE, Draft, most_numbers, record_pool
 
@@ -18,11 +21,14 @@ ROOM = 3.0  # factor by which prices may move further before the tape is made an
 
 @dataclass
 class Tape:
-    """Maintenance records of the pools of one tile that can be closed."""
+    """Maintenance records of the pools of one tile that can be closed; the j-th is not that of the j-th pool."""
 
     extra_haircut: float  # of the terms that its records were made for
     first: int  # pool of the tile whose records are on the tape, -1 = none's
-    start: OffsetArray  # [pools of a tile] where a pool's record starts
+    n_records: int
+    pool: np.ndarray  # [records] int32: by class when first made, ascending within one; of a book in tiles ascending
+    held: np.ndarray  # [records] uint64: bits of the assets and instruments that the pool holds
+    start: OffsetArray  # [records] where a record starts
     number: FloatArray  # [numbers]; what lies beyond the last record is memory never touched
     low: FloatArray  # [rows] the box that the records hold in
     high: FloatArray  # [rows]
@@ -41,6 +47,9 @@ def make_tape(pools: Pools, terms: Terms, rows: int) -> Tape:
     return Tape(
         extra_haircut=0.0,
         first=-1,
+        n_records=0,
+        pool=np.empty(n_tile, dtype=np.int32),
+        held=np.empty(n_tile, dtype=np.uint64),
         start=np.empty(n_tile, dtype=np.int64),
         number=np.empty(n * n_tile // max(n_pools, 1) + most_numbers(pools, terms)),
         low=np.full(rows, np.inf),
@@ -54,7 +63,8 @@ def fit(
 ) -> None:  # fmt: skip
     """Make a tape anew that is not of this tile or does not hold within [low, high], with some room around it."""
     first, stop = tile
-    if first == tape.first and np.all(tape.low <= low) and np.all(high <= tape.high):
+    is_other = first != tape.first
+    if not is_other and np.all(tape.low <= low) and np.all(high <= tape.high):
         return
     tape.first = first
     tape.low = np.where(low > 0.0, low / room, low * room)  # what an inverse contract pays is negative
@@ -65,12 +75,22 @@ def fit(
     for r in range(3):  # no record holds any
         rows = of_options + r * len(terms.is_option)
         tape.low[rows], tape.high[rows] = -np.inf, np.inf
-    p, at, most = first, 0, len(draft.record)
+    what = pools, terms, draft, tape.low, tape.high, tape.pool, tape.held, tape.start
+    if is_other:  # else rounds go on with places of records
+        is_wanted = pools.can_close[first:stop]
+        tape.n_records = int(np.count_nonzero(is_wanted))
+        tape.pool[: tape.n_records] = np.flatnonzero(is_wanted) + first
+    n = tape.n_records
+    if is_other and len(tape.pool) == len(pools.account):  # a book in tiles is recorded too often for this to pay
+        by_class = np.empty(n, dtype=np.int16)
+        _record(*what, tape.number, by_class, True, n, 0, 0)
+        tape.pool[:n] = tape.pool[:n][np.argsort(by_class, kind="stable")]
+    j, at, no_class = 0, 0, np.empty(0, dtype=np.int16)
     while True:
-        p, at = _record(pools, terms, draft, tape.start, tape.number, tape.low, tape.high, first, stop, p, at, most)
-        if p == stop:
+        j, at = _record(*what, tape.number, no_class, False, n, j, at)
+        if j == n:
             return
-        longer = np.empty(len(tape.number) * 3 // 2 + most)
+        longer = np.empty(len(tape.number) * 3 // 2 + len(draft.record))
         longer[:at] = tape.number[:at]
         tape.number = longer
 
@@ -86,13 +106,27 @@ def _still_rows(terms: Terms, low: FloatArray, high: FloatArray) -> OffsetArray:
 
 @compiled
 def _record(
-    pools: Pools, terms: Terms, draft: Draft, start: OffsetArray, number: FloatArray, low: FloatArray,
-    high: FloatArray, first: int, stop: int, p: int, at: int, most: int,
+    pools: Pools, terms: Terms, draft: Draft, low: FloatArray, high: FloatArray, pool: np.ndarray, held: np.ndarray,
+    start: OffsetArray, number: FloatArray, by_class: np.ndarray, is_trial: bool, n: int, j: int, at: int,
 ) -> tuple[int, int]:  # fmt: skip
-    """Write records from pool p and number `at` on; returns where it stops: at the tile's end, or out of room."""
-    while p < stop and at + most <= len(number):
-        if pools.can_close[p]:
-            start[p - first] = at
-            at += record_pool(pools, terms, draft, p, low, high, MAINTENANCE, number[at : at + most])
-        p += 1
-    return p, at
+    """Write the j-th to the n-th record from number `at` on, or only set their classes (is_trial).
+
+    Returns where it stops: at the last, or out of room.
+    """
+    most, n_assets = len(draft.record), len(terms.index_price)
+    while j < n and (is_trial or at + most <= len(number)):
+        p = pool[j]
+        record = draft.record if is_trial else number[at : at + most]
+        length = record_pool(pools, terms, draft, p, low, high, MAINTENANCE, record)
+        if is_trial:
+            by_class[j] = class_of(record[0])
+        else:
+            start[j] = at
+            at += length
+            held[j] = 0
+            for k in range(pools.slot_start[p], pools.slot_start[p + 1]):
+                held[j] |= bit_of(pools.asset[k])
+            for q in range(pools.position_start[p], pools.position_start[p + 1]):
+                held[j] |= bit_of(n_assets + pools.instrument[q])
+        j += 1
+    return j, at

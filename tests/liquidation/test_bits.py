@@ -3,8 +3,8 @@
 import numba
 import numpy as np
 
-from riskpipe.liquidation.bits import negative_lanes
-from riskpipe.liquidation.footprint import WIDTH
+from riskpipe.liquidation.bits import first_lane, negative_lanes, set_squeeze, squeeze, stop_lane
+from riskpipe.liquidation.footprint import WIDTH, WORD
 
 
 @numba.njit(cache=False)
@@ -20,3 +20,33 @@ def test_negative_lanes_are_those_below_zero_and_no_other():
         first = int(rng.integers(0, 100 - WIDTH + 1))
         expected = sum(1 << n for n in range(WIDTH) if row[first + n] < 0.0)
         assert int(negative(row, first)) == expected
+
+
+@numba.njit(cache=False)
+def squeezed(mask, word, steps):
+    n = set_squeeze(mask, steps)
+    return n, squeeze(word & mask, steps)
+
+
+@numba.njit(cache=False)
+def ends(words):
+    return first_lane(words), stop_lane(words)
+
+
+def test_bits_of_a_mask_are_squeezed_side_by_side_in_their_order():
+    rng = np.random.default_rng(1)
+    edges = [0, 1, 2**63, 2**64 - 1, 2**32 - 1, 2**64 - 2**32]
+    for mask in [*edges, *(int(word) for word in rng.integers(0, 2**64, 40, dtype=np.uint64))]:
+        word = int(rng.integers(0, 2**64, dtype=np.uint64))
+        places = [bit for bit in range(WORD) if mask >> bit & 1]
+        expected = sum((word >> bit & 1) << m for m, bit in enumerate(places))
+        n, found = squeezed(np.uint64(mask), np.uint64(word), np.zeros(6, dtype=np.uint64))
+        assert (n, int(found)) == (len(places), expected), f"mask {mask:#x}, word {word:#x}"
+
+
+def test_first_and_last_lanes_are_those_of_the_lowest_and_highest_bits():
+    for lanes in ([], [0], [63], [64], [127], [5, 70], [0, 127], [64, 65]):
+        words = np.zeros(2, dtype=np.uint64)
+        for s in lanes:
+            words[s // WORD] |= np.uint64(1) << np.uint64(s % WORD)
+        assert ends(words) == (min(lanes, default=-1), max(lanes, default=-1) + 1)

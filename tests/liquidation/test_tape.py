@@ -1,10 +1,13 @@
 """The tape of records: no result tells how often it was made, and rounds play only what may have changed."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from strategies import random_case
+from support.equality import compared
+from support.equality import run as run_block
 from support.hard_books import hard_case
 from support.worlds import Account, Contract, shocks, world
 
@@ -12,6 +15,7 @@ from riskpipe.liquidation import tape
 from riskpipe.liquidation.batches import make_batch
 from riskpipe.liquidation.cascade import run_cascades
 from riskpipe.liquidation.footprint import padded
+from riskpipe.liquidation.forms import class_of
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.lanes import cut_lanes, distinct_lanes, make_state
 from riskpipe.liquidation.loans import loan_pools, make_loans
@@ -71,6 +75,34 @@ def test_a_book_in_tiles_gives_the_same_results(size, monkeypatch):
             assert same(run(case), usual)
             tiled = Kernel(case.book, case.market, case.rules)
             assert np.array_equal(tiled.failing_pools(case.scenarios), failing)
+
+
+def test_records_of_one_class_stand_side_by_side_and_each_pool_that_can_be_closed_has_one():
+    case = random_case(3, n_accounts=200)
+    pools, terms = Kernel(case.book, case.market, case.rules).lowered(0.0)
+    made, price = tape.make_tape(pools, terms, n_rows(terms)), np.ones(n_rows(terms))
+    tape.fit(pools, terms, make_draft(pools, terms, 1), made, made.tiles(len(pools.account))[0], price, price)
+    n = made.n_records
+    classes = [class_of.py_func(made.number[made.start[j]]) for j in range(n)]
+    assert len(set(classes)) > 3
+    assert classes == sorted(classes)
+    assert sorted(made.pool[:n]) == np.flatnonzero(pools.can_close).tolist()
+    pairs = list(zip(classes, made.pool[:n], strict=True))
+    assert pairs == sorted(pairs), "ascending within a class"
+    before = made.pool[:n].copy()
+    tape.fit(pools, terms, make_draft(pools, terms, 1), made, made.tiles(len(pools.account))[0], price / 50, price * 50)
+    assert [class_of.py_func(made.number[made.start[j]]) for j in range(n)] != classes
+    assert np.array_equal(made.pool[:n], before), "rounds that have begun go on with the places of records"
+
+
+def test_a_book_of_more_prices_than_a_word_has_bits_equals_the_reference():
+    case = random_case(11, n_accounts=40, n_instruments=80, n_scenarios=6)
+    assert n_rows(Kernel(case.book, case.market, case.rules).terms) > 64
+    values, tally = run_block(case), Counter()
+    for _ in compared(case, values, range(len(case.scenarios)), tally):
+        pass
+    assert values["system/rounds"].max() > 1
+    assert tally["scenarios"] > tally["knife edges"]
 
 
 def test_a_kernel_may_be_run_again_with_what_its_tapes_were_made_for_before():
