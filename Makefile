@@ -9,7 +9,7 @@ DEMO   := data/demo
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.numba-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly test test-system check bench real-night lock clean
+.PHONY: help setup nightly serve test test-system chaos check bench real-night lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ $(DEMO)/snapshot/snapshot.json: | $(STAMP)
 nightly: $(STAMP) $(DEMO)/snapshot/snapshot.json ## run tonight's night as a Prefect flow and publish its report
 	@$(BIN)/python -m flows nightly --config configs/nightly.yaml
 
+serve: $(STAMP) $(DEMO)/snapshot/snapshot.json ## Prefect server, Dask and deployments on this machine, until Ctrl-C (SERVE=options)
+	@$(BIN)/python -m flows serve $(SERVE)
+
 real-night: $(STAMP) ## a night on recorded market data of 2024-08-05 (folder MARKET, default ../shared/data)
 	@$(BIN)/riskpipe synth data/2024-08-05 --accounts 100000 --seed 1 --as-of 2024-08-05T00:00Z --market $(or $(MARKET),../shared/data) --index-depth 0.4
 	@$(BIN)/riskpipe run configs/real-2024-08-05.yaml
@@ -38,7 +41,7 @@ test: $(STAMP) ## check and test all that needs only pip packages
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/python -m pytest --durations=10 -m "not system and not bench"
 
-test-system: $(STAMP) ## tests that need Debian packages: chromium
+test-system: $(STAMP) ## tests that need Debian packages or root: chromium, faketime, a small disk to fill
 	@$(BIN)/python -m pytest --durations=10 -m system
 
 check: $(STAMP) ## lint, format, strict types, layers
@@ -47,12 +50,15 @@ check: $(STAMP) ## lint, format, strict types, layers
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_layers.py
 
+chaos: $(STAMP) ## disturb nights: TARGET=worker (all), SEEDS=20, FIRST=0, AFRESH=1; goes on where it stopped
+	@$(BIN)/python -m tests.chaos --target $(or $(TARGET),all) --seeds $(or $(SEEDS),20) --first $(or $(FIRST),0) $(if $(AFRESH),--afresh)
+
 bench: $(STAMP) ## measure: ratios beside their goals, written to bench.json (AGAINST=FILE compares with an earlier one)
 	@$(BIN)/python -m tests.benchmarks $(if $(AGAINST),--against $(AGAINST))
 
 lock: $(STAMP) ## resolve the lock file again (with hashes, for every platform and Python, naming no registry)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	  --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.lock --quiet
 
 clean: ## remove what the commands made, but no store and no data

@@ -5,33 +5,132 @@ Prefect.
 """
 
 import argparse
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m flows", description="Run Prefect flows of riskpipe.")
+    flows = parser.add_subparsers(dest="flow", required=True)
+    of_one = argparse.ArgumentParser(add_help=False)
+    of_one.add_argument("--config", default="configs/nightly.yaml", help="the run's YAML file")
+    at = argparse.ArgumentParser(add_help=False)
+    at.add_argument("--as-of", help="the instant, where the snapshot's location holds {as_of} or {date}")
+    changed = argparse.ArgumentParser(add_help=False)
+    changed.add_argument("--set", dest="overrides", action="append", default=[], help="KEY=VALUE, dots between keys")
+    hidden = argparse.ArgumentParser(add_help=False)
+    hidden.add_argument("--no-publish", action="store_true", help="keep the runs but move no pointer")
+
+    flows.add_parser("nightly", parents=[of_one, at, hidden], help="one night")
+    flows.add_parser("snapshot", parents=[of_one, at], help="validate a night's snapshot and keep its book")
+    ad_hoc = flows.add_parser("ad-hoc", parents=[of_one, at, changed], help="a night with changed keys, not published")
+    ad_hoc.add_argument("--publish", action="store_true", help="move the pointer when done")
+    books = flows.add_parser("books", parents=[at, hidden], help="many books of a night on one cluster")
+    books.add_argument("configs", nargs="+", metavar="CONFIG", help="the books' YAML files, in one folder or below it")
+    books.add_argument("--urgent", action="append", default=[], metavar="CONFIG", help="one of them that goes first")
+    backfill = flows.add_parser("backfill", parents=[of_one, changed, hidden], help="a range of nights")
+    backfill.add_argument("--start", required=True, help="the first instant")
+    backfill.add_argument("--end", required=True, help="the last instant")
+    backfill.add_argument("--step-hours", type=int, default=24, help="hours between nights (24)")
+    backfill.add_argument("--at-once", type=int, default=2, help="nights side by side (2)")
+    serve = flows.add_parser("serve", help="Prefect server, scheduler, workers and deployments on this machine")
+    serve.add_argument("--home", default=".serve", help="folder of logs and of Prefect's database (.serve)")
+    serve.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="Dask workers (one for each core)")
+    serve.add_argument("--prefect-port", type=int, default=4200, help="0 = any free one")
+    serve.add_argument("--scheduler-port", type=int, default=8786, help="0 = any free one")
+    serve.add_argument("--dashboard-port", type=int, default=8787, help="0 = any free one")
+    flows.add_parser("provision", help="work pool, deployments and automations on the server of PREFECT_API_URL")
+    return parser
+
+
+def _named(files: list[str]) -> list[str]:
+    """Make the common folder of files the configurations' folder, and return their names below it."""
+    from riskpipe.run.requests import CONFIGS_VARIABLE
+
+    paths = [Path(file).resolve() for file in files]
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    os.environ[CONFIGS_VARIABLE] = str(folder)
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def _call(given: argparse.Namespace) -> Callable[[], dict[str, Any]]:
+    """Return the call of a flow; parameters are checked when it is made."""
+    from flows.nightly import ad_hoc, nightly
+    from flows.several import backfill, books
+    from flows.snapshot import snapshot
+
+    if given.flow == "books":
+        urgent = [Path(file).absolute() for file in given.urgent]
+        names = dict(zip([Path(file).absolute() for file in given.configs], _named(given.configs), strict=True))
+        chosen = [names.get(path, str(path)) for path in urgent]
+        return lambda: books(list(names.values()), urgent=chosen, as_of=given.as_of, publish=not given.no_publish)
+    (config,) = _named([given.config])
+    if given.flow == "nightly":
+        return lambda: nightly(config, given.as_of, publish=False if given.no_publish else None)
+    if given.flow == "ad-hoc":
+        return lambda: ad_hoc(config, given.overrides, given.as_of, publish=given.publish)
+    if given.flow == "snapshot":
+        return lambda: snapshot(config, given.as_of)
+    return lambda: backfill(
+        config, given.start, given.end, given.overrides, publish=False if given.no_publish else None,
+        step_hours=given.step_hours, at_once=given.at_once,
+    )  # fmt: skip
+
+
+def _lines(flow: str, result: dict[str, Any]) -> list[str]:
+    from riskpipe.run.nightly import result_lines
+
+    if flow == "snapshot":
+        return [f"snapshot of {result['as_of']} is valid; book {result['book_sha256']}", f"took:   {result['took']}"]
+    nights = [*result["done"].values()] if "done" in result else [result]
+    lines = [f"night {name} was published before" for name in result.get("skipped", [])]
+    for night in nights:
+        report = night["report"] if "://" in night["report"] else Path(night["report"]).as_uri()
+        lines += [*result_lines(night), f"cube:   {night['cube']}", f"report: {report}"]
+    return lines
 
 
 def main() -> int:
     """Run a flow; exit codes are those of the `riskpipe` command."""
-    parser = argparse.ArgumentParser(prog="python -m flows", description="Run a Prefect flow of riskpipe.")
-    parser.add_argument("flow", choices=["nightly"], help="which flow")
-    parser.add_argument("--config", default="configs/nightly.yaml", help="the run's YAML file")
-    parser.add_argument("--as-of", help="the instant, where the snapshot's location holds {as_of} or {date}")
-    parser.add_argument("--no-publish", action="store_true", help="keep the run but do not move the pointer")
-    arguments = parser.parse_args()
+    given = _parser().parse_args()
 
-    from flows.nightly import nightly
-    from riskpipe.errors import INTERRUPTED, INTERRUPTION, RiskpipeError
-    from riskpipe.run.nightly import result_lines
+    from riskpipe.errors import INTERRUPTED, INTERRUPTION, ConfigError, RiskpipeError
 
     try:
-        result = nightly(arguments.config, arguments.as_of, publish=False if arguments.no_publish else None)
+        if given.flow == "serve":
+            from flows.serving import Ports, serve
+
+            serve(
+                Path(given.home), given.workers, Ports(given.prefect_port, given.scheduler_port, given.dashboard_port)
+            )
+            return 0
+        from prefect.exceptions import ParameterTypeError
+
+        if given.flow == "provision":
+            from flows.provision import provision
+            from flows.serving import AT_ONCE
+
+            provision(at_once=AT_ONCE, say=print)
+            return 0
+        from flows.recovery import recover
+        from flows.server import reachable_server
+
+        with reachable_server():
+            recover()
+            try:
+                result = _call(given)()
+            except ParameterTypeError as error:
+                raise ConfigError(str(error)) from error
     except RiskpipeError as error:
         sys.stderr.writelines(f"{line}\n" for line in (f"riskpipe: {error}", *getattr(error, "__notes__", ())))
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTION}\n")
         return INTERRUPTED
-    sys.stdout.writelines(f"{line}\n" for line in result_lines(result))
-    sys.stdout.write(f"cube:   {result['cube']}\nreport: {Path(result['report']).as_uri()}\n")
+    sys.stdout.writelines(f"{line}\n" for line in _lines(given.flow, result))
     return 0
 
 

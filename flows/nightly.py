@@ -1,88 +1,58 @@
-"""The nightly flow: Prefect sees the stages, Dask sees the blocks.
+"""The nightly flow and its ad-hoc sister: Prefect sees the stages, Dask sees the blocks.
 
     python -m flows nightly --config configs/nightly.yaml
 
-With PREFECT_API_URL set it reports to that server; else it starts an embedded one. A stage that is marked done in the
-run directory is not run again, whoever ran it: Prefect's result cache is off because it cannot see a task's inputs.
+With PREFECT_API_URL set it reports to that server; else it starts one for as long as it runs. A stage that is marked
+done in the run directory is not run again, whoever ran it.
 """
 
-import os
-from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
-# an embedded server needs 16 to 26 s on two cores; Prefect waits 20 by default
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("DO_NOT_TRACK", "1")
+from prefect import flow
+from pydantic import Field
 
-from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
-
-from riskpipe.config import load, read_as_of
-from riskpipe.errors import ConfigError
-from riskpipe.run.night import open_night, run_stage
-from riskpipe.run.nightly import finish
-from riskpipe.run.publish import headline_table, summary_markdown
-from riskpipe.run.stages import STAGES
-
-Result = TypeVar("Result")
-NOT_FOR_SUBMITTERS = ("executor", "store", "snapshot", "history", "limits")
+from flows.recovery import sign
+from flows.steps import TIMEOUT_S, as_task, instant_of, log, show
+from riskpipe.run.listening import listening
+from riskpipe.run.nightly import run_night
+from riskpipe.run.progress import tenths
+from riskpipe.run.requests import ConfigName, InstantText, Override, requested
 
 
-def _refuse_placement(overrides: list[str]) -> None:
-    """Refuse overrides that would choose what is read, where results go, what computes them, or their limits."""
-    keys = [override.partition("=")[0].strip() for override in overrides]
-    refused = [key for key in keys if key.split(".")[0] in NOT_FOR_SUBMITTERS]
-    if refused:
-        raise ConfigError(
-            f"a flow's overrides cannot set {', '.join(refused)}: these belong to the configuration file on the "
-            "machine that runs the flow"
-        )
-
-
-def _as_task(name: str, step: Callable[[], Result]) -> Callable[[], Result]:
-    """Make a task of a step without arguments, so that Prefect neither inspects nor stores what the night holds."""
-
-    @task(name=name, cache_policy=NO_CACHE, persist_result=False)
-    def run() -> Result:
-        return step()
-
-    return run
-
-
-@flow(name="nightly", persist_result=False, validate_parameters=True)
+@flow(name="nightly", persist_result=False, validate_parameters=True, timeout_seconds=TIMEOUT_S)
 def nightly(
-    config: str, as_of: str | None = None, overrides: list[str] | None = None, publish: bool | None = None
+    config: ConfigName,
+    as_of: InstantText | None = None,
+    overrides: list[Override] | None = None,
+    publish: bool | None = None,
+    behind_minutes: Annotated[int, Field(ge=0, le=100_000)] = 0,
 ) -> dict[str, Any]:
-    """Run one night: ingest, calibrate, scenarios, compute, validate, accounts, seal, report, publish.
+    """Run one night: ingest, calibrate, scenarios, compute, validate, spreads, accounts, seal, report, publish.
 
-    Publishes; with overrides only when `publish` is true.
+    Publishes; with overrides only when `publish` is true. A scheduled run without `as_of` is of its scheduled time less
+    `behind_minutes`.
     """
-    logger = get_run_logger()
-    _refuse_placement(overrides or [])
-    instant = None if as_of is None else read_as_of(as_of)
-    is_published = publish if publish is not None else not overrides
-    shown: dict[str, int] = {}
+    return _night(config, as_of, overrides or [], publish=publish if publish is not None else not overrides,
+                  behind_minutes=behind_minutes)  # fmt: skip
 
-    def progress(stage: str, done: int, total: int) -> None:
-        share = 10 * done // max(total, 1)  # a line for every tenth is enough for a log
-        if shown.get(stage) != share:
-            shown[stage] = share
-            logger.info("%s: %d of %d", stage, done, total)
 
-    settings = load(config, overrides or [], instant)
-    night = _as_task("open", lambda: open_night(settings, instant, progress, logger.info))()
-    logger.info("run %s in %s", night.run_id, night.store.uri)
-    was_complete = night.is_complete
-    reported: dict[str, Any] = {}
-    for stage in STAGES:
-        reported = _as_task(stage.name, partial(run_stage, night, stage))()
-    result = _as_task(
-        "publish", lambda: finish(night, was_complete=was_complete, is_published=is_published, reported=reported)
-    )()
-    logger.info("%s", result.took)
-    create_markdown_artifact(key="riskpipe-summary", markdown=summary_markdown(night), description=night.run_id)
-    create_table_artifact(key="riskpipe-headlines", table=headline_table(night), description=night.run_id)
-    return result.as_json()
+@flow(name="ad-hoc", persist_result=False, validate_parameters=True, timeout_seconds=TIMEOUT_S)
+def ad_hoc(
+    config: ConfigName, overrides: list[Override], as_of: InstantText | None = None, publish: bool = False
+) -> dict[str, Any]:
+    """Run one night with changed keys: stored, but not published unless asked."""
+    return _night(config, as_of, overrides, publish=publish, behind_minutes=0)
+
+
+def _night(
+    config: str, as_of: str | None, overrides: list[str], *, publish: bool, behind_minutes: int
+) -> dict[str, Any]:
+    sign()
+    instant, say = instant_of(as_of, behind_minutes), log()
+    settings = requested(config, overrides, instant)
+    with listening():
+        result = run_night(settings, as_of=instant, is_published=publish, progress=tenths(say), say=say, step=as_task)
+    say(result.took)
+    found = result.as_json()
+    show(found)
+    return found

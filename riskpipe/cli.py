@@ -1,7 +1,7 @@
 """The command line. Heavy libraries load inside commands, so that `riskpipe --help` answers at once.
 
 Exit codes: 0 complete (and published, if it was to be); 1 input refused, or `verify` found differences; 2 configuration
-or usage; 3 store; 4 compute; 70 a defect; 130 interrupted.
+or usage; 3 store; 4 compute; 5 some of several nights; 70 a defect; 130 interrupted.
 """
 
 import json
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from riskpipe import cli_cluster
+from riskpipe.cli_output import print_json, show, shown
 
 app = typer.Typer(
     name="riskpipe",
@@ -31,7 +34,7 @@ class Profile(StrEnum):
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-StoreArgument = Annotated[str, typer.Argument(help="The store: a folder.")]
+StoreArgument = Annotated[str, typer.Argument(help="The store: a folder, or s3://bucket/prefix.")]
 AsOfOption = Annotated[str | None, typer.Option("--as-of", help="Instant, such as 2024-08-05T00:00Z.")]
 BookOption = Annotated[str, typer.Option("--book", help="Name under which nights are published.")]
 
@@ -45,10 +48,6 @@ def _overrides(places: dict[str, str]) -> list[str]:
     return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in places.items()]
 
 
-def _print(value: Any) -> None:  # noqa: ANN401  anything JSON can hold
-    typer.echo(json.dumps(value, indent=2, default=str, allow_nan=False))
-
-
 @app.command()
 def run(
     config: Annotated[Path, typer.Argument(help="The run's YAML file.")],
@@ -59,19 +58,25 @@ def run(
     executor: Annotated[str | None, typer.Option(help="serial, local or tcp://host:port.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, dots between keys.")] = None,
     publish: Annotated[bool | None, typer.Option("--publish/--no-publish", help="Move the pointer when done.")] = None,
+    is_performance_kept: Annotated[bool, typer.Option("--performance", help="Keep Dask's performance report.")] = False,
+    log_format: Annotated[str | None, typer.Option(help="json: events as JSON lines on stderr.")] = None,
     is_json: JsonOption = False,
 ) -> None:
     """Run one night. Publishes; with any --set only when --publish is given."""
     from riskpipe.config import load, read_as_of
+    from riskpipe.run.listening import is_json as is_json_lines
+    from riskpipe.run.listening import listening
     from riskpipe.run.nightly import run_night
 
     replaced = _overrides(_given(snapshot=snapshot, store=store, executor=executor))
+    if is_performance_kept:
+        replaced.append("report.performance=true")
     instant = None if as_of is None else read_as_of(as_of)
     settings = load(config, [*(overrides or []), *replaced], instant)
     is_published = publish if publish is not None else not overrides
-    with _shown(is_quiet=is_json) as (progress, say):
+    with listening(log_format), shown(is_quiet=is_json or is_json_lines(log_format)) as (progress, say):
         result = run_night(settings, as_of=instant, is_published=is_published, progress=progress, say=say)
-    _show(result.as_json(), is_json=is_json)
+    show(result.as_json(), is_json=is_json)
 
 
 @app.command()
@@ -98,9 +103,9 @@ def demo(
         "store": str(directory / "store"),
     }
     settings = load(shipped("nightly.yaml"), [*_overrides(places), f"executor={executor}"])
-    with _shown(is_quiet=is_json) as (progress, say):
+    with shown(is_quiet=is_json) as (progress, say):
         result = run_night(settings, progress=progress, say=say)
-    _show(result.as_json(), is_json=is_json)
+    show(result.as_json(), is_json=is_json)
 
 
 @app.command()
@@ -171,7 +176,7 @@ def validate(
 
     result = validate_snapshot(uri)
     if is_json:
-        _print(result.as_json())
+        print_json(result.as_json())
     else:
         typer.echo(result.as_text())
 
@@ -183,26 +188,15 @@ def runs(
     is_json: JsonOption = False,
 ) -> None:
     """List what is published in a store, and runs that are not."""
-    from riskpipe.cube.catalogue import published
-    from riskpipe.cube.catalogue import runs as list_runs
-    from riskpipe.cube.store import open_store
+    from riskpipe.run.upkeep import list_store
 
-    opened = open_store(store, must_exist=True)
-    nights = [{"book": night.book, **night.pointer.__dict__} for night in published(opened)]
-    others = [
-        {"run_id": entry.run_id, "is_complete": entry.is_complete}
-        for entry in list_runs(opened)
-        if not entry.published_as
-    ]
+    listing = list_store(store)
+    for problem in listing.problems:
+        typer.echo(f"riskpipe: {problem}", err=True)
     if is_json:
-        _print({"published": nights, "unpublished": others})
-        return
-    for night in nights:
-        typer.echo(f"{night['as_of']}  {night['book'] or '-':<12} {night['run_id']}")
-    for entry in others:
-        typer.echo(f"not published      {'complete  ' if entry['is_complete'] else 'unfinished'}   {entry['run_id']}")
-    if not nights and not others:
-        typer.echo("the store is empty")
+        print_json(listing.as_json())
+    else:
+        typer.echo(listing.as_text())
 
 
 @app.command()
@@ -228,18 +222,11 @@ def verify(
     is_json: JsonOption = False,
 ) -> None:
     """Compare stored runs with their manifests, byte by byte; exit 1 on any difference."""
-    from riskpipe.cube.catalogue import published
-    from riskpipe.cube.manifest import verify as compare
-    from riskpipe.cube.store import open_store
-    from riskpipe.errors import StoreError
+    from riskpipe.run.upkeep import verify_store
 
-    opened = open_store(store, must_exist=True)
-    names = [run_id] if run_id else sorted({night.pointer.run_id for night in published(opened)})
-    if not names:
-        raise StoreError(f"nothing is published in {store}: name a run with --run-id")
-    problems = {name: list(compare(opened, name)) for name in names}
+    problems = verify_store(store, run_id)
     if is_json:
-        _print(problems)
+        print_json(problems)
     else:
         for name, found in problems.items():
             typer.echo(f"{name}: {'as promised' if not found else f'{len(found)} differences'}")
@@ -249,22 +236,29 @@ def verify(
         raise typer.Exit(1)
 
 
-def _show(result: dict[str, Any], *, is_json: bool) -> None:
-    from riskpipe.run.nightly import result_lines
+@app.command()
+def sweep(
+    store: StoreArgument,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    keep_days: Annotated[int, typer.Option(min=1, help="Days that complete runs no pointer names stay.")] = 30,
+    month_ends_only: Annotated[
+        bool, typer.Option("--month-ends-only", help="Of published nights older than that, keep month ends only.")
+    ] = False,
+    is_json: JsonOption = False,
+) -> None:
+    """Remove unfinished and superseded runs, and books that no run uses; published nights only when asked."""
+    from riskpipe.run.upkeep import sweep_store
 
+    swept = sweep_store(store, keep_days=keep_days, month_ends_only=month_ends_only, is_dry_run=dry_run)
     if is_json:
-        _print(result)
-        return
-    for line in result_lines(result):
-        typer.echo(line)
-    typer.echo(f"cube:   {result['cube']}")
-    typer.echo(f"report: {result['report']}")
+        print_json(swept.as_json())
+    else:
+        typer.echo(swept.as_text())
 
 
-def _shown(*, is_quiet: bool) -> Any:  # noqa: ANN401  a context manager giving a Progress and a Say
-    from riskpipe.run.progress import show_progress
-
-    return show_progress(is_quiet=is_quiet)
+for _command in (cli_cluster.submit, cli_cluster.scheduler, cli_cluster.worker):
+    app.command()(_command)
 
 
 def main() -> None:

@@ -44,6 +44,7 @@ NOT_KEYED = {
     "block_timeout_seconds",
     "limits",
     "report",
+    "security",
 }
 
 
@@ -144,12 +145,26 @@ class VariantsConfig(Strict):
         return values
 
 
+class SpreadsConfig(Strict):
+    """What is assumed of whoever trades spreads; fractions of notional."""
+
+    fee_rate: Annotated[Float, Field(ge=0.0, le=0.1)] = 0.0005
+    """Of one trade of one leg; a trade is both legs, in and out."""
+    financing_rate: Annotated[Float, Field(ge=0.0, le=10.0)] = 0.0
+    """A year, of the cash that buys an asset, or that stands as margin."""
+    holding_days: Annotated[Float, Field(gt=0.0)] = 30.0
+    """Of a spread without an end, over which its fees are spread."""
+    margin_rate: Annotated[Float, Field(gt=0.0, le=1.0)] = 0.2
+    """Margin set aside for each contract leg: the trade is out of margin where what is needed is more."""
+
+
 class CalibrationConfig(Strict):
     """How the price history is read."""
 
     lookback_days: Annotated[Int, Field(ge=1, le=36_500)] = 90
     ewma_decay: Annotated[Float, Field(gt=0.0, lt=1.0)] = 0.97
     minimum_observations: Annotated[Int, Field(ge=2)] = 48
+    spreads: SpreadsConfig = SpreadsConfig()
 
 
 class LimitsConfig(Strict):
@@ -170,13 +185,37 @@ class ReportConfig(Strict):
     """What the report shows."""
 
     worst_cells: Annotated[Int, Field(ge=1, le=1000)] = 20
+    performance: bool = False
+    """Keep Dask's own performance report of the blocks in the run's folder."""
+
+
+class AdaptConfig(Strict):
+    """How far a cluster follows its work."""
+
+    minimum: Annotated[Int, Field(ge=1)] = 1
+    maximum: Annotated[Int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError("minimum is more than maximum")
+        return self
+
+
+class SecurityConfig(Strict):
+    """Certificate files in PEM form, for mutual TLS between client, scheduler and workers."""
+
+    ca: str
+    cert: str
+    key: str
 
 
 class ExecutorClass(Strict):
-    """A subclass of distributed.deploy.Cluster by dotted name."""
+    """A subclass of distributed.deploy.Cluster, or a function that returns one, by dotted name."""
 
     cluster_class: str = Field(alias="class", pattern=r"^[A-Za-z_][\w.]*$")
     kwargs: dict[str, Any] = Field(default_factory=dict)
+    adapt: AdaptConfig | None = None
 
 
 class RunConfig(Strict):
@@ -188,6 +227,8 @@ class RunConfig(Strict):
     store: str
     executor: str | ExecutorClass = "local"
     n_workers: Annotated[Int, Field(ge=1)] | None = None
+    security: SecurityConfig | None = None
+    """None = the files that RISKPIPE_TLS_CA, RISKPIPE_TLS_CERT and RISKPIPE_TLS_KEY name, if any."""
     block_size: Annotated[Int, Field(ge=1)] | Literal["auto"] = "auto"
     block_timeout_seconds: Annotated[Float, Field(gt=0.0)] = 900.0
     max_quarantined_share: Share = 0.01
@@ -207,7 +248,9 @@ class RunConfig(Strict):
     def _executor_is_known(self) -> Self:
         spec = self.executor
         if isinstance(spec, str) and spec not in {"serial", "local"} and not re.match(r"^(tcp|tls)://[^/]+:\d+$", spec):
-            raise ValueError(f"executor {spec!r} is not serial, local, tcp://host:port or {{class: dotted.Name}}")
+            raise ValueError(
+                f"executor {spec!r} is not serial, local, tcp://host:port, tls://host:port or {{class: dotted.Name}}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,14 +6,16 @@ RiskpipeError
 ├── InputRefused       a snapshot or price history cannot be used as it is   exit 1
 ├── StoreError         the store is missing, torn, or does not keep promises exit 3
 │   └── VerifyError    stored bytes differ from what the manifest promises   exit 3
-└── ComputeError       blocks could not be computed                          exit 4
+├── ComputeError       blocks could not be computed                          exit 4
+│   └── ClusterLost    a cluster that is not there, or no longer: try again  exit 4
+└── NightsMissing      of several nights, some are not there                 exit 5
 
 Exit 0 means complete (and published, if it was to be). Any other error is a defect and exits with 70. Interrupted is
 130, as for every program.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 INTERRUPTED = 130
 INTERRUPTION = "riskpipe: interrupted; the same command goes on where this one stopped"
@@ -74,3 +76,23 @@ class ComputeError(RiskpipeError):
     """Blocks could not be computed."""
 
     exit_code = 4
+
+
+class ClusterLost(ComputeError):
+    """The cluster did not start, does not answer or is gone: the same may work when it is there again."""
+
+
+class NightsMissing(RiskpipeError):
+    """Some of several nights failed; the others are complete."""
+
+    exit_code = 5
+
+    def __init__(self, asked: int, reasons: Mapping[str, str]) -> None:
+        self.asked = asked
+        self.reasons = {name: masked(reason) for name, reason in reasons.items()}
+        listed = "".join(f"\n  - {name}: {reason}" for name, reason in self.reasons.items())
+        super().__init__(f"{len(self.reasons)} of {asked} nights are missing: {', '.join(self.reasons)}{listed}")
+
+    def __reduce__(self) -> tuple[type, tuple[int, dict[str, str]]]:
+        """Travel between processes with both arguments."""
+        return type(self), (self.asked, self.reasons)

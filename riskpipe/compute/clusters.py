@@ -5,11 +5,13 @@ import contextlib
 import importlib
 import logging
 import os
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from riskpipe.errors import ComputeError, ConfigError
+from riskpipe.compute.security import TlsFiles, refuse_open, tls_files
+from riskpipe.errors import ClusterLost, ConfigError
 
 ExecutorSpec = str | Mapping[str, Any]
 Client = Any  # of distributed, which is slow to import
@@ -17,9 +19,12 @@ Target = Any  # an address or a cluster
 
 _CLIENT_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 15.0
-_SPECS = 'serial, local, "tcp://host:port", or {class: dotted.Name, kwargs: {...}} naming a distributed.deploy.Cluster'
+_SPECS = (
+    'serial, local, "tcp://host:port", "tls://host:port", or {class: dotted.Name, kwargs: {...}, '
+    "adapt: {minimum, maximum}} naming a distributed.deploy.Cluster or a function that returns one"
+)
 
-_LOCAL_SETTINGS = {
+LOCAL_SETTINGS = {
     # a limit stops a worker that goes beyond it, and nothing else: mapped pages stay resident when a block is done, so
     # a worker that pauses at a share of its limit might never go on
     "distributed.worker.memory.target": False,
@@ -32,27 +37,42 @@ _LOCAL_SETTINGS = {
 
 
 @contextlib.contextmanager
-def connected_client(spec: ExecutorSpec, n_workers: int | None, memory_limit_bytes: int | None) -> Iterator[Client]:
+def connected_client(
+    spec: ExecutorSpec,
+    n_workers: int | None,
+    memory_limit_bytes: int | None,
+    security: Mapping[str, Any] | None = None,
+) -> Iterator[Client]:
     """Give a client of what `spec` names (see `make_executor`); closes it and the cluster it started at the end."""
+    tls = tls_files(security)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet_logs())
-        target = _target(spec, n_workers, memory_limit_bytes, stack)
-        yield _connect(target, stack)
+        if tls is not None:
+            import dask.config
+
+            stack.enter_context(dask.config.set(tls.settings()))
+        target = _target(spec, n_workers, memory_limit_bytes, tls, stack)
+        yield _connect(target, tls, stack)
 
 
 def _target(
-    spec: ExecutorSpec, n_workers: int | None, memory_limit_bytes: int | None, stack: contextlib.ExitStack
+    spec: ExecutorSpec,
+    n_workers: int | None,
+    memory_limit_bytes: int | None,
+    tls: TlsFiles | None,
+    stack: contextlib.ExitStack,
 ) -> Target:
     """Return what a client connects to: an address, or a cluster that `stack` will close."""
     if isinstance(spec, str):
         if "://" in spec:
+            refuse_open(spec, has_tls=tls is not None, what="executor")
             return spec
         if spec != "local":
             raise ConfigError(f"executor: got {spec!r}, expected {_SPECS}")
         import dask.config
         from distributed import LocalCluster
 
-        stack.enter_context(dask.config.set(_LOCAL_SETTINGS))
+        stack.enter_context(dask.config.set(LOCAL_SETTINGS))
         start: Callable[[], Any] = partial(
             LocalCluster,
             n_workers=n_workers or os.cpu_count() or 1,
@@ -73,40 +93,69 @@ def _target(
         root: BaseException = error
         while root.__cause__ is not None:  # distributed wraps the reason twice
             root = root.__cause__
-        raise ComputeError(f"executor: the cluster did not start: {type(root).__name__}: {root}") from error
+        raise ClusterLost(f"executor: the cluster did not start: {type(root).__name__}: {root}") from error
     stack.callback(_close_quietly, cluster)
-    if n_workers is not None and not isinstance(spec, str) and "n_workers" not in spec.get("kwargs", {}):
-        cluster.scale(n_workers)
+    refuse_open(str(cluster.scheduler_address), has_tls=tls is not None, what="executor")
+    if not isinstance(spec, str):
+        _size(cluster, spec, n_workers)
     return cluster
+
+
+def _size(cluster: Client, spec: Mapping[str, Any], n_workers: int | None) -> None:
+    """Make a started cluster as large as asked, or let it follow its work."""
+    adapt = spec.get("adapt")
+    if adapt is not None:
+        cluster.adapt(minimum=adapt["minimum"], maximum=adapt["maximum"])
+    elif n_workers is not None and "n_workers" not in spec.get("kwargs", {}):
+        cluster.scale(n_workers)
 
 
 def _cluster_class(spec: Mapping[str, Any]) -> Callable[[], Any]:
     """Return a call that starts the cluster named by `spec`."""
-    from distributed.deploy import Cluster
-
-    unknown = sorted(spec.keys() - {"class", "kwargs"})
+    unknown = sorted(spec.keys() - {"class", "kwargs", "adapt"})
     dotted, kwargs = spec.get("class"), spec.get("kwargs", {})
     if unknown or not isinstance(dotted, str) or "." not in dotted or not isinstance(kwargs, Mapping):
         raise ConfigError(f"executor: got {dict(spec)!r}, expected {_SPECS}")
+    adapt = spec.get("adapt")
+    # with none to start with, no worker would ever be there to be compared with this process
+    if adapt is not None and not 1 <= int(adapt.get("minimum", 0)) <= int(adapt.get("maximum", 0)):
+        raise ConfigError(f"executor.adapt: got {adapt!r}, expected {{minimum, maximum}} with 1 <= minimum <= maximum")
     module, _, name = dotted.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"executor.class: {dotted} cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Cluster)):
-        raise ConfigError(f"executor.class: {dotted} is not a subclass of distributed.deploy.Cluster")
+    if not _makes_clusters(found):
+        raise ConfigError(
+            f"executor.class: {dotted} is not a subclass of distributed.deploy.Cluster, nor a function declared to "
+            "return one"
+        )
     return partial(found, **kwargs)
 
 
-def _connect(target: Target, stack: contextlib.ExitStack) -> Client:
+def _makes_clusters(found: object) -> bool:
+    """Tell whether this is a class of clusters, or a function declared to return one (as SSHCluster is)."""
+    from distributed.deploy import Cluster
+
+    made = found
+    if not isinstance(found, type):
+        try:
+            made = typing.get_type_hints(found).get("return")
+        except (TypeError, NameError):
+            return False
+    return isinstance(made, type) and issubclass(made, Cluster)
+
+
+def _connect(target: Target, tls: TlsFiles | None, stack: contextlib.ExitStack) -> Client:
     """Return a client of an address or cluster."""
     from distributed import Client
 
     try:
         client = Client(target, timeout=_CLIENT_TIMEOUT_S, set_as_default=False)
     except (OSError, TimeoutError) as error:
-        raise ComputeError(f"executor: no scheduler answers at {target}: {error}") from error
-    except ValueError as error:
+        hint = "" if tls is None else f" (with the certificate {tls.cert}: is it of the scheduler's authority?)"
+        raise ClusterLost(f"executor: no scheduler answers at {target}{hint}: {error}") from error
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"executor: {target} is not a scheduler's address: {error}") from error
     stack.callback(_close_quietly, client)
     return client

@@ -1,8 +1,9 @@
 """Executors: what runs units of work, and how one is opened."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, Self
 
 from riskpipe.compute.clusters import ExecutorSpec, connected_client
 from riskpipe.compute.submission import DaskExecutor
@@ -19,6 +20,15 @@ class Executor(Protocol):
     @property
     def is_serial(self) -> bool:
         """Tell whether blocks run in this very process, so that a `memory://` store can be used."""
+
+    def with_priority(self, priority: int) -> "Executor":
+        """Return the same executor whose blocks overtake waiting ones of a lower priority, of whichever run."""
+
+    def stop(self) -> None:
+        """Make every map that runs on this executor, in whichever thread, cancel its blocks and fail soon."""
+
+    def performance_report(self, keep: Callable[[bytes], None]) -> AbstractContextManager[None]:
+        """Hand the engine's own page about what runs inside the `with` block to `keep`; nothing where there is none."""
 
     def map_blocks(
         self, unit: Callable[[Item], Receipt], items: Sequence[Item], *, on_done: Callable[[Item, Receipt], None]
@@ -38,6 +48,17 @@ class SerialExecutor:
     n_workers = 1
     is_serial = True
 
+    def with_priority(self, priority: int) -> Self:  # noqa: ARG002  one block at a time has nothing to overtake
+        """See Executor."""
+        return self
+
+    def stop(self) -> None:
+        """See Executor: blocks run in the thread that would be told to stop."""
+
+    def performance_report(self, keep: Callable[[bytes], None]) -> AbstractContextManager[None]:  # noqa: ARG002
+        """See Executor: this process has no such page."""
+        return contextlib.nullcontext()
+
     def map_blocks(
         self, unit: Callable[[Item], Receipt], items: Sequence[Item], *, on_done: Callable[[Item, Receipt], None]
     ) -> None:
@@ -54,26 +75,29 @@ def make_executor(
     block_timeout_s: float = 600.0,
     start_timeout_s: float = 120.0,
     memory_limit_bytes: int | None = None,
+    security: Mapping[str, Any] | None = None,
 ) -> Iterator[Executor]:
     """Open an executor and close it, with the cluster it started, at the end.
 
     Parameters
     ----------
     spec: "serial"; "local" (a cluster of processes with one thread each on the loopback interface); a scheduler's
-        address; or {"class": dotted name of a `distributed.deploy.Cluster`, "kwargs": {...}}.
+        address; or {"class": dotted name of a `distributed.deploy.Cluster` or of a function that returns one, "kwargs":
+        {...}, "adapt": {"minimum": 1, "maximum": n} to let it follow its work}.
     n_workers: workers to start (local: as many as cores; a cluster class: what it does by itself; address: ignored).
     block_timeout_s: the longest time in which no block finishes before the map fails.
     start_timeout_s: the longest wait for a first worker.
     memory_limit_bytes: per local worker, anonymous and mapped together, beyond which it is stopped and another started;
         None = no limit (Dask counts memory-mapped book pages, which the system can drop at any time).
+    security: {"ca", "cert", "key"}, certificate files for mutual TLS; None = those of the environment, if any.
 
     Raises
     ------
-    ConfigError: when `spec` is none of these. ComputeError: when there is no scheduler or worker, or a worker would
-    compute other bits.
+    ConfigError: when `spec` is none of these, or beyond loopback without certificates. ComputeError: when there is no
+    scheduler or worker, or a worker would compute other bits.
     """
     if spec == "serial":
         yield SerialExecutor()
         return
-    with connected_client(spec, n_workers, memory_limit_bytes) as client:
+    with connected_client(spec, n_workers, memory_limit_bytes, security) as client:
         yield DaskExecutor(client, block_timeout_s=block_timeout_s, start_timeout_s=start_timeout_s)

@@ -3,15 +3,19 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import copy
 import queue
+import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from riskpipe.compute.units import Item, Receipt, attempt, block_name, identity_problems, process_identity
-from riskpipe.errors import ComputeError, RiskpipeError
+from riskpipe.errors import ClusterLost, ComputeError, RiskpipeError
 
 Client = Any  # of distributed, which is slow to import
 Future = Any
@@ -37,8 +41,11 @@ class DaskExecutor:
         block_timeout_s: float = 600.0,
         start_timeout_s: float = 120.0,
         deserted_timeout_s: float = 60.0,
+        priority: int = 0,
     ) -> None:
         self._client = client
+        self._priority = priority
+        self._is_stopped = threading.Event()  # shared with copies of another priority
         self._block_timeout_s = block_timeout_s
         self._deserted_timeout_s = deserted_timeout_s
         self._identity = process_identity()
@@ -49,6 +56,27 @@ class DaskExecutor:
         """Count the workers' threads."""
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         return max(1, sum(int(worker["nthreads"]) for worker in workers))
+
+    def with_priority(self, priority: int) -> "DaskExecutor":
+        """See Executor."""
+        other = copy.copy(self)
+        other._priority = priority  # noqa: SLF001  its own kind
+        return other
+
+    def stop(self) -> None:
+        """See Executor."""
+        self._is_stopped.set()
+
+    @contextlib.contextmanager
+    def performance_report(self, keep: Callable[[bytes], None]) -> Iterator[None]:
+        """See Executor."""
+        from distributed import performance_report
+
+        with tempfile.TemporaryDirectory() as folder, self._client.as_current():
+            page = Path(folder) / "performance.html"
+            with performance_report(filename=str(page)):
+                yield
+            keep(page.read_bytes())
 
     def map_blocks(
         self, unit: Callable[[Item], Receipt], items: Sequence[Item], *, on_done: Callable[[Item, Receipt], None]
@@ -63,7 +91,9 @@ class DaskExecutor:
         futures: list[Any] = []
         try:
             with _lost_connections_named(items[0]):
-                futures = self._client.map(partial(attempt, unit, self._identity), items, key=keys, pure=False)
+                futures = self._client.map(
+                    partial(attempt, unit, self._identity), items, key=keys, pure=False, priority=self._priority
+                )
                 for future in futures:
                     future.add_done_callback(finished.put)
             while pending:
@@ -82,12 +112,14 @@ class DaskExecutor:
         now = time.monotonic()
         deadline, last_staffed, next_look = now + self._block_timeout_s, now, now + _WORKERS_LOOK_S
         while True:
+            if self._is_stopped.is_set():
+                raise ComputeError(f"stopped; unfinished: {_listed(pending)}")
             try:
                 return finished.get(timeout=_POLL_S)
             except queue.Empty:
                 now = time.monotonic()
             if self._client.status != "running":
-                raise ComputeError(f"the scheduler is gone; unfinished: {_listed(pending)}")
+                raise ClusterLost(f"the scheduler is gone; unfinished: {_listed(pending)}")
             if now > deadline:
                 raise ComputeError(
                     f"no block finished for {self._block_timeout_s:g} s; unfinished: {_listed(pending)}. Look at the "
@@ -99,7 +131,7 @@ class DaskExecutor:
             if self._is_staffed():
                 last_staffed = now
             elif now - last_staffed > self._deserted_timeout_s:
-                raise ComputeError(
+                raise ClusterLost(
                     f"no worker has been left for {self._deserted_timeout_s:g} s; unfinished: {_listed(pending)}. Look "
                     "at why the workers ended, and start them again: what is done stays done"
                 )
@@ -146,7 +178,7 @@ class DaskExecutor:
             }
             identities = {address: future.result(timeout=timeout_s) for address, future in futures.items()}
         except (OSError, TimeoutError, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
-            raise ComputeError(f"no worker answered within {timeout_s:g} s: {type(error).__name__} {error}") from error
+            raise ClusterLost(f"no worker answered within {timeout_s:g} s: {type(error).__name__} {error}") from error
         except Exception as error:
             raise ComputeError(f"workers cannot run this package: {type(error).__name__}: {error}") from error
         problems = [
@@ -170,7 +202,7 @@ def _lost_connections_named(item: object) -> Iterator[None]:
     try:
         yield
     except (asyncio.CancelledError, concurrent.futures.CancelledError, CommClosedError) as error:
-        raise ComputeError(f"block {block_name(item)}: the connection to the scheduler was lost ({error})") from error
+        raise ClusterLost(f"block {block_name(item)}: the connection to the scheduler was lost ({error})") from error
     except TimeoutError as error:
         raise ComputeError(f"block {block_name(item)}: its receipt did not arrive in time ({error})") from error
 

@@ -8,6 +8,7 @@ import numpy as np
 import zarr
 
 from riskpipe.cube.digest import digest_arrays, sha256
+from riskpipe.cube.parallel import map_objects
 from riskpipe.cube.protocol import Store
 from riskpipe.cube.store import open_store
 from riskpipe.domain.schema import VARIABLES, Variable, block_variables
@@ -40,7 +41,8 @@ def write_block(store: Store, prefix: str, start: int, stop: int, arrays: Mappin
 def read_block(store: Store, prefix: str, start: int, stop: int) -> dict[str, AnyArray]:
     """Read a block's decoded arrays by `Variable.key`."""
     cube = _cube(store, prefix)
-    return {variable.key: np.asarray(cube[variable.key][start:stop]) for variable in block_variables()}
+    keys = [variable.key for variable in block_variables()]
+    return dict(zip(keys, map_objects(lambda key: np.asarray(cube[key][start:stop]), keys), strict=True))
 
 
 def write_once(store: Store, prefix: str, arrays: Mapping[str, AnyArray]) -> str:
@@ -118,15 +120,15 @@ def _write(
         checked[variable.key] = array
     if problems:
         raise StoreError(f"{where} is refused: {'; '.join(problems)}")
-    for key, array in checked.items():
-        if array.size:
-            cube[key][region] = array
+
+    def write(key: str) -> AnyArray:
+        if checked[key].size:
+            cube[key][region] = checked[key]
+        return np.asarray(cube[key][region])
+
     expected = digest_arrays(checked)
-    if digest_arrays({key: np.asarray(cube[key][region]) for key in checked}) != expected:
-        differing = [
-            key
-            for key, array in checked.items()
-            if digest_arrays({key: np.asarray(cube[key][region])}) != digest_arrays({key: array})
-        ]
+    found = dict(zip(checked, map_objects(write, checked), strict=True))
+    if digest_arrays(found) != expected:
+        differing = [key for key in checked if digest_arrays({key: found[key]}) != digest_arrays({key: checked[key]})]
         raise StoreError(f"{where} reads back otherwise than it was written: {', '.join(differing)}. Check the disk")
     return expected

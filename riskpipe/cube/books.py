@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from riskpipe.cube.book_cache import local_copy
 from riskpipe.cube.digest import canonical_json, sha256
 from riskpipe.cube.layout import book_prefix
 from riskpipe.cube.protocol import Store
@@ -25,6 +26,7 @@ from riskpipe.errors import StoreError, VerifyError
 
 BOOK_FORMAT_VERSION = 1
 _SCALARS = {"as_of", "numeraire", "labels"}
+_FRESH = timedelta(hours=12)
 
 
 def put_book(store: Store, book: Book) -> str:
@@ -57,13 +59,20 @@ def put_book(store: Store, book: Book) -> str:
         for file, data in _files(book):
             if file in wanted:
                 store.write(f"{prefix}/{file}", data)
-    if wanted or not store.exists(f"{prefix}/book.json"):
+    # an old book is made young again before a plan refers to it: a sweep spares young ones that no run refers to
+    if wanted or not store.exists(f"{prefix}/book.json") or not _is_fresh(store, f"{prefix}/book.json"):
         store.write(f"{prefix}/book.json", content)
     return name
 
 
+def _is_fresh(store: Store, key: str) -> bool:
+    return store.now() - store.modified(key) < _FRESH
+
+
 def open_book(store: Store | str, sha: str, *, is_verified: bool = False) -> Book:
-    """Open a stored book; its arrays are read-only, and mapped into memory where the store is a local folder.
+    """Open a stored book; its arrays are read-only, and mapped into memory unless the store is one of this process.
+
+    From an object store the book is copied to this host first (`cube.book_cache`), once for all its processes.
 
     The same book is opened once per process. A book just assembled is writable: open the stored one before compiled
     code sees it, or that code is compiled twice.
@@ -92,9 +101,12 @@ def _opened(uri: str, sha: str) -> Book:
     expected = {spec.name for spec in fields(Book)} - _SCALARS
     if content["version"] != BOOK_FORMAT_VERSION or expected != content["arrays"].keys():
         raise StoreError(f"{store.uri}/{prefix} was written in another version's format; assemble the book again")
-    arrays = {name: _array(store, f"{prefix}/{name}.npy", spec) for name, spec in content["arrays"].items()}
+    is_remote = store.is_shared and store.local_path(prefix) is None
+    folder = local_copy(store, sha, content["files"]) if is_remote else store.local_path(prefix)
+    arrays = {name: _array(store, folder, f"{prefix}/{name}.npy", spec) for name, spec in content["arrays"].items()}
     labels = {
-        name: _labels(store, f"{prefix}/label-{name}.arrow", length) for name, length in content["labels"].items()
+        name: _labels(store, folder, f"{prefix}/label-{name}.arrow", length)
+        for name, length in content["labels"].items()
     }
     as_of = datetime.fromisoformat(content["as_of"])
     return Book(as_of=as_of, numeraire=content["numeraire"], labels=labels, **arrays)
@@ -151,15 +163,14 @@ def _label_file(name: str, labels: pa.StringArray) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _array(store: Store, key: str, spec: list[Any]) -> np.ndarray[Any, Any]:
-    """Open one array, read-only, and check its dtype and shape."""
-    path = store.local_path(key)
+def _array(store: Store, folder: Path | None, key: str, spec: list[Any]) -> np.ndarray[Any, Any]:
+    """Open one array, read-only, and check its dtype and shape; `folder` holds the book where it can be mapped."""
     try:
-        if path is None:
+        if folder is None:
             array = np.load(io.BytesIO(store.read(key)), allow_pickle=False)
             array.flags.writeable = False
         else:
-            array = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+            array = np.load(folder / _name(key), mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except (OSError, ValueError) as error:
         raise StoreError(f"{store.uri}/{key} cannot be read: {error}") from error
     if [str(array.dtype), list(array.shape)] != spec:
@@ -167,11 +178,10 @@ def _array(store: Store, key: str, spec: list[Any]) -> np.ndarray[Any, Any]:
     return array
 
 
-def _labels(store: Store, key: str, length: int) -> pa.StringArray:
+def _labels(store: Store, folder: Path | None, key: str, length: int) -> pa.StringArray:
     """Open one label array."""
-    path: Path | None = store.local_path(key)
     try:
-        source = pa.BufferReader(store.read(key)) if path is None else pa.memory_map(str(path))
+        source = pa.BufferReader(store.read(key)) if folder is None else pa.memory_map(str(folder / _name(key)))
         with source:
             table = pa.ipc.open_file(source).read_all()
     except (OSError, pa.ArrowInvalid) as error:
@@ -181,3 +191,7 @@ def _labels(store: Store, key: str, length: int) -> pa.StringArray:
     if len(labels) != length:
         raise StoreError(f"{store.uri}/{key} holds {len(labels)} labels, book.json says {length}")
     return labels
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]

@@ -7,6 +7,7 @@ from typing import Literal
 
 from riskpipe.cube.digest import canonical_json, sha256
 from riskpipe.cube.layout import manifest_key, pointer_key, pointer_prefix
+from riskpipe.cube.parallel import map_objects
 from riskpipe.cube.protocol import Store
 from riskpipe.domain.instant import format_as_of, parse_as_of
 from riskpipe.errors import StoreError
@@ -28,6 +29,29 @@ class Published:
 
     book: str
     pointer: Pointer
+
+
+@dataclass(frozen=True)
+class NightName:
+    """A published night as its pointer's name tells it: nothing has been read."""
+
+    book: str
+    as_of: datetime
+
+    @property
+    def key(self) -> str:
+        """Key of the pointer."""
+        return pointer_key(self.book, self.as_of)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What is published, and what stands among the pointers but is none."""
+
+    nights: tuple[Published, ...]
+    """By book and instant."""
+    problems: dict[str, str]
+    """What is wrong with an object that should be a pointer, by its key."""
 
 
 @dataclass(frozen=True)
@@ -87,48 +111,110 @@ def publish(
             f"run {run_id} was not published: {key} names {holder}, which is not what was expected there; another "
             "writer was faster. Compare the two runs and publish again to supersede it"
         )
+    if not store.exists(manifest_key(run_id)):  # a sweep deletes the manifest, then looks for pointers
+        raise StoreError(f"run {run_id} was swept while it was published as {key}: run the night again")
     return pointer
 
 
+def night_names(store: Store, book: str | None = None) -> list[NightName]:
+    """List published nights by book and instant, from the names of their pointers; `book` None = of every book."""
+    return _names(store, book)[0]
+
+
+def read_catalogue(store: Store, book: str | None = None) -> Catalogue:
+    """Read every pointer, many at a time; one that is torn is a problem by name and hides no other."""
+    return _read(store, *_names(store, book))
+
+
 def published(store: Store, book: str | None = None) -> list[Published]:
-    """List published nights by book and instant; `book` None = of every book."""
-    names = [book] if book is not None else ["", *(name for name in store.children("published") if _is_book(name))]
-    found = []
-    for name in names:
-        prefix = pointer_prefix(name)
-        for file in store.children(prefix):
-            if file.endswith(".json"):
-                key = f"{prefix}/{file}"
-                found.append(Published(name, _pointer(key, store.read(key))))
-    return found
+    """List published nights by book and instant; `book` None = of every book. StoreError when a pointer is torn."""
+    catalogue = read_catalogue(store, book)
+    for problem in catalogue.problems.values():
+        raise StoreError(problem)
+    return list(catalogue.nights)
 
 
 def pointer_of(store: Store, as_of: datetime | str | None = None, book: str = "") -> Pointer:
-    """Return the pointer of a book's night; None = the newest one. StoreError when there is none."""
+    """Return the pointer of a book's night; None = the newest one. StoreError when there is none.
+
+    Reads one pointer, however many there are.
+    """
     name = f"book {book!r}" if book else "the unnamed book"
     if as_of is None:
-        nights = published(store, book)
+        nights = night_names(store, book)
         if not nights:
-            others = sorted({night.book for night in published(store)} - {book})
+            others = sorted({night.book for night in night_names(store)} - {book})
             hint = f"; there are nights of {', '.join(repr(other) for other in others)}" if others else ""
             raise StoreError(f"{store.uri} has no published night of {name}{hint}")
-        return max(nights, key=lambda night: parse_as_of(night.pointer.as_of)).pointer
-    instant = parse_as_of(as_of) if isinstance(as_of, str) else as_of
+        instant = max(night.as_of for night in nights)
+    else:
+        instant = parse_as_of(as_of) if isinstance(as_of, str) else as_of
     key = pointer_key(book, instant)
     data = store.get(key)
     if data is None:
-        instants = [night.pointer.as_of for night in published(store, book)]
+        instants = [format_as_of(night.as_of) for night in night_names(store, book)]
         hint = f"published are {', '.join(instants[-3:])}" if instants else "nothing is published"
         raise StoreError(f"{store.uri} has no published night {format_as_of(instant)} of {name}; {hint}")
     return _pointer(key, data)
 
 
+def catalogue_at(store: Store, as_of: datetime) -> Catalogue:
+    """Read the pointers of one instant, of every book: one read for each book."""
+    return _read(store, [NightName(book, as_of) for book in _books(store)], {})
+
+
+def unpublished_runs(store: Store, catalogue: Catalogue) -> list[Run]:
+    """List runs that no pointer names, complete or not, by run id; `catalogue` is what is published in the store."""
+    named = {night.pointer.run_id for night in catalogue.nights}
+    return _runs(store, [name for name in store.children("runs") if name not in named], {})
+
+
 def runs(store: Store) -> list[Run]:
-    """List every run in the store, complete or not, by run id."""
+    """List every run in the store, complete or not, by run id. StoreError when a pointer is torn."""
     books: dict[str, list[str]] = {}
     for night in published(store):
         books.setdefault(night.pointer.run_id, []).append(night.book)
-    return [Run(name, store.exists(manifest_key(name)), tuple(books.get(name, ()))) for name in store.children("runs")]
+    return _runs(store, store.children("runs"), books)
+
+
+def _runs(store: Store, names: list[str], books: dict[str, list[str]]) -> list[Run]:
+    is_complete = map_objects(lambda name: store.exists(manifest_key(name)), names)
+    return [Run(name, done, tuple(books.get(name, ()))) for name, done in zip(names, is_complete, strict=True)]
+
+
+def _books(store: Store) -> list[str]:
+    return ["", *(name for name in store.children("published") if _is_book(name))]
+
+
+def _names(store: Store, book: str | None) -> tuple[list[NightName], dict[str, str]]:
+    """Read the names below `published`, and list those that are no pointer's."""
+    names, problems = [], {}
+    for folder in _books(store) if book is None else [book]:
+        prefix = pointer_prefix(folder)
+        for file in store.children(prefix):
+            if _is_book(file):
+                continue
+            try:
+                name = NightName(folder, parse_as_of(file.removesuffix(".json")))
+            except ValueError:
+                name = None
+            if name is None or name.key != f"{prefix}/{file}":
+                problems[f"{prefix}/{file}"] = f"{prefix}/{file} is not named by an instant such as 2024-08-05T000000Z"
+            else:
+                names.append(name)
+    return names, problems
+
+
+def _read(store: Store, names: list[NightName], problems: dict[str, str]) -> Catalogue:
+    found: list[Published] = []
+    for name, data in zip(names, map_objects(lambda name: store.get(name.key), names), strict=True):
+        if data is None:  # none of this book, or swept since it was listed
+            continue
+        try:
+            found.append(Published(name.book, _pointer(name.key, data)))
+        except StoreError as error:
+            problems[name.key] = str(error)
+    return Catalogue(tuple(found), problems)
 
 
 def _is_book(name: str) -> bool:
@@ -138,6 +224,11 @@ def _is_book(name: str) -> bool:
 def _pointer(key: str, data: bytes) -> Pointer:
     """Read a pointer."""
     try:
-        return Pointer(**json.loads(data))
+        pointer = Pointer(**json.loads(data))
     except (ValueError, TypeError) as error:
         raise StoreError(f"{key} is not a pointer to a run: {error}") from error
+    if not all(isinstance(value, str) for value in asdict(pointer).values()):
+        raise StoreError(f"{key} is not a pointer to a run: run_id, as_of and manifest_sha256 must be text")
+    if not key.endswith(f"/{pointer.as_of}.json"):
+        raise StoreError(f"{key} names a run of another instant, {pointer.as_of}")
+    return pointer

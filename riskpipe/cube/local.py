@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from zarr.abc.store import Store as ZarrStore
 
 from riskpipe.cube.adapter import ZarrFolder
-from riskpipe.cube.protocol import Names, check_key, missing, try_conditions
+from riskpipe.cube.protocol import Entry, Names, check_key, missing, try_conditions
 from riskpipe.errors import StoreError
 
 _LOCK_TIMEOUT_S = 60.0
@@ -119,6 +119,18 @@ class LocalStore:
                 start = "" if relative == "." else f"{relative}/"
                 keys += [f"{start}{name}" for name in files if not name.startswith(".")]
         return sorted(keys)
+
+    def entries(self, prefix: str) -> tuple[Entry, ...]:
+        """See Store. What is deleted meanwhile is left out."""
+        found = []
+        for key in self.list(prefix):
+            with _errors_of(key):
+                try:
+                    stat = self._path(key).stat()
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+            found.append(Entry(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC)))
+        return tuple(found)
 
     def children(self, prefix: str) -> Names:
         """See Store."""

@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from riskpipe.cube.blocks import open_arrays, read_block
-from riskpipe.cube.catalogue import published
+from riskpipe.cube.catalogue import catalogue_at, read_catalogue
 from riskpipe.cube.digest import canonical_json, digest_arrays, sha256
 from riskpipe.cube.layout import cube_prefix, manifest_key, mark_key, part_key, plan_key, run_prefix
 from riskpipe.cube.marks import Mark, read_marks
+from riskpipe.cube.parallel import map_objects
 from riskpipe.cube.parts import part_digest
 from riskpipe.cube.protocol import Store
 from riskpipe.cube.template import read_template_digest
-from riskpipe.domain.instant import format_as_of
+from riskpipe.domain.instant import format_as_of, parse_as_of
 from riskpipe.domain.schema import CUBE_FORMAT_VERSION
 from riskpipe.errors import StoreError, VerifyError
 
@@ -67,7 +68,7 @@ def write_manifest(
             "fingerprint": marks[0].fingerprint,
             "n_blocks": len(bounds),
             "blocks": [asdict(marks[block]) for block in range(len(bounds))],
-            "objects": {key.removeprefix(f"{prefix}/"): _entry(store.read(key)) for key in sorted(held)},
+            "objects": dict(map_objects(lambda key: (key.removeprefix(f"{prefix}/"), _entry(store.read(key))), held)),
         }
     )
     key = manifest_key(run_id)
@@ -111,7 +112,7 @@ def verify(store: Store, run_id: str) -> tuple[str, ...]:
     of_manifest = sha256(store.read(manifest_key(run_id)))
     problems = [
         f"published as {night.pointer.as_of} of book {night.book!r} with another manifest"
-        for night in published(store)
+        for night in catalogue_at(store, parse_as_of(manifest["as_of"])).nights
         if night.pointer.run_id == run_id and night.pointer.manifest_sha256 != of_manifest
     ]
     plan = store.get(plan_key(run_id))
@@ -129,6 +130,21 @@ def verify(store: Store, run_id: str) -> tuple[str, ...]:
     for entry in manifest["blocks"]:
         problems += _block_problems(store, run_id, Mark(**entry))
     return tuple(problems)
+
+
+def verify_published(store: Store) -> dict[str, tuple[str, ...]]:
+    """Verify every published run, and return every difference by run id; a torn pointer is a problem by its key.
+
+    Nothing that is wrong with one run or pointer keeps the others from being compared.
+    """
+    catalogue = read_catalogue(store)
+    problems: dict[str, tuple[str, ...]] = {key: (problem,) for key, problem in catalogue.problems.items()}
+    for run_id in sorted({night.pointer.run_id for night in catalogue.nights}):
+        try:
+            problems[run_id] = verify(store, run_id)
+        except StoreError as error:
+            problems[run_id] = (str(error),)
+    return problems
 
 
 def require_verified(store: Store, run_id: str) -> None:
@@ -175,15 +191,18 @@ def _object_problems(store: Store, prefix: str, objects: Mapping[str, Mapping[st
     """Compare every object of the cube and the parts with the manifest."""
     held = {key.removeprefix(f"{prefix}/") for name in ("cube.zarr", "parts") for key in store.list(f"{prefix}/{name}")}
     problems = [f"{key} is not in the manifest" for key in sorted(held - objects.keys())]
-    for key, entry in objects.items():
-        data = store.get(f"{prefix}/{key}")
+
+    def compare(key: str) -> list[str]:
+        data, entry = store.get(f"{prefix}/{key}"), objects[key]
         if data is None:
-            problems.append(f"{key} is missing")
-        elif _entry(data) != entry:
-            problems.append(
-                f"{key} has {len(data)} bytes, SHA-256 {sha256(data)}; expected {entry['size']}, {entry['sha256']}"
-            )
-    return problems
+            return [f"{key} is missing"]
+        found = _entry(data)
+        if found != entry:
+            expected = f"expected {entry['size']}, {entry['sha256']}"
+            return [f"{key} has {found['size']} bytes, SHA-256 {found['sha256']}; {expected}"]
+        return []
+
+    return problems + list(itertools.chain.from_iterable(map_objects(compare, objects)))
 
 
 def _block_problems(store: Store, run_id: str, mark: Mark) -> list[str]:

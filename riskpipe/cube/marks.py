@@ -8,6 +8,7 @@ from typing import Any
 
 from riskpipe.cube.digest import canonical_json
 from riskpipe.cube.layout import mark_key, run_prefix
+from riskpipe.cube.parallel import map_objects
 from riskpipe.cube.protocol import Store
 from riskpipe.errors import StoreError
 
@@ -36,12 +37,10 @@ def read_marks(store: Store, run_id: str) -> dict[int, Mark]:
     """Read all marks of a run by block number; StoreError when one cannot be read or stands under a wrong name."""
     marks = {}
     prefix = f"{run_prefix(run_id)}/marks"
-    for name in store.children(prefix):
-        if not name.startswith("block-"):
-            continue
-        key = f"{prefix}/{name}"
+    keys = [f"{prefix}/{name}" for name in store.children(prefix) if name.startswith("block-")]
+    for key, data in zip(keys, map_objects(store.read, keys), strict=True):
         try:
-            mark = Mark(**json.loads(store.read(key)))
+            mark = Mark(**json.loads(data))
         except (ValueError, TypeError) as error:
             raise StoreError(
                 f"{store.uri}/{key} is not a done-mark: {error}. Delete it to compute its block again"
@@ -62,4 +61,6 @@ def record_attempt(store: Store, run_id: str, block: int, about: Mapping[str, An
 def read_attempts(store: Store, run_id: str) -> list[dict[str, Any]]:
     """Read the records of all tries, by block."""
     prefix = f"{run_prefix(run_id)}/attempts"
-    return [json.loads(store.read(f"{prefix}/{name}")) for name in store.children(prefix)]
+    return [
+        json.loads(data) for data in map_objects(store.read, [f"{prefix}/{name}" for name in store.children(prefix)])
+    ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from zarr.abc.store import Store as ZarrStore
 
 from riskpipe.cube.adapter import ZarrFolder
-from riskpipe.cube.protocol import Names, check_key, missing, try_conditions
+from riskpipe.cube.protocol import Entry, Names, check_key, missing, try_conditions
 from riskpipe.errors import StoreError
 
 
@@ -91,6 +91,12 @@ class MemoryStore:
         start = f"{check_key(prefix, is_prefix=True)}/" if prefix else ""
         with self._objects.lock:
             return sorted(key for key in self._objects.held if key.startswith(start))
+
+    def entries(self, prefix: str) -> tuple[Entry, ...]:
+        """See Store."""
+        with self._objects.lock:
+            held = self._objects.held
+            return tuple(Entry(key, len(held[key][0]), held[key][1]) for key in self.list(prefix))
 
     def children(self, prefix: str) -> Names:
         """See Store."""

@@ -4,7 +4,7 @@ import re
 import uuid
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from riskpipe.errors import StoreError
 
@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 Names = list[str]  # inside Store, `list` is the method
 _PART = re.compile(r"[^/\\\x00-\x1f\x7f]+")
+
+
+class Entry(NamedTuple):
+    """An object as a listing shows it."""
+
+    key: str
+    size: int
+    modified: datetime
+    """By the store's clock, UTC."""
 
 
 class Store(Protocol):
@@ -55,6 +64,9 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> Names:
         """List the keys of all objects below a folder ("" = all), sorted."""
+
+    def entries(self, prefix: str) -> tuple[Entry, ...]:
+        """List all objects below a folder as `list` does, with size and time of each."""
 
     def children(self, prefix: str) -> Names:
         """List the names directly below a folder ("" = the root), folders and objects alike, sorted."""

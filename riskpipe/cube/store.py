@@ -16,8 +16,9 @@ def open_store(uri: str, *, must_exist: bool = False) -> Store:
 
     Parameters
     ----------
-    must_exist: refuse a folder that is not there; for readers.
-    uri: a folder's path, `file://` and its absolute path, or `memory://` and a name (one per process and name).
+    must_exist: refuse a folder that is not there, or a bucket's folder without an object; for readers.
+    uri: a folder's path, `file://` and its absolute path, `memory://` and a name (one per process and name), or
+        `s3://bucket/prefix`, with endpoint, region and credentials in the environment (see `cube.s3_client`).
 
     Raises
     ------
@@ -26,6 +27,8 @@ def open_store(uri: str, *, must_exist: bool = False) -> Store:
     scheme, separator, rest = uri.partition("://")
     if separator and scheme == "memory":
         return MemoryStore(f"memory://{rest.strip('/')}")
+    if separator and scheme == "s3":
+        return _object_store(uri, must_exist=must_exist)
     if separator and scheme == "file":
         parts = urlsplit(uri)
         if parts.netloc not in {"", "localhost"}:
@@ -33,7 +36,7 @@ def open_store(uri: str, *, must_exist: bool = False) -> Store:
         path = Path(unquote(parts.path))
     elif separator:
         raise StoreError(
-            f"store {uri}: scheme {scheme}:// is not built in; built in are local folders, file:// and memory://"
+            f"store {uri}: scheme {scheme}:// is not built in; built in are local folders, file://, s3:// and memory://"
         )
     else:
         path = Path(uri)
@@ -42,3 +45,13 @@ def open_store(uri: str, *, must_exist: bool = False) -> Store:
     if must_exist and not path.exists():
         raise StoreError(f"there is no store at {path.absolute()}: check the path, or run a night to make one")
     return LocalStore(Path(path.absolute()))
+
+
+def _object_store(uri: str, *, must_exist: bool) -> Store:
+    from riskpipe.cube.s3 import S3Store  # its client is a library that a night on a folder has no use for
+    from riskpipe.cube.s3_client import parse_uri
+
+    store = S3Store(parse_uri(uri))
+    if must_exist and not store.children(""):
+        raise StoreError(f"there is no store at {store.uri}: check bucket and prefix, or run a night to make one")
+    return store

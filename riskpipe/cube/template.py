@@ -16,6 +16,7 @@ import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
 from riskpipe.cube.digest import canonical_json, digest_arrays, sha256
+from riskpipe.cube.parallel import map_objects
 from riskpipe.cube.protocol import Store
 from riskpipe.domain.scenarios import AXES, BASIS_AXIS, ScenarioSet, basis_axis_of
 from riskpipe.domain.schema import CUBE_FORMAT_VERSION, DIMENSIONS, GROUPS, N_RANKS, VARIABLES
@@ -202,8 +203,9 @@ def create_cube(store: Store, prefix: str, template: Template) -> str:
         warnings.filterwarnings("ignore", "Consolidated metadata is currently not part", UserWarning)
         zarr.consolidate_metadata(memory)
     objects = {key: buffer.to_bytes() for key, buffer in memory._store_dict.items()}  # noqa: SLF001 - its only listing
-    for key in sorted(objects, key=lambda key: (key == "zarr.json", key)):
-        store.write(f"{prefix}/{key}", objects[key])
+    root_metadata = objects.pop("zarr.json")
+    map_objects(lambda key: store.write(f"{prefix}/{key}", objects[key]), sorted(objects))
+    store.write(f"{prefix}/zarr.json", root_metadata)
     return digest
 
 

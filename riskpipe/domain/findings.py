@@ -63,6 +63,7 @@ class Reason(StrEnum):
     FALLBACK_ESTIMATOR = "fallback_estimator_used"
     NO_ESTIMATOR = "no_estimator_passes"
     FAILED_DIAGNOSTIC = "diagnostic_failed"
+    PAIRS_LEFT_OUT = "pairs_left_out"
     FORECAST_FAILS = "forecast_fails_validation"
     LATER_THAN_AS_OF = "later_than_as_of"
     INDEX_AS_FORWARD = "index_used_as_forward"

@@ -13,6 +13,7 @@ HORIZON_LABELS = ("1h", "8h", "1d", "7d")
 ESTIMATORS = ("reverting_mixture", "garch_t", "ewma", "realised_168h", "realised_24h", "realised")
 TAILS = {"lower 1%": 0.01, "lower 5%": 0.05, "upper 5%": 0.95, "upper 1%": 0.99}  # quantiles put to the test
 PASSES, FAILS, NOT_CHECKED = "passes", "fails", "not checked"  # verdicts on forecasts
+WIDENS, STEADY = "widens", "steady"  # what a spread does; or it is not checked
 
 _BY_HORIZON = {"basis_vol", "basis_news_intercept", "basis_news_slope", "basis_news_first_hour"}
 
@@ -76,6 +77,8 @@ __all__ = [
     "HORIZON_LABELS",
     "NOT_CHECKED",
     "PASSES",
+    "STEADY",
     "TAILS",
+    "WIDENS",
     "Market",
 ]

@@ -50,6 +50,7 @@ DIMENSIONS: dict[str, Dimension] = {
         Dimension("horizon", "time over which a basis change is measured"),
         Dimension("estimator", "how basis volatility is estimated"),
         Dimension("tail", "tail of basis changes whose value at risk is put to the test"),
+        Dimension("pair", "two prices whose ratio is watched: first leg / second leg"),
         Dimension("account", "account of the book"),
         Dimension("set", "scenario set: grid, historical, simulated"),
     )
@@ -109,6 +110,62 @@ _TAIL_SCORES = (
     ),
     ("shortfall_p", "1", "its p-value"),
     ("tail_verdict", "1", "passes, fails or not checked", "label", "string"),
+)
+_SPREADS = (
+    (
+        "kind",
+        "1",
+        "what the legs are: perpetual_index, future_index, cross_venue, calendar, asset_ratio",
+        "label",
+        "string",
+    ),
+    ("first", "1", "first leg", "label", "string"),
+    ("second", "1", "second leg", "label", "string"),
+    ("underlying", "1", "what both legs follow", "label", "string"),
+    ("spread", "1", "price of the first leg over that of the second, minus 1, from the quotes at as_of", "signed"),
+    ("last_history_spread", "1", "last spread of the price history", "signed"),
+    ("mean_spread", "1", "mean spread over the look-back", "signed"),
+    ("observations", "1", "hourly changes used"),
+    ("gap", "1", "rich leg over cheap leg, minus 1, beyond the spread that there should be"),
+    ("closing_flow", "USD", "sold of the rich and bought of the cheap leg, closes the gap down to the fees"),
+    ("estimator_used", "1", "estimator behind the volatility; empty = none", "label", "string"),
+    ("problems", "1", "measures that failed, and why", "label", "string"),
+    ("half_life", "h", "time in which half of what is beyond the carry goes away, noise of single hours taken out"),
+    ("half_life_low", "h", "lower end of its 95% interval"),
+    ("half_life_high", "h", "upper end of its 95% interval"),
+    *(
+        (f"correlation_{regime}{end}", "1", f"{what} of hourly changes with the index's returns in {hours}", sign)
+        for regime, hours in (
+            ("calm", "hours of calm index"),
+            ("stressed", "the tenth of hours with the most volatile index"),
+            ("crash", "hours in which the index fell by more than 3%"),
+        )
+        for end, what, sign in (
+            ("", "correlation", "signed"),
+            ("_error", "standard error of the correlation", "non-negative"),
+        )
+    ),
+    ("common_share", "1", "share of the slow level's variance that the common factor of all bases explains"),
+    ("gross_carry", "1", "a year, of the side that carries more: funding, and the basis that goes away", "signed"),
+    ("carry_fees", "1", "a year: fees of both legs, in and out"),
+    ("net_carry", "1", "a year: gross carry less fees and financing", "signed"),
+    ("break_even_days", "1", "days until carry has paid the fees; infinite where it never does"),
+    ("trade_side", "1", "side of the first leg that carries more: -1 short, +1 long", "signed"),
+    ("open_interest", "USD", "held of the pair's contracts by the book, both sides"),
+    ("neutral_interest", "USD", "of it held by delta-neutral owners; a lower bound where owners are unknown"),
+    ("neutral_share", "1", "the same as a share"),
+    ("unknown_share", "1", "share held by accounts without a known owner"),
+)
+_SPREADS_BY_HORIZON = (
+    ("spread_vol", "1", "standard deviation of changes of the spread beyond its carry over the horizon"),
+    ("widening_score", "1", "latest move over the horizon less the one expected, in standard deviations", "signed"),
+    ("is_widening", "1", "1 where that is beyond 3 and away from the usual level"),
+    ("hedge_ratio", "1", "USD of the second leg sold against each USD of the first with least variance", "signed"),
+    ("hedge_effectiveness", "1", "share of variance that this takes away"),
+    ("hedge_deviation", "1", "standard deviation of what is left, share of notional"),
+    ("hedge_loss_99", "1", "loss of what is left that one window in a hundred exceeds, share of notional", "signed"),
+    ("exhaustion", "1", "probability that the trade that carries more is out of margin within the horizon"),
+    ("exhaustion_error", "1", "its standard error by simulation"),
 )
 VARIABLES: dict[str, Variable] = {
     variable.key: variable
@@ -223,6 +280,8 @@ VARIABLES: dict[str, Variable] = {
         _once("validation", ("instrument",), "hours_scored", "1", "hourly changes after them, forecast and scored"),
         *(_once("validation", _SCORED, *about) for about in _SCORES),
         *(_once("validation", (*_SCORED, "tail"), *about) for about in _TAIL_SCORES),
+        *(_once("spreads", ("pair",), *about) for about in _SPREADS),
+        *(_once("spreads", ("pair", "horizon"), *about) for about in _SPREADS_BY_HORIZON),
         _once(
             "accounts", ("account",), "margin_excess", "USD", "smallest margin excess of the account's pools", "signed"
         ),

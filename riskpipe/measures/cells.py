@@ -86,6 +86,19 @@ class Cells:
         """Whether each scenario is a cell of the grid."""
         return np.asarray(self.set == GRID, dtype=np.bool_)
 
+    @property
+    def is_headline(self) -> BoolArray:
+        """Whether each scenario is a cell of a grid that headlines are of.
+
+        Nothing is where the grid moves nothing and there are other scenarios: one neutral cell is what a grid is that
+        nobody asked for, and says nothing of a night of simulated or named scenarios.
+        """
+        moves = np.zeros(len(self), np.bool_)
+        for axis, shocks in self.axes.items():
+            moves |= shocks != neutral_of(axis)
+        is_used = bool((self.is_grid & moves).any() or self.is_grid.all())
+        return self.is_grid if is_used else np.zeros(len(self), np.bool_)
+
     def coordinates(self) -> dict[str, xr.Variable]:
         """Coordinates for a result along `scenario`."""
         numbers = {**self.axes, "probability": self.probability}

@@ -18,6 +18,7 @@ from riskpipe.measures import (
     lending,
     liquidation,
     simulated,
+    spreads,
     validation,
     variants,
     worst,
@@ -156,6 +157,7 @@ MEASURES: Mapping[str, Measure] = {
              basis.USED),
             _plain(validation.validation),
         ),
+        Measure("spreads", "spreads between prices of one thing", spreads.KEYS, _plain(spreads.spreads)),
         Measure(
             "dislocation",
             "extremes of the mark's own impact",

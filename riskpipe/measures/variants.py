@@ -68,14 +68,15 @@ def headline_cells(tree: xr.DataTree) -> xr.Dataset:
         "price_limits_hit": quantity(dims, read(tree, PRICE_LIMITS)[at], "hits", "price limits hit", PRICE_LIMITS),
     }
     coords = {name: (dims, variable.values[at]) for name, variable in cells.coordinates().items()}
-    about = {"has_grid": len(grid) > 0, "n_cells": len(grid), "n_distinct": len(distinct)}
+    about = {"has_grid": bool(cells.is_headline.any()), "n_cells": len(grid), "n_distinct": len(distinct)}
     return xr.Dataset(data, coords={"headline": list(series), **coords}, attrs=about)
 
 
 def _scopes(cells: Cells) -> tuple[BoolArray, BoolArray]:
-    """The scenarios of each scope; all of them where the cube has no grid."""
+    """The scenarios of each scope; all of them where the cube has no grid that moves anything."""
     everything = np.ones(len(cells), np.bool_)
-    return (cells.is_grid, neutral_plane(cells).is_inside) if cells.is_grid.any() else (everything, everything)
+    has_grid = bool(cells.is_headline.any())
+    return (cells.is_headline, neutral_plane(cells).is_inside) if has_grid else (everything, everything)
 
 
 def _series(tree: xr.DataTree) -> dict[str, tuple[FloatArray, str, str, tuple[str, ...]]]:

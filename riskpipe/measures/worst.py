@@ -65,13 +65,13 @@ def worst_index_move(tree: xr.DataTree) -> xr.Dataset:
     `liquidated_notional` USD, `liquidated_accounts`, `rounds`,
     `price_limits_hit`; by fund (fund): `fund_uncovered_loss`. The cell's axes,
     `variant` and `scenario` are scalar coordinates; `plane` says where the other axes are held. When nothing is closed
-    in any of these cells, it is the one with the largest fall, and every number is 0. A cube without a grid gives the
-    worst scenario of the central variant.
+    in any of these cells, it is the one with the largest fall, and every number is 0. A cube whose grid moves nothing,
+    or that has none, gives the worst scenario of the central variant; attribute `has_grid` tells.
     """
     cells = cells_of(tree)
     plane = neutral_plane(cells)
     is_central = cells.variant == cells.variants[0]
-    has_grid = bool((plane.is_inside & is_central).any())
+    has_grid = bool((plane.is_inside & is_central & cells.is_headline).any())
     candidates = np.asarray(plane.is_inside & is_central if has_grid else is_central, np.bool_)
     uncovered, notional = uncovered_loss(tree), read(tree, TOTAL)
     ranked = rank_cells(uncovered.sum(axis=1), notional, candidates)
@@ -93,7 +93,11 @@ def worst_index_move(tree: xr.DataTree) -> xr.Dataset:
     coords = {name: variable.values[row] for name, variable in cells.coordinates().items()}
     coords |= {"venue": labels(tree, "exposure", "venue"), "underlying": labels(tree, "exposure", "underlying")}
     coords["fund"] = labels(tree, "funds", "fund")
-    attributes = {"plane": plane.description if has_grid else "worst scenario of any kind: the cube holds no grid"}
+    why = "the grid moves nothing" if cells.is_grid.any() else "the cube holds no grid"
+    attributes = {
+        "plane": plane.description if has_grid else f"worst scenario of any kind: {why}",
+        "has_grid": has_grid,
+    }
     return xr.Dataset(data, coords=coords, attrs=attributes)
 
 

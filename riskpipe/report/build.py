@@ -13,6 +13,7 @@ from riskpipe.report.points import (
     fund_points,
     key_figures,
     named_points,
+    simulated_points,
     uncovered_point,
     volatility_points,
     weighted_accounts,
@@ -32,6 +33,7 @@ from riskpipe.report.sections.provenance import (
     source_words,
 )
 from riskpipe.report.sections.replication import headline_grade, replication_point, replication_section
+from riskpipe.report.sections.spreads import spread_points, spreads_section
 from riskpipe.report.sections.validation import validation_section
 from riskpipe.report.sections.variants import variants_section
 
@@ -74,9 +76,11 @@ def build(report: ReportInput) -> Document:
                     *volatility_points(report),
                     uncovered_point(report),
                     *named_points(report),
+                    *simulated_points(report),
                     *loans_points(report),
                 ),
             ),
+            *spread_points(report),
             replication_point(report),
             Point(f"{finding_words(report).capitalize()}.", finding_tone(report)),
             controls_point(report),
@@ -90,6 +94,7 @@ def build(report: ReportInput) -> Document:
             concentration_section(report),
             distances_section(report),
             basis_section(report),
+            spreads_section(report),
             validation_section(report),
             replication_section(report),
             findings_section(report),

@@ -72,8 +72,8 @@ class Column:
 class Table:
     """A table, stored whole as `<name>.parquet`; pages show its first n_shown rows.
 
-    `tone_column` names a text column whose words (ok, differs, passes, fails, not checked, error, warning,
-    info, A, B, C) are marked.
+    `tone_column` names a text column whose words (ok, differs, passes, fails, widens, steady,
+    not checked, error, warning, info, A, B, C) are marked.
     """
 
     name: str

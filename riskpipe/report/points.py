@@ -9,7 +9,15 @@ from riskpipe.report import numbers
 from riskpipe.report.document import KeyFigure, KeyFigures, Point, Tone
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.provenance import control_words, unproven_words
-from riskpipe.report.wording import axes_of, bracket_words, cell_words, limit_words, source_of, variant_words
+from riskpipe.report.wording import (
+    axes_of,
+    bracket_words,
+    cell_words,
+    limit_words,
+    set_words,
+    source_of,
+    variant_words,
+)
 
 MAX_FUND_POINTS = 3
 
@@ -23,18 +31,20 @@ def worst_move_point(report: ReportInput) -> Point:
     if report.measures["variants"].sizes["variant"] > 1:
         where = f"{where}; {variant_words(str(worst['variant'].values))}"
     total, n_closed = (float(worst[name].values) for name in ("liquidated_notional", "liquidated_accounts"))
+    has_grid = bool(worst.attrs["has_grid"])
+    if not has_grid:
+        where = f"{where}; {set_words(str(worst['set'].values))}"
     if total == 0.0:
+        what = "index move of the grid" if has_grid else "scenario"
         return Point(
-            f"Nothing is liquidated by any index move of the grid (checked to {where}), {worst.attrs['plane']}.",
-            "good",
-            cited,
+            f"Nothing is liquidated by any {what} (checked to {where}), {worst.attrs['plane']}.", "good", cited
         )
     long, short = np.asarray(worst["long"].values), np.asarray(worst["short"].values)
     venue, underlying = np.unravel_index(int((long + short).argmax()), long.shape)
     largest = float((long + short)[venue, underlying])
     market = f"{worst['venue'].values[venue]} {worst['underlying'].values[underlying]}"
     return Point(
-        f"Worst index move by uncovered loss ({where}; {worst.attrs['plane']}): "
+        f"Worst {'index move' if has_grid else 'scenario'} by uncovered loss ({where}; {worst.attrs['plane']}): "
         f"{numbers.plural(n_closed, 'account')}{share_words(report, n_closed)} and {numbers.usd(total)} of positions "
         f"{book_words(report)}are liquidated "
         f"({numbers.usd(float(long.sum()))} long, {numbers.usd(float(short.sum()))} short), "
@@ -141,7 +151,8 @@ def uncovered_point(report: ReportInput) -> Point:
     low, central, high = (float(ranges[name].values) for name in ("low", "central", "high"))
     cited = source_of(report, report.measures["variants"], "uncovered_loss")
     if high == 0.0:
-        return Point("No scenario of the grid leaves an uncovered loss under any variant.", "good", cited)
+        of = " of the grid" if report.measures["headline_cells"].attrs["has_grid"] else ""
+        return Point(f"No scenario{of} leaves an uncovered loss under any variant.", "good", cited)
     driver = str(ranges["driver"].values)
     n_variants = report.measures["variants"].sizes["variant"]
     sides = [variant_words(str(ranges[name].values)) for name in ("low_variant", "high_variant")]
@@ -184,6 +195,40 @@ def named_points(report: ReportInput) -> list[Point]:
     )
     cited = source_of(report, named, "uncovered_loss", f".sel(scenario={int(central['scenario'].values)})")
     return [Point(text, "bad" if highest > 0.0 else "plain", cited)]
+
+
+def simulated_points(report: ReportInput) -> list[Point]:
+    """What the simulated set says of losses, as probabilities of the central variant; nothing where there is none."""
+    found = report.measures["simulated"]
+    n = int(found.attrs["n_scenarios"])
+    if n == 0:
+        return []
+    asked = (report.config.get("scenarios") or {}).get("simulated") or {}
+    over = f" over {asked['horizon']}" if "horizon" in asked else ""
+    central = found.isel(variant=0)
+    said = []
+    for headline, label in (("uncovered_loss", "uncovered loss"), ("liquidated_notional", "notional liquidated")):
+        one = central.sel(headline=headline)
+        levels = [
+            f"{numbers.share(float(level))} of them stay below {numbers.usd(float(quantile))} (expected shortfall "
+            f"{numbers.usd(float(tail))})"
+            for level, quantile, tail in zip(
+                one["level"].values, one["quantile"].values, one["tail_mean"].values, strict=True
+            )
+        ]
+        chance = float(one["chance"].values)
+        said.append(
+            f"{label} in {numbers.share(chance)} of them; {', '.join(levels)}" if chance > 0.0 else f"no {label} in any"
+        )
+    lost = float(central["chance"].sel(headline="uncovered_loss").values) > 0.0
+    return [
+        Point(
+            f"{numbers.plural(n, 'simulated scenario')} of equal probability{over}: {'; '.join(said)}. An observed "
+            "move already contains its cascade, and the one computed comes on top.",
+            "bad" if lost else "plain",
+            source_of(report, found, "quantile"),
+        )
+    ]
 
 
 def where_words(cell: xr.Dataset) -> str:

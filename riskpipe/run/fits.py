@@ -1,7 +1,7 @@
-"""Fits and scores of basis volatility, an instrument a unit of work: in this process, or on the executor's workers.
+"""Fits and scores of basis volatility, some instruments a unit of work: here, or on the executor's workers.
 
-Series are kept once in the run directory; a unit names its instrument, reads its row and sends plain numbers back,
-which JSON keeps to the bit, so that results do not depend on where they were computed.
+Series are kept once in the run directory; a unit names its instruments, reads their rows and sends plain numbers back,
+which JSON keeps to the bit, so that results do not depend on where they were computed or how they were cut.
 """
 
 from collections.abc import Callable
@@ -25,21 +25,29 @@ from riskpipe.run.inputs import arrays_of, inputs_key, read_arrays, write_arrays
 from riskpipe.run.night import Night
 
 SERIES, FITS = "basis_series", "basis_fits"  # names of inputs
-IN_PROCESS = 64  # instruments up to which starting workers takes longer than the work
+IN_PROCESS = 250  # series up to which starting workers takes longer than the work
+ROWS_PER_UNIT = 16  # at most: a unit of one series would take hardly longer than handing it out
+UNITS_PER_WORKER = 4  # at least, where there are rows enough: the last ones to finish are then short
 
 
 @dataclass(frozen=True)
 class SeriesJob:
-    """Which instrument's series of which run."""
+    """Which series of which run."""
 
     store: str
     run_id: str
-    row: int
+    rows: tuple[int, ...]
     settings: FitSettings
+    what: str = "basis series"
 
     def __str__(self) -> str:
         """Name the series for errors and logs."""
-        return f"basis series {self.row} of run {self.run_id}"
+        first, last = self.rows[0], self.rows[-1]
+        return f"{self.what} {first}{f' to {last}' if last > first else ''} of run {self.run_id}"
+
+
+SeriesUnit = Callable[[SeriesJob], list[dict[str, Any]]]
+"""What is done with every row of a job, as plain values in the order of its rows."""
 
 
 @lru_cache(maxsize=1)
@@ -48,36 +56,44 @@ def _series(store_uri: str, run_id: str) -> HourlySeries:
     return HourlySeries(**read_arrays(open_store(store_uri), run_id, SERIES))
 
 
-def fit_unit(job: SeriesJob) -> dict[str, Any]:
-    """Fit one instrument (a `SeriesFit` as plain values)."""
+def fit_unit(job: SeriesJob) -> list[dict[str, Any]]:
+    """Fit each instrument of a job (`SeriesFit` as plain values)."""
     series = _series(job.store, job.run_id)
-    rows = (series.changes[job.row], series.level[job.row], series.index_move[job.row])
-    return fit_series(*rows, job.settings).as_json()
+    return [
+        fit_series(series.changes[row], series.level[row], series.index_move[row], job.settings).as_json()
+        for row in job.rows
+    ]
 
 
-def score_unit(job: SeriesJob) -> dict[str, Any]:
-    """Score the estimators of one instrument (`SeriesScores` as plain values)."""
-    changes = _series(job.store, job.run_id).changes[job.row]
-    return score_series(changes, estimators(job.settings.ewma_decay)).as_json()
+def score_unit(job: SeriesJob) -> list[dict[str, Any]]:
+    """Score the estimators of each instrument of a job (`SeriesScores` as plain values)."""
+    changes = _series(job.store, job.run_id).changes
+    available = estimators(job.settings.ewma_decay)
+    return [score_series(changes[row], available).as_json() for row in job.rows]
 
 
 def map_series(
-    executor: Executor, unit: Callable[[SeriesJob], dict[str, Any]], store: str, run_id: str, n_series: int,
-    settings: FitSettings, on_done: Callable[[int], None] = lambda _n_done: None,
+    executor: Executor, unit: SeriesUnit, store: str, run_id: str, n_series: int,
+    settings: FitSettings, on_done: Callable[[int], None] = lambda _n_done: None, what: str = "basis series",
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Map a unit over the series of a run, in their order whatever order they finish in."""
     received: dict[int, dict[str, Any]] = {}
+    size = max(1, min(ROWS_PER_UNIT, n_series // (UNITS_PER_WORKER * executor.n_workers)))
+    jobs = [
+        SeriesJob(store, run_id, tuple(range(first, min(first + size, n_series))), settings, what)
+        for first in range(0, n_series, size)
+    ]
 
-    def keep(job: SeriesJob, receipt: Any) -> None:  # noqa: ANN401  whatever the unit returned
-        received[job.row] = receipt
+    def keep(job: SeriesJob, receipts: Any) -> None:  # noqa: ANN401  whatever the unit returned
+        received.update(zip(job.rows, receipts, strict=True))
         on_done(len(received))
 
-    executor.map_blocks(unit, [SeriesJob(store, run_id, row, settings) for row in range(n_series)], on_done=keep)
+    executor.map_blocks(unit, jobs, on_done=keep)
     return [received[row] for row in range(n_series)]
 
 
-def _map(
-    night: Night, stage: str, unit: Callable[[SeriesJob], dict[str, Any]], n_series: int, settings: FitSettings
+def map_over_night(
+    night: Night, stage: str, unit: SeriesUnit, n_series: int, settings: FitSettings, what: str = "basis series"
 ) -> list[dict[str, Any]]:
     """Map a unit over the night's series where it is soonest done."""
     with nullcontext(SerialExecutor()) if n_series <= IN_PROCESS else night.open_executor() as executor:
@@ -89,6 +105,7 @@ def _map(
             n_series,
             settings,
             on_done=lambda n_done: night.progress(stage, n_done, n_series),
+            what=what,
         )
 
 
@@ -101,7 +118,9 @@ def keep_series(store: Store, run_id: str, series: HourlySeries) -> None:
 def fit_all(night: Night, series: HourlySeries, settings: FitSettings) -> list[SeriesFit]:
     """Keep the series of a night and fit them: `riskpipe.calibrate.fits.Fit` over the night's executor."""
     keep_series(night.store, night.run_id, series)
-    return [SeriesFit.from_json(receipt) for receipt in _map(night, "calibrate", fit_unit, len(series), settings)]
+    return [
+        SeriesFit.from_json(receipt) for receipt in map_over_night(night, "calibrate", fit_unit, len(series), settings)
+    ]
 
 
 def keep_fits(night: Night, book: Book, fits: list[SeriesFit]) -> None:
@@ -123,7 +142,7 @@ def score_all(night: Night, book: Book) -> tuple[dict[str, np.ndarray], Findings
     if has_series:
         calibration = night.config.calibration
         settings = FitSettings(calibration.ewma_decay, calibration.minimum_observations)
-        receipts = _map(night, "validate", score_unit, len(with_basis), settings)
+        receipts = map_over_night(night, "validate", score_unit, len(with_basis), settings)
         for at, receipt in zip(with_basis, receipts, strict=True):
             scores[at] = SeriesScores.from_json(receipt)
     used = read_fits(night.store, night.run_id)["estimator_used"].tolist()

@@ -7,7 +7,7 @@ A stage whose mark is there is not run again: flows and the command line resume 
 import json
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from riskpipe.calibrate.history import HistoryRows, read_history
 from riskpipe.compute import Executor, make_executor
 from riskpipe.config import RunConfig
 from riskpipe.cube.digest import canonical_json
-from riskpipe.cube.layout import manifest_key, run_prefix
+from riskpipe.cube.layout import manifest_key, plan_key, run_prefix
 from riskpipe.cube.store import Store, open_store
 from riskpipe.domain.findings import Findings
 from riskpipe.domain.instant import format_as_of
@@ -25,13 +25,14 @@ from riskpipe.domain.snapshot import Snapshot
 from riskpipe.errors import ConfigError, InputRefused, StoreError
 from riskpipe.ingest.read import read_snapshot
 from riskpipe.measures.registry import check_requirements
+from riskpipe.run.events import bound, happened
 from riskpipe.run.identity import Identity, identify
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, how much is done, and of how much."""
 Say = Callable[[str], None]
 """Called with a line for the person who watches the night."""
-FOUND_BEFORE_SEAL = ("ingest", "calibrate", "scenarios", "validate", "accounts")
+FOUND_BEFORE_SEAL = ("ingest", "calibrate", "scenarios", "validate", "spreads", "accounts")
 """Stages that leave findings before the run is sealed, in the order in which they are told."""
 
 
@@ -54,6 +55,8 @@ class Night:
     history: HistoryRows | None = field(repr=False)
     progress: Progress = silent
     say: Say = mute
+    executor: Executor | None = field(default=None, repr=False)
+    """What computes it, shared with other nights; None = one of its own, as configured."""
 
     @property
     def run_id(self) -> str:
@@ -66,14 +69,10 @@ class Night:
         return self.identity.as_of
 
     def open_executor(self, *, memory_limit_bytes: int | None = None) -> AbstractContextManager[Executor]:
-        """Open what computes the night's units of work, as configured (see `make_executor`)."""
-        spec = self.config.executor
-        return make_executor(
-            spec if isinstance(spec, str) else spec.model_dump(by_alias=True),
-            n_workers=self.config.n_workers,
-            block_timeout_s=self.config.block_timeout_seconds,
-            memory_limit_bytes=memory_limit_bytes,
-        )
+        """Open what computes the night's units of work: the shared one, else as configured."""
+        if self.executor is not None:
+            return nullcontext(self.executor)
+        return configured_executor(self.config, memory_limit_bytes=memory_limit_bytes)
 
     @property
     def is_complete(self) -> bool:
@@ -91,6 +90,20 @@ class Stage:
     """What its result depends on besides the run's identity: when it changes, the stage runs again."""
 
 
+def configured_executor(
+    config: RunConfig, *, memory_limit_bytes: int | None = None
+) -> AbstractContextManager[Executor]:
+    """Open what a configuration says computes (see `make_executor`)."""
+    spec = config.executor
+    return make_executor(
+        spec if isinstance(spec, str) else spec.model_dump(by_alias=True, exclude_none=True),
+        n_workers=config.n_workers,
+        block_timeout_s=config.block_timeout_seconds,
+        memory_limit_bytes=memory_limit_bytes,
+        security=None if config.security is None else config.security.model_dump(),
+    )
+
+
 def open_night(config: RunConfig, as_of: datetime | None = None, progress: Progress = silent, say: Say = mute) -> Night:
     """Read a run's inputs and find out which run it is.
 
@@ -100,9 +113,24 @@ def open_night(config: RunConfig, as_of: datetime | None = None, progress: Progr
     if not store.is_shared and config.executor != "serial":
         raise ConfigError(
             f"store {config.store} lives in this process only, so executor {config.executor!r} could not reach it: "
-            "use executor serial, or a local folder as the store"
+            "use executor serial, or a local folder or s3://bucket/prefix as the store"
         )
     check_requirements(VARIABLES)
+    snapshots = read_snapshots(config, as_of)
+    given = snapshots[0].as_of
+    config.venues_at(given)  # no rules in force by then is known before anything is read on
+    history = None
+    if config.history is not None:
+        history = read_history(config.history, as_of=given, lookback_days=config.calibration.lookback_days)
+    identity = identify(config, snapshots, history)
+    return Night(config, store, identity, snapshots, history, progress, say)
+
+
+def read_snapshots(config: RunConfig, as_of: datetime | None = None) -> tuple[Snapshot, ...]:
+    """Read every snapshot of a configuration; InputRefused lists what is wrong with any, or another instant than asked.
+
+    Their tables are checked when they are assembled.
+    """
     problems: list[str] = []
     snapshots: list[Snapshot] = []
     for uri in config.snapshots:
@@ -120,12 +148,7 @@ def open_night(config: RunConfig, as_of: datetime | None = None, progress: Progr
             f"snapshot {config.snapshots[0]}",
             [f"snapshot.json says as_of {format_as_of(given)}, but the night asked for is {format_as_of(as_of)}"],
         )
-    config.venues_at(given)  # no rules in force by then is known before anything is read on
-    history = None
-    if config.history is not None:
-        history = read_history(config.history, as_of=given, lookback_days=config.calibration.lookback_days)
-    identity = identify(config, tuple(snapshots), history)
-    return Night(config, store, identity, tuple(snapshots), history, progress, say)
+    return tuple(snapshots)
 
 
 def stage_key(run_id: str, stage: str) -> str:
@@ -140,18 +163,22 @@ def run_stage(night: Night, stage: Stage) -> dict[str, Any]:
     options = stage.options(night)
     if mark is not None and (left := _parsed(night.store, key, mark)).get("options", {}) == options:
         night.progress(stage.name, 1, 1)
+        happened("stage was done", stage=stage.name)
         return left
     night.progress(stage.name, 0, 1)
     started, clock = datetime.now(UTC), time.perf_counter()
-    result = stage.run(night) | ({"options": options} if options else {})
-    attempt = {
-        "stage": stage.name,
-        "started": started.isoformat(),
-        "finished": datetime.now(UTC).isoformat(),
-        "seconds": time.perf_counter() - clock,
-    }
     name = f"stage-{stage.name}-{started.strftime('%Y%m%dT%H%M%S%f')}"
-    night.store.write(f"{run_prefix(night.run_id)}/attempts/{name}.json", canonical_json(attempt))
+    record = f"{run_prefix(night.run_id)}/attempts/{name}.json"
+    attempt: dict[str, Any] = {"stage": stage.name, "started": started.isoformat(), "seconds": 0.0}
+    if night.store.exists(plan_key(night.run_id)):  # a sweep spares what is being tried; a run refused leaves nothing
+        night.store.write(record, canonical_json(attempt))
+    with bound(stage=stage.name):
+        happened("stage started")
+        result = stage.run(night) | ({"options": options} if options else {})
+        seconds = time.perf_counter() - clock
+        happened("stage done", seconds=seconds)
+    attempt |= {"finished": datetime.now(UTC).isoformat(), "seconds": seconds}
+    night.store.write(record, canonical_json(attempt))
     night.store.write(key, canonical_json(result))
     night.progress(stage.name, 1, 1)
     return result

@@ -1,16 +1,34 @@
 """The river: one night from inputs to a published report, without an orchestrator. Flows wrap the same stages."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from riskpipe.config import RunConfig
 from riskpipe.cube.catalogue import publish
 from riskpipe.cube.layout import cube_prefix, run_prefix
 from riskpipe.cube.manifest import require_verified
+from riskpipe.run.events import bound, happened
 from riskpipe.run.night import Night, Progress, Say, mute, open_night, run_stage, silent
 from riskpipe.run.outcome import read_outcome
 from riskpipe.run.stages import STAGES
+
+Result = TypeVar("Result")
+
+
+class Step(Protocol):
+    """Does a named step of a night, such as by calling it; an orchestrator makes a task of it."""
+
+    def __call__(self, name: str, do: Callable[[], Result], /) -> Result:
+        """Return what `do` returns."""
+
+
+def plain_step(_name: str, do: Callable[[], Result], /) -> Result:
+    """Just do it."""
+    return do()
 
 
 @dataclass(frozen=True)
@@ -71,13 +89,51 @@ def run_night(
     is_published: bool = True,
     progress: Progress = silent,
     say: Say = mute,
+    step: Step = plain_step,
 ) -> NightResult:
     """Run one night to its end; the same night again finds it done, and after a kill finishes it.
 
-    `progress` is told how far each stage is, `say` lines such as the preflight's. Raises what its stages raise:
-    ConfigError, InputRefused, ComputeError, StoreError.
+    `progress` is told how far each stage is, `say` lines such as the preflight's; `step` does each step. Raises what
+    its stages raise: ConfigError, InputRefused, ComputeError, StoreError.
     """
-    night = open_night(config, as_of, progress, say)
+    with bound(book=config.book):
+        night = told(lambda: step("open", lambda: open_night(config, as_of, progress, say)))
+        return complete(night, is_published=is_published, step=step)
+
+
+def complete(night: Night, *, is_published: bool, step: Step = plain_step) -> NightResult:
+    """Run the stages of an opened night, and publish it if asked."""
+    with bound(book=night.config.book, run_id=night.run_id):
+        return told(lambda: _complete(night, is_published=is_published, step=step))
+
+
+def _complete(night: Night, *, is_published: bool, step: Step) -> NightResult:
+    night.say(f"run {night.run_id} in {night.store.uri}")
     was_complete = night.is_complete
-    results = {stage.name: run_stage(night, stage) for stage in STAGES}
-    return finish(night, was_complete=was_complete, is_published=is_published, reported=results["report"])
+    reported: dict[str, Any] = {}
+    for stage in STAGES:
+        reported = step(stage.name, partial(run_stage, night, stage))
+    result = step(
+        "publish", lambda: finish(night, was_complete=was_complete, is_published=is_published, reported=reported)
+    )
+    measured = result.preflight["measured"]
+    happened(
+        "night done",
+        was_complete=was_complete,
+        is_published=is_published,
+        report=result.report,
+        blocks=measured["blocks"],
+        tries=measured["tries"],
+        core_seconds=measured["core_seconds"],
+        bytes=measured["store_bytes"],
+    )
+    return result
+
+
+def told(do: Callable[[], Result]) -> Result:
+    """Do something of a night, and tell listeners when it fails."""
+    try:
+        return do()
+    except BaseException as error:
+        happened("night failed", level=logging.ERROR, error=f"{type(error).__name__}: {error}")
+        raise

@@ -15,6 +15,25 @@ from riskpipe.run.night import stage_result
 from riskpipe.run.plan import read_plan
 from riskpipe.run.preflight import Forecast, bytes_text, count_text, seconds_text
 
+N_SLOWEST = 3
+
+
+@dataclass(frozen=True)
+class SlowBlock:
+    """A block that took long: its scenarios, seconds and host, and how often it was started."""
+
+    block: int
+    start: int
+    stop: int
+    seconds: float
+    host: str
+    tries: int
+
+    def as_text(self) -> str:
+        """As a person reads it."""
+        again = "" if self.tries == 1 else f" in try {self.tries}"
+        return f"{self.block} (scenarios {self.start} to {self.stop - 1}) {seconds_text(self.seconds)}{again}"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -32,6 +51,7 @@ class Outcome:
     worker_bytes: the most anonymous memory that a process held while it computed a block; None where the system does
         not tell.
     store_bytes: of cube and parts; None before the run has its manifest.
+    n_accounts: of the book. slowest: the blocks that took longest, the slowest first.
     """
 
     predicted: Forecast
@@ -44,6 +64,13 @@ class Outcome:
     wall_seconds: float | None
     worker_bytes: int | None
     store_bytes: int | None
+    n_accounts: int
+    slowest: tuple[SlowBlock, ...]
+
+    @property
+    def units(self) -> float:
+        """Thousands of accounts times scenarios: what costs are told per."""
+        return self.n_accounts / 1000.0 * self.predicted.scenarios
 
     @property
     def predicted_wall_seconds(self) -> float | None:
@@ -78,7 +105,23 @@ class Outcome:
                 bytes_text(self.predicted.store_bytes),
                 unknown if self.store_bytes is None else bytes_text(self.store_bytes),
             ),
+            (
+                "cost per 1,000 accounts and scenario",
+                self._cost(self.predicted.core_seconds, self.predicted.store_bytes),
+                self._cost(self.core_seconds, self.store_bytes),
+            ),
+            (
+                "slowest blocks",
+                f"{seconds_text(self.predicted.block_seconds)} at most",
+                ", ".join(block.as_text() for block in self.slowest) or unknown,
+            ),
         ]
+
+    def _cost(self, core_seconds: float, stored: int | None) -> str:
+        if not self.units:
+            return "no accounts"
+        bytes_each = "" if stored is None else f", {bytes_text(stored / self.units)}"
+        return f"{1000.0 * core_seconds / self.units:.3g} ms of a core{bytes_each}"
 
     def as_text(self) -> str:
         """One line for a person."""
@@ -96,18 +139,37 @@ def read_outcome(store: Store, run_id: str) -> Outcome:
     done = list(last.values())
     peaks = [record["anonymous_bytes"]["peak"] for record in done]
     objects = read_manifest(store, run_id)["objects"] if store.exists(manifest_key(run_id)) else None
+    plan = read_plan(store, run_id)
+    slowest = tuple(
+        SlowBlock(
+            block=record["block"],
+            start=plan["blocks"][record["block"]][0],
+            stop=plan["blocks"][record["block"]][1],
+            seconds=_computing(record),
+            host=record["host"],
+            tries=sum(one["block"] == record["block"] for one in tries),
+        )
+        for record in sorted(done, key=_computing, reverse=True)[:N_SLOWEST]
+    )
     return Outcome(
-        predicted=Forecast(**read_plan(store, run_id)["preflight"]),
+        predicted=Forecast(**plan["preflight"]),
         workers=computed["workers"],
         is_own_process=computed["is_serial"],
         blocks=len(done),
         tries=len(tries),
-        core_seconds=sum(record["seconds"]["compute"] + record["seconds"]["write"] for record in done),
+        core_seconds=sum(map(_computing, done)),
         load_seconds=sum(record["seconds"]["load"] for record in done),
         wall_seconds=_stretch(done) if computed["is_one_stretch"] else None,
         worker_bytes=max((peak for peak in peaks if peak is not None), default=None),
         store_bytes=None if objects is None else sum(entry["size"] for entry in objects.values()),
+        n_accounts=int(plan["ingest"]["summary"]["accounts"]),
+        slowest=slowest,
     )
+
+
+def _computing(record: dict[str, Any]) -> float:
+    """Seconds of a try, opening inputs and loading the kernel apart."""
+    return float(record["seconds"]["compute"] + record["seconds"]["write"])
 
 
 def _stretch(done: list[dict[str, Any]]) -> float:

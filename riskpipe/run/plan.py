@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from riskpipe.calibrate.spreads.pairs import pairs_of
 from riskpipe.cube.digest import canonical_json
 from riskpipe.cube.layout import plan_key
 from riskpipe.cube.store import Store
@@ -38,6 +39,7 @@ def dimension_labels(book: Book, scenarios: ScenarioSet) -> dict[str, Any]:
         "horizon": list(HORIZON_LABELS),
         "estimator": list(ESTIMATORS),
         "tail": list(TAILS),
+        "pair": list(pairs_of(book).name),
         "account": book.labels["account"],
         "set": list(scenarios.sets),
     }

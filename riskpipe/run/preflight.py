@@ -16,7 +16,7 @@ import numpy as np
 
 from riskpipe.config import ExecutorClass, LimitsConfig, RunConfig
 from riskpipe.domain.book import Book, OffsetArray
-from riskpipe.domain.scenarios import ScenarioSet
+from riskpipe.domain.scenarios import SIMULATED, ScenarioSet
 from riskpipe.domain.schema import VARIABLES
 from riskpipe.errors import ConfigError
 from riskpipe.liquidation.footprint import kernel_bytes
@@ -37,6 +37,8 @@ BLOCKS_PER_WORKER = 4
 LIBRARIES_BYTES = 225_000_000  # an idle worker that has loaded the compiled kernel
 MAPPED_LIBRARIES_BYTES = 160_000_000  # code of libraries: resident, but not anonymous
 FORECAST_HEADROOM = 1.5
+SCENARIO_NUMBERS = 9  # of each scenario, moves of single assets and instruments apart
+SCENARIO_COPIES = 2  # the arrays, and the file that they are read from
 
 # the store, compressed and not
 METADATA_BYTES = 250_000
@@ -102,7 +104,7 @@ def forecast(book: Book, scenarios: ScenarioSet, sizes: dict[str, int], block_si
     """Forecast a run of `scenarios` in blocks of `block_size`; `sizes` are those of the cube's dimensions."""
     computed = computed_scenarios(scenarios, block_size, has_options=bool(book.is_option.any()))
     seconds = _fixed_seconds(book.n_positions) + scenario_seconds(book) * computed
-    memory = worker_bytes(book, sizes, block_size, int(computed.max(initial=0)))
+    memory = worker_bytes(book, sizes, block_size, int(computed.max(initial=0)), scenario_bytes(book, scenarios))
     stored, uncompressed = _store_bytes(book, scenarios, sizes, computed, block_size)
     return Forecast(
         scenarios=len(scenarios),
@@ -149,10 +151,23 @@ def _fixed_seconds(n_positions: int) -> float:
     return SECONDS_PER_BLOCK + n_positions * SECONDS_PER_POSITION
 
 
-def worker_bytes(book: Book, sizes: dict[str, int], block_size: int, n_lanes: int) -> dict[str, int]:
-    """Anonymous bytes of a worker at its peak, by part."""
+def scenario_bytes(book: Book, scenarios: ScenarioSet) -> int:
+    """Bytes of the scenarios that every worker reads whole, moves of single assets and instruments among them.
+
+    A plan is made before those moves are known: where the run will have any, they are counted by what moves them.
+    """
+    has_own = SIMULATED in scenarios.sets
+    moved = (book.n_assets if has_own else 0) + (book.n_instruments if has_own or scenarios.basis_axes else 0)
+    return SCENARIO_COPIES * 8 * len(scenarios) * (SCENARIO_NUMBERS + moved + len(scenarios.basis_axes))
+
+
+def worker_bytes(
+    book: Book, sizes: dict[str, int], block_size: int, n_lanes: int, scenarios_bytes: int = 0
+) -> dict[str, int]:
+    """Anonymous bytes of a worker at its peak, by part; `scenarios_bytes` are those of `scenario_bytes`."""
     return {
         "libraries": LIBRARIES_BYTES,
+        "scenarios": scenarios_bytes,
         "kernel": kernel_bytes(book, n_lanes),
         "results": 2
         * _variable_bytes(sizes | {"scenario": block_size}, per_block=True),  # as computed, and as written or read back
@@ -219,7 +234,8 @@ def choose_block_size(config: RunConfig, book: Book, scenarios: ScenarioSet, siz
     if limits.blocks is not None:
         size = max(size, math.ceil(n / limits.blocks))
     if limits.worker_memory_bytes is not None:
-        while size > 1 and sum(worker_bytes(book, sizes, size, size).values()) > limits.worker_memory_bytes:
+        whole = scenario_bytes(book, scenarios)
+        while size > 1 and sum(worker_bytes(book, sizes, size, size, whole).values()) > limits.worker_memory_bytes:
             size = math.ceil(size / 2)
     return size
 

@@ -46,3 +46,16 @@ def show_progress(*, is_quiet: bool) -> Iterator[tuple[Progress, Say]]:
 def _write_line(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def tenths(say: Say) -> Progress:
+    """Tell progress as lines, one for every tenth: enough for a log."""
+    shown: dict[str, int] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        share = 10 * done // max(total, 1)
+        if shown.get(stage) != share:
+            shown[stage] = share
+            say(f"{stage}: {done} of {total}")
+
+    return progress

@@ -76,22 +76,18 @@ def report(night: Night) -> dict[str, Any]:
     shown = report_input(store, run_id, Options(**report_options(night)))
     for name, content in render(shown).items():
         store.write(f"{run_prefix(run_id)}/report/{name}", content)
-    return {"headline": _headline(store, run_id)}
+    return {"headline": headline_of(store, run_id)}
 
 
-def _headline(store: Store, run_id: str) -> list[str]:
+def headline_of(store: Store, run_id: str) -> list[str]:
+    """Return what to know of a reported run, line by line."""
     points = json.loads(store.read(f"{run_prefix(run_id)}/report/report.json"))["points"]
     return [f"{point['text']} (replication {point['grade']})" if point["grade"] else point["text"] for point in points]
 
 
-def summary_markdown(night: Night) -> str:
+def markdown_of(store: Store, run_id: str) -> str:
     """Return the kept report's Markdown summary."""
-    return night.store.read(f"{run_prefix(night.run_id)}/report/summary.md").decode()
-
-
-def headline_table(night: Night) -> list[dict[str, str]]:
-    """Return what to know as rows of a table."""
-    return [{"what to know": line} for line in _headline(night.store, night.run_id)]
+    return store.read(f"{run_prefix(run_id)}/report/summary.md").decode()
 
 
 def render_again(store_uri: str, *, as_of: str | None, book: str, out: Path) -> list[Path]:

@@ -1,5 +1,7 @@
-"""The stages of a night, in order: ingest, calibrate, scenarios, compute, validate, accounts, seal, report."""
+"""The stages of a night, in order: ingest, calibrate, scenarios, compute, validate, spreads, accounts, seal, report."""
 
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -8,10 +10,12 @@ from riskpipe.calibrate.basis import horizon_volatility
 from riskpipe.calibrate.fits import FitSettings, SeriesFit
 from riskpipe.calibrate.hourly import HourlySeries
 from riskpipe.calibrate.market import calibrate
+from riskpipe.compute import Executor
+from riskpipe.compute.security import is_on_this_machine
 from riskpipe.cube.blocks import write_once
 from riskpipe.cube.books import open_book, put_book
 from riskpipe.cube.digest import canonical_json, sha256
-from riskpipe.cube.layout import cube_prefix, part_key
+from riskpipe.cube.layout import cube_prefix, part_key, run_prefix
 from riskpipe.cube.manifest import write_manifest
 from riskpipe.cube.marks import read_marks
 from riskpipe.cube.parts import merge_parts, read_part
@@ -21,56 +25,45 @@ from riskpipe.domain.book import Book
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.market import ESTIMATORS, HORIZONS_HOURS, Market
 from riskpipe.errors import ComputeError, StoreError
-from riskpipe.ingest.assemble import assemble
-from riskpipe.ingest.controls import control_findings, control_totals, summary
+from riskpipe.ingest.controls import control_findings, control_totals
 from riskpipe.ingest.replication import replicate
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.numerics import numerics_fingerprint
+from riskpipe.run.arrival import arrive
 from riskpipe.run.block import BlockJob, compute_block, open_kernel
+from riskpipe.run.events import happened
 from riskpipe.run.fits import fit_all, keep_fits, read_fits, score_all
 from riskpipe.run.identity import versions
 from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json, write_market, write_scenarios
 from riskpipe.run.night import FOUND_BEFORE_SEAL, Night, Stage, findings_of
-from riskpipe.run.plan import create_plan, dimension_sizes, find_plan, make_plan, read_plan, template_of
+from riskpipe.run.plan import create_plan, find_plan, make_plan, read_plan, template_of
 from riskpipe.run.preflight import (
     Forecast,
     check_limits,
-    choose_block_size,
     count_text,
     expected_workers,
-    forecast,
     memory_warning,
     worker_memory_limit,
 )
 from riskpipe.run.publish import report, report_options
-from riskpipe.run.wiring import index_axis, rules_of, scenarios_of, stress_findings, tables_of, with_moves
+from riskpipe.run.spreads import measure_spreads
+from riskpipe.run.wiring import index_axis, scenarios_of, with_moves
 
 
 def ingest(night: Night) -> dict[str, Any]:
     """Assemble and keep the book, and create the plan that the rest of the run obeys."""
     plan = find_plan(night.store, night.run_id)
     if plan is None:
-        tables = tables_of(night.config, night.as_of)
-        book, findings = assemble(
-            night.snapshots, max_quarantined_share=night.config.max_quarantined_share, venues=tables
-        )
-        rules, more = rules_of(night.config, book)
-        findings.extend(more)
-        scenarios = scenarios_of(night.config)
-        findings.extend(stress_findings(scenarios))
-        sizes = dimension_sizes(book, scenarios)
-        block_size = choose_block_size(night.config, book, scenarios, sizes)
-        predicted = forecast(book, scenarios, sizes, block_size)
-        check_limits(predicted, night.config.limits, expected_workers(night.config))  # before anything is kept
-        ingested = {"summary": summary(book, findings), "findings": findings.as_json()}
+        arrival = arrive(night.config, night.snapshots)  # refuses what is over its limits before anything is kept
+        ingested = {"summary": arrival.summary(), "findings": arrival.findings.as_json()}
         plan = make_plan(
             identity=night.identity,
-            book=book,
-            book_sha256=put_book(night.store, book),
-            rules=rules,
-            scenarios=scenarios,
-            block_size=block_size,
-            predicted=predicted,
+            book=arrival.book,
+            book_sha256=put_book(night.store, arrival.book),
+            rules=arrival.rules,
+            scenarios=arrival.scenarios,
+            block_size=arrival.block_size,
+            predicted=arrival.predicted,
             attributes=_attributes(night),
             ingest=ingested,
         )
@@ -158,9 +151,11 @@ def compute(night: Night) -> dict[str, Any]:
     n_done = len(bounds) - len(jobs)
     night.progress("compute", n_done, len(bounds))
 
-    def on_done(_job: BlockJob, _receipt: Any) -> None:  # noqa: ANN401  whatever the unit returned
+    def on_done(job: BlockJob, receipt: Any) -> None:  # noqa: ANN401  whatever the unit returned
         nonlocal n_done
         n_done += 1
+        seconds = receipt["seconds"]
+        happened("block done", block=job.block, done=n_done, total=len(bounds), seconds=sum(seconds.values()))
         night.progress("compute", n_done, len(bounds))
 
     workers, is_serial = None, False
@@ -168,12 +163,13 @@ def compute(night: Night) -> dict[str, Any]:
         predicted = Forecast(**plan["preflight"])
         _preflight(night, predicted, len(jobs))
         open_book(store, plan["book_sha256"], is_verified=True)  # a damaged book stops here
-        if night.config.executor == "local":
+        if is_on_this_machine(night.config.executor):
             _compile_once(night)
         limit = worker_memory_limit(predicted, night.config.limits)
         with night.open_executor(memory_limit_bytes=limit) as executor:
             workers, is_serial = executor.n_workers, executor.is_serial
-            executor.map_blocks(compute_block, jobs, on_done=on_done)
+            with _performance(night, executor):
+                executor.map_blocks(compute_block, jobs, on_done=on_done)
     missing = sorted(set(range(len(bounds))) - read_marks(store, run_id).keys())
     if missing:
         raise ComputeError(f"run {run_id}: blocks {missing[:10]} came back without a done-mark: run the night again")
@@ -184,6 +180,14 @@ def compute(night: Night) -> dict[str, Any]:
         "is_serial": is_serial,
         "is_one_stretch": len(jobs) == len(bounds),
     }
+
+
+def _performance(night: Night, executor: Executor) -> AbstractContextManager[None]:
+    """Keep the engine's own report of the blocks beside the night's, where the configuration asks for it."""
+    if not night.config.report.performance:
+        return nullcontext()
+    key = f"{run_prefix(night.run_id)}/performance/{datetime.now(UTC).strftime('%Y%m%dT%H%M%S%f')}.html"
+    return executor.performance_report(lambda page: night.store.write(key, page))
 
 
 def _preflight(night: Night, predicted: Forecast, n_jobs: int) -> None:
@@ -277,6 +281,14 @@ def validate(night: Night) -> dict[str, Any]:
     return {"findings": findings.as_json()}
 
 
+def spreads(night: Night) -> dict[str, Any]:
+    """Measure the spreads of the book's pairs over the history and at its quotes, and write /spreads."""
+    store, run_id = night.store, night.run_id
+    arrays, findings = measure_spreads(night, _book(night), read_market(store, run_id))
+    write_once(store, cube_prefix(run_id), {f"spreads/{name}": values for name, values in arrays.items()})
+    return {"findings": findings.as_json()}
+
+
 def seal(night: Night) -> dict[str, Any]:
     """Reconcile blocks and write the manifest: from here on the run exists for readers and never changes."""
     store, run_id = night.store, night.run_id
@@ -323,6 +335,7 @@ STAGES = (
     Stage("scenarios", write_template),
     Stage("compute", compute),
     Stage("validate", validate),
+    Stage("spreads", spreads),
     Stage("accounts", write_accounts),
     Stage("seal", seal),
     Stage("report", report, report_options),

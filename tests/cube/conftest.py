@@ -1,14 +1,37 @@
 import uuid
 
 import pytest
+from support.s3 import Moto, surround
 
 from riskpipe.cube.store import open_store
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(scope="session")
+def moto():
+    """One S3 server for all tests of a session."""
+    with Moto() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_store(moto, monkeypatch, tmp_path):
+    """A store in a bucket of its own."""
+    surround(monkeypatch, moto.endpoint, cache=tmp_path / "cache")
+    return open_store(f"s3://{moto.make_bucket()}/nights/desk one")
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
 def store(request, tmp_path):
     """Every kind of store built in."""
+    if request.param == "s3":
+        return request.getfixturevalue("s3_store")
     return open_store(str(tmp_path / "store") if request.param == "local" else f"memory://{uuid.uuid4().hex}")
+
+
+@pytest.fixture(params=["local", "memory"])
+def near_store(request):
+    """For whole runs: thousands of requests say no more of an object store than hundreds."""
+    return request.getfixturevalue(f"{request.param}_store")
 
 
 @pytest.fixture

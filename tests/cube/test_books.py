@@ -1,39 +1,21 @@
 """Books are stored once under the hash of their content and come back mapped, equal and read-only."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.stored_books import make_book
 
 from riskpipe.cube import books
 from riskpipe.cube.books import open_book, put_book
 from riskpipe.cube.layout import book_prefix
-from riskpipe.domain.book import Book
 from riskpipe.errors import StoreError, VerifyError
-
-DTYPES = {"FloatArray": np.float64, "IntArray": np.int32, "OffsetArray": np.int64, "BoolArray": np.bool_}
-LABELS = ("account", "venue", "asset", "instrument", "fund", "entity", "segment")
-
-
-def make_book(seed=0, size=50):
-    """A book of the right types; its numbers mean nothing."""
-    rng = np.random.default_rng(seed)
-    values = {
-        "as_of": datetime(2024, 8, 5, tzinfo=UTC),
-        "numeraire": "USD",
-        "labels": {name: pa.array([f"{name} {index} é" for index in range(size)]) for name in LABELS},
-    }
-    for spec in fields(Book):
-        if spec.name not in values:
-            shape = (3, 4) if spec.name == "venue_price" else size
-            dtype = spec.type.__args__[1].__args__[0]
-            values[spec.name] = (rng.normal(size=shape) * 100).astype(dtype)
-    return Book(**values)
 
 
 def same(one, other):
@@ -82,6 +64,15 @@ def test_putting_again_writes_nothing(local_store):
     before = {key: local_store.modified(key) for key in local_store.list("")}
     assert put_book(local_store, make_book()) == sha
     assert {key: local_store.modified(key) for key in local_store.list("")} == before
+
+
+def test_an_old_book_that_is_put_again_is_dated_anew_so_that_no_sweep_takes_it(local_store):
+    sha = put_book(local_store, make_book())
+    for key in local_store.list(book_prefix(sha)):
+        os.utime(local_store.local_path(key), (0, 0))
+    assert put_book(local_store, make_book()) == sha
+    assert local_store.modified(f"{book_prefix(sha)}/book.json").year > 1970
+    assert local_store.modified(f"{book_prefix(sha)}/mark_price.npy").year == 1970
 
 
 def test_racing_writers_leave_one_whole_book(store):

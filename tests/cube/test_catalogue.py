@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from support.cube_runs import AS_OF, RUN_ID, finished_run
 
-from riskpipe.cube.catalogue import Pointer, pointer_of, publish, published, runs
+from riskpipe.cube.catalogue import (
+    Pointer,
+    catalogue_at,
+    night_names,
+    pointer_of,
+    publish,
+    published,
+    read_catalogue,
+    runs,
+)
+from riskpipe.cube.digest import canonical_json
 from riskpipe.cube.layout import manifest_key, pointer_key
 from riskpipe.domain.instant import format_as_of, parse_as_of
 from riskpipe.errors import StoreError
@@ -20,15 +30,15 @@ def complete(store, run_id=RUN_ID, as_of=AS_OF, note=""):
     store.write(manifest_key(run_id), f'{{"as_of":"{format_as_of(as_of)}","note":"{note}"}}'.encode())
 
 
-def test_publishing_points_at_the_manifest(store):
-    digest = finished_run(store)
-    pointer = publish(store, RUN_ID, AS_OF)
+def test_publishing_points_at_the_manifest(near_store):
+    digest = finished_run(near_store)
+    pointer = publish(near_store, RUN_ID, AS_OF)
     assert pointer == Pointer(RUN_ID, "2024-08-05T000000Z", digest)
-    assert store.exists("published/2024-08-05T000000Z.json")
-    assert pointer_of(store) == pointer_of(store, AS_OF) == pointer_of(store, "2024-08-05") == pointer
-    modified = store.modified("published/2024-08-05T000000Z.json")
-    assert publish(store, RUN_ID, AS_OF) == pointer
-    assert store.modified("published/2024-08-05T000000Z.json") == modified, "publishing again changes nothing"
+    assert near_store.exists("published/2024-08-05T000000Z.json")
+    assert pointer_of(near_store) == pointer_of(near_store, AS_OF) == pointer_of(near_store, "2024-08-05") == pointer
+    modified = near_store.modified("published/2024-08-05T000000Z.json")
+    assert publish(near_store, RUN_ID, AS_OF) == pointer
+    assert near_store.modified("published/2024-08-05T000000Z.json") == modified, "publishing again changes nothing"
 
 
 def test_a_run_without_manifest_or_of_another_instant_is_not_published(store):
@@ -129,6 +139,48 @@ def test_a_torn_pointer_is_named(store):
     store.write(pointer_key("", AS_OF), b"{")
     with pytest.raises(StoreError, match=r"published/2024-08-05T000000Z\.json is not a pointer"):
         pointer_of(store)
+
+
+def test_a_torn_pointer_hides_no_other(store):
+    for run_id, as_of in ((RUN_ID, AS_OF), (OTHER, LATER)):
+        complete(store, run_id, as_of)
+        publish(store, run_id, as_of)
+    store.write("published/desk/2024-08-07T000000Z.json", b"{")
+    store.write("published/2024-08-08T000000Z.json", store.read(pointer_key("", AS_OF)))
+    store.write("published/notes.json", b"{}")
+    found = read_catalogue(store)
+    assert [night.pointer.run_id for night in found.nights] == [RUN_ID, OTHER]
+    assert sorted(found.problems) == [
+        "published/2024-08-08T000000Z.json", "published/desk/2024-08-07T000000Z.json", "published/notes.json",
+    ]  # fmt: skip
+    assert "of another instant, 2024-08-05T000000Z" in found.problems["published/2024-08-08T000000Z.json"]
+    with pytest.raises(StoreError, match="published/"):
+        published(store)
+
+
+def test_three_thousand_nights_are_listed_without_reading_them(memory_store, monkeypatch):
+    for day in range(1500):
+        as_of = AS_OF + timedelta(days=day)
+        for book in ("", "desk"):
+            pointer = {"run_id": f"{day}-{book}", "as_of": format_as_of(as_of), "manifest_sha256": "0" * 64}
+            memory_store.write(pointer_key(book, as_of), canonical_json(pointer))
+    seen = []
+    original = type(memory_store).get
+    monkeypatch.setattr(type(memory_store), "get", lambda self, key: seen.append(key) or original(self, key))
+    assert len(night_names(memory_store)) == 3000
+    assert seen == []
+    newest = AS_OF + timedelta(days=1499)
+    assert pointer_of(memory_store, book="desk").run_id == "1499-desk"
+    assert seen == [pointer_key("desk", newest)]
+    seen.clear()
+    assert pointer_of(memory_store, AS_OF).run_id == "0-"
+    with pytest.raises(StoreError, match="no published night 2020"):
+        pointer_of(memory_store, "2020-01-01")
+    assert len(catalogue_at(memory_store, newest).nights) == 2
+    assert len(seen) == 4
+    seen.clear()
+    assert len(read_catalogue(memory_store).nights) == 3000
+    assert len(seen) == len(set(seen)) == 3000
 
 
 def test_runs_say_what_is_complete_and_published(store):

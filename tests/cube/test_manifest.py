@@ -8,7 +8,7 @@ from support.cube_runs import AS_OF, RUN_ID, compute_block, finished_run, once_a
 from riskpipe.cube.blocks import read_block, write_once
 from riskpipe.cube.catalogue import publish
 from riskpipe.cube.layout import cube_prefix, manifest_key, mark_key, part_key, plan_key
-from riskpipe.cube.manifest import read_manifest, require_verified, verify, write_manifest
+from riskpipe.cube.manifest import read_manifest, require_verified, verify, verify_published, write_manifest
 from riskpipe.cube.marks import record_attempt
 from riskpipe.cube.store import open_store
 from riskpipe.cube.template import create_cube
@@ -23,14 +23,14 @@ def write(store, about=None):
     return write_manifest(store, RUN_ID, as_of=AS_OF, bounds=BOUNDS, about=about or {"findings_sha256": "00"})
 
 
-def test_a_whole_run_verifies(store):
-    finished_run(store)
-    assert verify(store, RUN_ID) == ()
-    require_verified(store, RUN_ID)
-    manifest = read_manifest(store, RUN_ID)
+def test_a_whole_run_verifies(near_store):
+    finished_run(near_store)
+    assert verify(near_store, RUN_ID) == ()
+    require_verified(near_store, RUN_ID)
+    manifest = read_manifest(near_store, RUN_ID)
     assert manifest["n_blocks"] == len(manifest["blocks"]) == 6
     assert set(manifest["objects"]) == {
-        key.removeprefix(f"runs/{RUN_ID}/") for key in store.list(CUBE) + store.list(f"runs/{RUN_ID}/parts")
+        key.removeprefix(f"runs/{RUN_ID}/") for key in near_store.list(CUBE) + near_store.list(f"runs/{RUN_ID}/parts")
     }
 
 
@@ -43,21 +43,21 @@ def test_the_same_run_has_the_same_manifest_whoever_computed_it_when(tmp_path):
     assert str(tmp_path) not in text
 
 
-def test_writing_again_changes_nothing_and_another_manifest_is_refused(store):
-    digest = finished_run(store)
-    assert write(store) == digest
+def test_writing_again_changes_nothing_and_another_manifest_is_refused(near_store):
+    digest = finished_run(near_store)
+    assert write(near_store) == digest
     with pytest.raises(StoreError, match="A complete run never changes"):
-        write(store, {"findings_sha256": "11"})
+        write(near_store, {"findings_sha256": "11"})
 
 
-def test_an_unfinished_run_gets_no_manifest(store):
-    create_cube(store, CUBE, small_template())
+def test_an_unfinished_run_gets_no_manifest(near_store):
+    create_cube(near_store, CUBE, small_template())
     for block in (0, 2):
-        compute_block(store, RUN_ID, block, *BOUNDS[block])
-    compute_block(store, RUN_ID, 5, 25, 27, fingerprint="0" * 16)
-    store.delete(part_key(RUN_ID, 2))
+        compute_block(near_store, RUN_ID, block, *BOUNDS[block])
+    compute_block(near_store, RUN_ID, 5, 25, 27, fingerprint="0" * 16)
+    near_store.delete(part_key(RUN_ID, 2))
     with pytest.raises(StoreError) as caught:
-        write(store)
+        write(near_store)
     for fault in (
         "plan.json is missing",
         "block 1 has no done-mark",
@@ -67,20 +67,20 @@ def test_an_unfinished_run_gets_no_manifest(store):
         "accounts/equity/c/0 is missing",
     ):
         assert fault in str(caught.value)
-    assert not store.exists(manifest_key(RUN_ID))
+    assert not near_store.exists(manifest_key(RUN_ID))
     with pytest.raises(StoreError, match="it has no manifest"):
-        verify(store, RUN_ID)
+        verify(near_store, RUN_ID)
 
 
-def test_a_block_of_other_bounds_or_a_stray_object_stops_the_manifest(store):
-    store.create(plan_key(RUN_ID), b"{}")
-    create_cube(store, CUBE, small_template())
+def test_a_block_of_other_bounds_or_a_stray_object_stops_the_manifest(near_store):
+    near_store.create(plan_key(RUN_ID), b"{}")
+    create_cube(near_store, CUBE, small_template())
     for block, (start, stop) in enumerate(BOUNDS):
-        compute_block(store, RUN_ID, block, start, stop)
-    write_once(store, CUBE, once_arrays())
-    store.write(f"{CUBE}/funds/shortfall/c/6/0", b"stray")
+        compute_block(near_store, RUN_ID, block, start, stop)
+    write_once(near_store, CUBE, once_arrays())
+    near_store.write(f"{CUBE}/funds/shortfall/c/6/0", b"stray")
     with pytest.raises(StoreError) as caught:
-        write_manifest(store, RUN_ID, as_of=AS_OF, bounds=[(0, 27)], about={})
+        write_manifest(near_store, RUN_ID, as_of=AS_OF, bounds=[(0, 27)], about={})
     for fault in ("c/6/0 does not belong", "a mark speaks of block 5, but there are 1", "as 0:5, planned as 0:27"):
         assert fault in str(caught.value)
 
@@ -151,6 +151,20 @@ def test_a_manifest_changed_after_publication_is_found(memory_store):
     assert "published as 2024-08-05T000000Z of book '' with another manifest" in verify(store, RUN_ID)
     with pytest.raises(VerifyError, match="the pointer says"):
         read_manifest(store, RUN_ID, digest)
+
+
+def test_one_torn_pointer_is_named_and_every_other_run_is_verified(memory_store):
+    finished_run(memory_store)
+    publish(memory_store, RUN_ID, AS_OF)
+    memory_store.write("published/desk/2024-08-05T000000Z.json", b"{")
+    pointer = memory_store.read("published/2024-08-05T000000Z.json")
+    memory_store.write("published/2024-08-06T000000Z.json", pointer.replace(b"08-05", b"08-06"))
+    problems = verify_published(memory_store)
+    assert problems[RUN_ID] == ()
+    assert "is not a pointer" in problems["published/desk/2024-08-05T000000Z.json"][0]
+    assert "has no manifest" in problems["2024-08-06T000000Z-0123456789abcdef"][0]
+    flip(memory_store, part_key(RUN_ID, 3))
+    assert verify_published(memory_store)[RUN_ID]
 
 
 def test_runs_of_any_block_size_hold_the_same_numbers_and_verify():

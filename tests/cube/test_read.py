@@ -46,21 +46,21 @@ def test_a_published_night_opens_with_every_number(night):
     assert blocks.keys() | once.keys() == arrays.keys()
 
 
-def test_what_is_not_published_is_an_error_that_says_what_is(store):
+def test_what_is_not_published_is_an_error_that_says_what_is(near_store):
     with pytest.raises(StoreError, match="no published night"):
-        open_cube(store)
-    finished_run(store)
+        open_cube(near_store)
+    finished_run(near_store)
     with pytest.raises(StoreError, match="no published night"):
-        open_cube(store)
-    assert open_cube(store, run_id=RUN_ID).attrs["run_id"] == RUN_ID
+        open_cube(near_store)
+    assert open_cube(near_store, run_id=RUN_ID).attrs["run_id"] == RUN_ID
     with pytest.raises(StoreError, match=r"is of 2024-08-05T000000Z, not of 2024-08-06T000000Z"):
-        open_cube(store, run_id=RUN_ID, as_of="2024-08-06")
+        open_cube(near_store, run_id=RUN_ID, as_of="2024-08-06")
     with pytest.raises(StoreError, match="not an instant"):
-        open_cube(store, as_of="yesterday")
+        open_cube(near_store, as_of="yesterday")
 
 
-def test_a_run_without_manifest_does_not_exist(store):
-    night = store
+def test_a_run_without_manifest_does_not_exist(near_store):
+    night = near_store
     finished_run(night)
     publish(night, RUN_ID, AS_OF)
     manifest = night.read(manifest_key(RUN_ID))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -51,6 +52,18 @@ def test_lists_are_sorted_and_whole(store):
     store.delete("runs/a")
     store.delete("none")
     assert store.list("runs") == ["runs/a.b", "runs/b/x"]
+
+
+def test_entries_are_the_list_with_sizes_and_times(store):
+    for key in ("runs/b/x", "runs/a/y", "runs/a.b"):
+        store.write(key, key.encode())
+    found = store.entries("runs/a")
+    assert [(entry.key, entry.size) for entry in found] == [("runs/a/y", 8)]
+    assert store.entries("none") == ()
+    assert [entry.key for entry in store.entries("")] == store.list("")
+    for entry in store.entries(""):
+        assert abs((entry.modified - store.modified(entry.key)).total_seconds()) < 1
+        assert entry.modified <= store.now() + timedelta(seconds=1)
 
 
 def test_create_writes_once(store):
@@ -230,7 +243,7 @@ def test_objects_are_as_readable_as_the_umask_allows(local_store):
     assert stat.S_IMODE(local_store.local_path("a").stat().st_mode) == 0o666 & ~mask
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/x", "memori://x", "file://host/x"])
+@pytest.mark.parametrize("uri", ["gs://bucket/x", "memori://x", "file://host/x"])
 def test_a_scheme_that_is_not_built_in_is_refused(uri):
     with pytest.raises(StoreError, match="store"):
         open_store(uri)

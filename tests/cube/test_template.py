@@ -122,11 +122,11 @@ def test_creating_again_changes_nothing_and_another_template_is_refused(local_st
         create_cube(local_store, PREFIX, small_template(block_size=9))
 
 
-def test_a_template_cut_off_by_a_crash_is_made_whole(store):
-    create_cube(store, PREFIX, small_template())
-    store.delete(f"{PREFIX}/zarr.json")
-    store.delete(f"{PREFIX}/funds")
-    assert create_cube(store, PREFIX, small_template()) == read_template_digest(store, PREFIX)
+def test_a_template_cut_off_by_a_crash_is_made_whole(near_store):
+    create_cube(near_store, PREFIX, small_template())
+    near_store.delete(f"{PREFIX}/zarr.json")
+    near_store.delete(f"{PREFIX}/funds")
+    assert create_cube(near_store, PREFIX, small_template()) == read_template_digest(near_store, PREFIX)
 
 
 def test_every_fault_of_a_template_is_listed():

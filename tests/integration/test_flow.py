@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 from support.nights import settings, write_config, write_inputs
@@ -34,20 +36,32 @@ def test_a_flow_publishes_and_shows_its_stages_and_a_broken_one_fails(home, tmp_
     assert broken.returncode == 1
     assert "quotes" in broken.stderr
     with contextlib.closing(sqlite3.connect(f"file:{home['PREFECT_HOME']}/prefect.db?mode=ro", uri=True)) as server:
-        flows = [name for (name,) in server.execute("select state_name from flow_run")]
+        flows = [name for (name,) in server.execute("select state_name from flow_run where state_name <> 'Crashed'")]
         tasks = [name.rsplit("-", 1)[0] for (name,) in server.execute("select name from task_run")]
         artifacts = [key for (key,) in server.execute("select key from artifact where key is not null")]
     assert sorted(flows) == ["Completed", "Failed"]
-    stages = "ingest calibrate scenarios compute validate accounts seal report"
+    stages = "ingest calibrate scenarios compute validate spreads accounts seal report"
     assert sorted(tasks) == sorted(["open", *stages.split(), "publish", "open"])
-    assert sorted(artifacts) == ["riskpipe-headlines", "riskpipe-summary"]
+    assert sorted(artifacts) == ["riskpipe-headlines", "riskpipe-result", "riskpipe-summary"]
 
 
-def test_a_submitter_cannot_choose_where_things_are_or_who_computes_them():
-    from flows.nightly import _refuse_placement
-    from riskpipe.errors import ConfigError
-
-    _refuse_placement(["scenarios.grid.vol_shock=[0.0]"])
-    for override in ("executor={class: os.system}", " store=/tmp/x", "snapshot=s3://x", "history=h"):
-        with pytest.raises(ConfigError, match="cannot set"):
-            _refuse_placement([override])
+def test_ctrl_c_ends_a_flow_and_its_own_server_within_seconds_and_says_so_to_the_server(home, tmp_path):
+    inputs = write_inputs(tmp_path / "inputs", n_accounts=60)
+    config = write_config(tmp_path / "c.yaml", settings(inputs, tmp_path / "store"))
+    command = [sys.executable, "-m", "flows", "nightly", "--config", str(config)]
+    with subprocess.Popen(
+        command, env=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as flow:
+        for line in flow.stdout:
+            if "Beginning flow run" in line:
+                name = line.split("'")[1]
+            if "ingest: 0 of 1" in line:
+                break
+        os.killpg(flow.pid, signal.SIGINT)  # as a terminal does
+        begun = time.monotonic()
+        said = flow.communicate(timeout=60)[0]
+    assert flow.returncode == 130, said
+    assert time.monotonic() - begun < 15
+    assert "goes on where this one stopped" in said
+    with contextlib.closing(sqlite3.connect(f"file:{home['PREFECT_HOME']}/prefect.db?mode=ro", uri=True)) as server:
+        assert server.execute("select state_name from flow_run where name = ?", [name]).fetchall() == [("Crashed",)]

@@ -9,6 +9,7 @@ from support.nights import assert_same_bits, decoded, run_on, settings, write_in
 import riskpipe
 from riskpipe.config import resolve
 from riskpipe.errors import ConfigError
+from riskpipe.report.numbers import usd
 
 GRID = {"index_shock": [-0.3, 0.0], "depth_factor": [1.0, 0.2]}
 FUTURES = {"futures": {"kinds": ["future"], "multiples": [0.0, 5.0]}}
@@ -85,6 +86,22 @@ def test_the_report_keeps_simulated_scenarios_out_of_headlines_and_named_ones(se
     assert "observed_moves_contain_cascades" in text
     assert "cascades included" in text or "contain the cascades" in text
     assert '"named_scenarios"' not in text
+
+
+def test_a_night_of_simulated_scenarios_alone_says_its_tail_and_not_that_nothing_is_liquidated(inputs, tmp_path):
+    # a grid nobody asked for is one neutral cell, in which nothing happens
+    run_on(inputs, tmp_path / "store", scenarios={"simulated": {"n": 60, "horizon": "7d", "seed": 3}}, variants={})
+    system = riskpipe.open_cube(str(tmp_path / "store"))["system"]
+    worst = float(system["liquidated_notional"].max())
+    assert worst > 0.0
+    report = json.loads(next((tmp_path / "store").glob("runs/*/report/report.json")).read_text())
+    points = [one["text"] for one in report["points"]]
+    assert not any(text.startswith("Nothing is liquidated") for text in points)
+    told = next(text for text in points if text.startswith("60 simulated scenarios of equal probability over 7d"))
+    assert "expected shortfall USD" in told
+    assert "An observed move already contains its cascade" in told
+    figures = {one["label"]: one for one in report["key_figures"]["figures"]}
+    assert figures["Notional liquidated"]["value"] == usd(worst)
 
 
 def test_what_cannot_be_simulated_is_refused_before_the_night(inputs, tmp_path):

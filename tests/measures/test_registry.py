@@ -42,6 +42,7 @@ def test_a_measure_reads_exactly_what_it_declares(tree, monkeypatch, name):
         "basis",
         "lending",
         "simulated",
+        "spreads",
         "validation",
     ):
         monkeypatch.setattr(f"riskpipe.measures.{module}.read", spy)

@@ -63,6 +63,21 @@ def test_a_block_computes_scenarios_that_differ_in_volatility_alone_once(block_s
     assert computed_scenarios(scenarios, block_size, has_options=True).tolist() == alone
 
 
+def test_every_worker_holds_the_moves_of_a_simulated_set_whole_whatever_the_blocks():
+    n = 10_000
+    grid, simulated = scenario_set({}), scenario_set({}, n_simulated=n)
+    portfolio = book_of(100)
+    few, many = (
+        forecast(portfolio, scenarios, dimension_sizes(portfolio, scenarios), 16).worker_bytes_by_part["scenarios"]
+        for scenarios in (grid, simulated)
+    )
+    moves = 8 * n * (portfolio.n_assets + portfolio.n_instruments)
+    assert few < 1_000
+    assert 2 * moves < many < 2 * (moves + 80 * (n + 1)), "twice: the arrays, and the file they are read from"
+    larger = forecast(portfolio, simulated, dimension_sizes(portfolio, simulated), 4_000).worker_bytes_by_part
+    assert larger["scenarios"] == many
+
+
 @given(st.integers(1, 40_000_000), st.integers(1, 64), st.integers(1, 300))
 def test_auto_leaves_no_worker_idle_and_wastes_no_time_on_small_blocks(n_positions, workers, n_shocks):
     scenarios = scenario_set({"index_shock": np.linspace(-0.5, 0.5, n_shocks).tolist(), "vol_shock": [0.0, 0.5]})

@@ -25,6 +25,7 @@ DIMENSIONS = {
     "horizon": ["1h", "8h", "1d", "7d"],
     "estimator": ["ewma", "realised"],
     "tail": ["lower 5%", "upper 5%"],
+    "pair": ["BTC-PERP / index"],
     "account": [f"account {number}" for number in range(7)],
     "set": ["grid", "historical"],
 }

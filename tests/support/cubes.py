@@ -71,6 +71,7 @@ def cube(scenarios, values, coordinates):
         "horizon": list(HORIZON_LABELS),
         "estimator": list(ESTIMATORS),
         "tail": list(TAILS),
+        "pair": [],
         "set": list(scenarios.sets),
         **coordinates,
     }

@@ -151,19 +151,84 @@ def mixture_path(
 
 
 @compiled
-def garch_loss(changes: FloatArray, omega: float, alpha: float, beta: float, nu: float, seed: float) -> float:
+def garch_loss(
+    changes: FloatArray, omega: float, alpha: float, beta: float, nu: float, backcast: float, slopes: FloatArray
+) -> float:
     """Negative log likelihood of GARCH(1,1) but for what does not depend on the variances; nu infinite = normal.
 
-    Changes have no gaps; `seed` is the first variance.
+    Changes have no gaps; the first variance is omega + (alpha + beta) backcast. Its slopes by omega, alpha, beta and nu
+    are left in `slopes` [4].
     """
-    h = seed
-    total = 0.0
+    h = omega + (alpha + beta) * backcast
+    by_omega, by_alpha, by_beta = 1.0, backcast, backcast  # of h
+    total, slope_omega, slope_alpha, slope_beta, slope_nu = 0.0, 0.0, 0.0, 0.0, 0.0
     is_normal = math.isinf(nu)
     for t in range(len(changes)):
         square = changes[t] * changes[t]
         if is_normal:
             total += 0.5 * (math.log(h) + square / h)
+            by_h = 0.5 * (1.0 - square / h) / h
         else:
-            total += 0.5 * (math.log(h) + (nu + 1.0) * math.log1p(square / (h * (nu - 2.0))))
+            ratio = square / (h * (nu - 2.0))
+            share = ratio / (1.0 + ratio)
+            spread = math.log1p(ratio)
+            total += 0.5 * (math.log(h) + (nu + 1.0) * spread)
+            by_h = 0.5 * (1.0 - (nu + 1.0) * share) / h
+            slope_nu += 0.5 * (spread - (nu + 1.0) * share / (nu - 2.0))
+        slope_omega += by_h * by_omega
+        slope_alpha += by_h * by_alpha
+        slope_beta += by_h * by_beta
+        by_omega = 1.0 + beta * by_omega
+        by_alpha = square + beta * by_alpha
+        by_beta = h + beta * by_beta
         h = omega + alpha * square + beta * h
+    slopes[0] = slope_omega
+    slopes[1] = slope_alpha
+    slopes[2] = slope_beta
+    slopes[3] = slope_nu
     return total
+
+
+@compiled
+def mixture_loss(
+    components: FloatArray, squares: FloatArray, weights: FloatArray, smallest: float, slopes: FloatArray
+) -> float:
+    """Mean of ln h + square / h over the hours of squares [t], h = weights [k] x components [k, t], at least smallest.
+
+    Its slopes by weight are left in `slopes` [k].
+    """
+    n_components, n = components.shape
+    for k in range(n_components):
+        slopes[k] = 0.0
+    total = 0.0
+    for t in range(n):
+        h = 0.0
+        for k in range(n_components):
+            h += weights[k] * components[k, t]
+        h = max(h, smallest)
+        total += math.log(h) + squares[t] / h
+        by_variance = (h - squares[t]) / (h * h * n)
+        for k in range(n_components):
+            slopes[k] += components[k, t] * by_variance
+    return total / n
+
+
+@compiled
+def responses_of(level_decays: FloatArray, pulls: FloatArray, distances: FloatArray, left: FloatArray) -> float:
+    """What is left of an innovation of 1 after 0, 1, ... hours [t], in `left`; `distances` [j] is scratch.
+
+    Returns the level after the last hour.
+    """
+    n_levels = len(pulls)
+    level, change = 1.0, 1.0
+    for j in range(n_levels):
+        distances[j] = 0.0
+    for t in range(len(left)):
+        left[t] = level
+        pulled = 0.0
+        for j in range(n_levels):
+            distances[j] = level_decays[j] * (distances[j] + change)
+            pulled += pulls[j] * distances[j]
+        change = -pulled
+        level += change
+    return level

@@ -19,7 +19,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from riskpipe.calibrate.estimators.loops import capped_path, deviation_path, mixture_path
+from riskpipe.calibrate.estimators.loops import (
+    capped_path,
+    deviation_path,
+    mixture_loss,
+    mixture_path,
+    responses_of,
+)
 from riskpipe.calibrate.estimators.protocol import (
     BURN_IN,
     MINIMUM_STILL,
@@ -29,6 +35,7 @@ from riskpipe.calibrate.estimators.protocol import (
     robust_scale,
     standardised,
 )
+from riskpipe.calibrate.estimators.search import least
 from riskpipe.domain.book import BoolArray, FloatArray
 
 MINIMUM_OBSERVATIONS = 500
@@ -145,15 +152,8 @@ class FittedMixture:
 
     def responses(self, n_hours: int) -> FloatArray:
         """What is left of an innovation of 1 in the basis after 0, 1, ... n_hours - 1 hours."""
-        level_decays, pulls = np.array(self.level_decays), np.array(self.pulls)
         left = np.empty(n_hours)
-        level, change = 1.0, 1.0
-        distances = np.zeros(len(pulls))
-        for i in range(n_hours):
-            left[i] = level
-            distances = level_decays * (distances + change)
-            change = -float((pulls * distances).sum())
-            level += change
+        responses_of(np.array(self.level_decays), np.array(self.pulls), np.empty(len(self.pulls)), left)
         return left
 
 
@@ -276,7 +276,7 @@ def _least_pulls(rows: FloatArray, target: FloatArray) -> FloatArray:
 
 def _simplex_weights(components: FloatArray, squares: FloatArray) -> FloatArray:
     """Weights on the simplex that minimise the mean of ln h + square / h, h = weights [k] x components [k, t]."""
-    from scipy.optimize import minimize
+    by_weight = np.empty(len(components))
 
     def shares(angles: FloatArray) -> FloatArray:
         powers = np.exp(angles - angles.max())
@@ -284,12 +284,8 @@ def _simplex_weights(components: FloatArray, squares: FloatArray) -> FloatArray:
 
     def loss(angles: FloatArray) -> tuple[float, FloatArray]:
         share = shares(angles)
-        h = np.maximum((share[:, None] * components).sum(axis=0), _SMALLEST)
-        by_variance = (h - squares) / (h * h * len(squares))
-        by_weight = (components * by_variance).sum(axis=1)
-        slope = share * (by_weight - float((share * by_weight).sum()))
-        return float(np.mean(np.log(h) + squares / h)), slope
+        value = mixture_loss(components, squares, share, _SMALLEST, by_weight)
+        return value, share * (by_weight - float((share * by_weight).sum()))
 
-    start = np.zeros(len(components))
-    # not L-BFGS-B: on a busy machine threads of the LAPACK it calls wait for each other: 300 fits took 36 s, not 2
-    return shares(minimize(loss, start, jac=True, method="BFGS").x)
+    angles, _, _ = least(loss, np.zeros(len(components)), largest_slope=1e-5, n_rounds=200)
+    return shares(angles)

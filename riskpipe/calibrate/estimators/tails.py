@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 from riskpipe.calibrate.estimators.protocol import Verdict
+from riskpipe.calibrate.estimators.search import least
 from riskpipe.domain.book import FloatArray
 
 MINIMUM_EXCESSES = 20
+_NOWHERE = 1e300
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ def fit_tail(losses: FloatArray, threshold: float) -> Tail:
         return Tail(threshold, nothing, nothing, len(known), n_excesses, nothing, nothing, nothing, verdict)
     unit = float(excesses.mean())
     scaled = excesses / unit
-    found = minimize(
-        lambda x: _loss(scaled, float(x[0]), float(np.exp(x[1]))),
+    place, lowest, _ = least(
+        lambda x: _loss_and_slopes(scaled, float(x[0]), float(np.exp(x[1]))),
         _moments_start(scaled),
-        method="Nelder-Mead",
-        options={"xatol": 1e-9, "fatol": 1e-11, "maxiter": 4000},
+        largest_slope=1e-7 * n_excesses,
+        n_rounds=200,
     )
-    shape, scale = float(found.x[0]), float(np.exp(found.x[1]))
+    shape, scale = float(place[0]), float(np.exp(place[1]))
     reasons = [f"{n_excesses} losses above the threshold, {MINIMUM_EXCESSES} needed"] * (n_excesses < MINIMUM_EXCESSES)
     if shape >= 1.0:
         reasons.append(f"shape is {shape:.3f}: the tail has no mean")
@@ -85,7 +86,7 @@ def fit_tail(losses: FloatArray, threshold: float) -> Tail:
         n_excesses=n_excesses,
         shape_error=errors[0],
         scale_error=errors[1] * unit,
-        log_likelihood=-float(found.fun) - n_excesses * float(np.log(unit)),
+        log_likelihood=-lowest - n_excesses * float(np.log(unit)),
         verdict=Verdict(tuple(reasons)),
     )
 
@@ -97,8 +98,23 @@ def _loss(excesses: FloatArray, shape: float, scale: float) -> float:
         return len(excesses) * float(np.log(scale)) + float(ratio.sum())
     inside = 1.0 + shape * ratio
     if inside.min() <= 0.0:
-        return 1e300
+        return _NOWHERE
     return len(excesses) * float(np.log(scale)) + (1.0 + 1.0 / shape) * float(np.log(inside).sum())
+
+
+def _loss_and_slopes(excesses: FloatArray, shape: float, scale: float) -> tuple[float, FloatArray]:
+    """Minus the log-likelihood, and its slopes by shape and by the logarithm of the scale."""
+    value = _loss(excesses, shape, scale)
+    if value >= _NOWHERE:
+        return value, np.zeros(2)
+    ratio = excesses / scale
+    inside = 1.0 + shape * ratio
+    share = float((ratio / inside).sum())
+    if abs(shape) < 1e-5:  # the two terms below would cancel
+        by_shape = float((ratio - 0.5 * ratio * ratio).sum())
+    else:
+        by_shape = (1.0 + 1.0 / shape) * share - float(np.log(inside).sum()) / shape**2
+    return value, np.array([by_shape, len(excesses) - (1.0 + shape) * share])
 
 
 def _moments_start(excesses: FloatArray) -> FloatArray:

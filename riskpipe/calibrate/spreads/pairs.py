@@ -1,10 +1,12 @@
 """Pairs of prices in a book whose ratio should stay near its level: which spreads there are to watch."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import combinations, groupby, pairwise
+from math import comb
 
 import numpy as np
 
@@ -64,6 +66,7 @@ def pairs_of(book: Book, *, claims: Mapping[str, str] = CLAIMS, n_largest: int =
         larger one; each one beyond them only with the largest at another venue. Unknown open interest counts as none.
 
     Order: instruments against their index by instrument; then across venues and calendar by underlying; then assets.
+    Names are unique: one that two kinds of pair would share carries its kind.
     """
     instruments, assets = book.names("instrument"), book.names("asset")
     rows: list[tuple[SpreadKind, int, int, str]] = []
@@ -81,12 +84,22 @@ def pairs_of(book: Book, *, claims: Mapping[str, str] = CLAIMS, n_largest: int =
         if claim in place and base in place:
             c, d = place[claim], place[base]
             rows.append((SpreadKind.ASSET_RATIO, c, d, f"{assets[c]} / {assets[d]}"))
+    taken = Counter(row[3] for row in rows)
     return Pairs(
         tuple(row[0] for row in rows),
         np.array([row[1] for row in rows], dtype=np.int32),
         np.array([row[2] for row in rows], dtype=np.int32),
-        tuple(row[3] for row in rows),
+        tuple(row[3] if taken[row[3]] == 1 else f"{row[3]} ({row[0]})" for row in rows),
     )
+
+
+def n_left_out(book: Book, pairs: Pairs) -> int:
+    """Count the pairs across venues that are not made, for each one beyond the largest has one partner only."""
+    live = np.array(_live(book), dtype=np.int64)
+    things = [_thing(book, int(i)) for i in live]
+    by_thing, by_venue = Counter(things), Counter(zip(things, book.instrument_venue[live].tolist(), strict=True))
+    n_possible = sum(comb(n, 2) for n in by_thing.values()) - sum(comb(n, 2) for n in by_venue.values())
+    return n_possible - len(pairs.of(SpreadKind.CROSS_VENUE))
 
 
 def _live(book: Book) -> list[int]:
@@ -106,11 +119,8 @@ def _across_venues(book: Book, live: Sequence[int], n_largest: int) -> Iterator[
     """Give (smaller, larger) of contracts on one underlying with one expiry, or none, at different venues."""
     size = np.nan_to_num(open_interest_usd(book))
 
-    def thing(i: int) -> tuple[int, int, int]:
-        kind, expiry = book.instrument_kind[i], book.instrument_expiry_us[i]
-        return int(book.instrument_underlying[i]), int(kind), int(expiry)
-
-    for _, members in groupby(sorted(live, key=lambda i: (*thing(i), -size[i], i)), key=thing):
+    ordered = sorted(live, key=lambda i: (*_thing(book, i), -size[i], i))
+    for _, members in groupby(ordered, key=lambda i: _thing(book, i)):
         by_size = list(members)
         venue = book.instrument_venue
         for larger, smaller in combinations(by_size[:n_largest], 2):
@@ -120,6 +130,11 @@ def _across_venues(book: Book, live: Sequence[int], n_largest: int) -> Iterator[
             others = (larger for larger in by_size if venue[larger] != venue[smaller] and larger != smaller)
             if (hub := next(others, None)) is not None:
                 yield smaller, hub
+
+
+def _thing(book: Book, i: int) -> tuple[int, int, int]:
+    """What a contract is wherever it is listed: underlying, kind, expiry."""
+    return int(book.instrument_underlying[i]), int(book.instrument_kind[i]), int(book.instrument_expiry_us[i])
 
 
 def _calendars(book: Book, live: Sequence[int]) -> Iterator[tuple[int, int]]:

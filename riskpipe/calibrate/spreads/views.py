@@ -212,6 +212,6 @@ def closing_flow(gap: Numbers, depth_rich: Numbers, depth_cheap: Numbers, cost: 
 
 
 def gap_of(spread: Numbers) -> FloatArray:
-    """Gap [...] of the rich over the cheap leg, >= 0, whichever is which: max(s, 1 / (1 + s) - 1)."""
+    """Gap [...] of the rich over the cheap leg, >= 0, whichever is which: max(s, 1 / (1 + s) - 1); NaN for NaN."""
     s = np.asarray(spread, dtype=np.float64)
-    return np.where(s >= 0.0, s, 1.0 / (1.0 + np.where(s < 0.0, s, 0.0)) - 1.0)
+    return np.where(s < 0.0, 1.0 / (1.0 + np.where(s < 0.0, s, 0.0)) - 1.0, s)

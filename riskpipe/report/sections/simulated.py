@@ -44,8 +44,12 @@ def simulated_blocks(report: ReportInput) -> list[Block]:
     return [
         Paragraph(
             "Simulated scenarios are drawn from observed moves, hour by hour, at today's volatility. An observed move "
-            "already contains the cascade of its day, and the cascade computed here comes on top. Headlines above are "
-            "the grid's; no simulated scenario enters them."
+            "already contains the cascade of its day, and the cascade computed here comes on top. "
+            + (
+                "Headlines above are the grid's; no simulated scenario enters them."
+                if report.measures["headline_cells"].attrs["has_grid"]
+                else "There is no grid that moves anything: headlines above are of every scenario."
+            )
         ),
         table,
     ]

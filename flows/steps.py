@@ -1,0 +1,86 @@
+"""What every flow shares: steps as tasks, lines as logs, retries, and what is shown of a finished night."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+# an embedded server needs 16 to 26 s on two cores; Prefect waits 20 by default
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")  # what tells a dead flow from a slow one
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
+from prefect.tasks import Task, exponential_backoff
+
+from riskpipe.config import read_as_of
+from riskpipe.cube.store import open_store
+from riskpipe.errors import ClusterLost
+from riskpipe.run.publish import headline_of, markdown_of
+
+Result = TypeVar("Result")
+RETRIES = 2
+BACK_OFF_S = 10
+TIMEOUT_S = float(os.environ.get("RISKPIPE_FLOW_TIMEOUT_SECONDS") or 12 * 3600)
+RESULT_KEY = "riskpipe-result"
+
+
+def _may_work_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Tell whether a step failed for a reason that passes: a cluster or a file system that was not there."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, ClusterLost | OSError)
+
+
+def as_task(name: str, do: Callable[[], Result], /) -> Result:
+    """Run a step as a task without arguments, so that Prefect neither inspects nor stores what a night holds.
+
+    What passes, such as a lost cluster, is tried again after a while; marks let it go on where it was. Results are not
+    cached: a night's marks are its only memory.
+    """
+
+    @task(
+        name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=RETRIES,
+        retry_delay_seconds=exponential_backoff(BACK_OFF_S),
+        retry_jitter_factor=0.3,
+        retry_condition_fn=_may_work_later,
+    )
+    def run() -> Result:
+        return do()
+
+    return run()
+
+
+def log() -> Callable[[str], None]:
+    """Return what writes a line into the flow run's log, from whichever thread."""
+    logger = get_run_logger()
+    return lambda line: logger.info("%s", line)
+
+
+def instant_of(as_of: str | None, behind_minutes: int) -> datetime | None:
+    """Return the night's instant: as given, or for a scheduled run its time less `behind_minutes`, else None."""
+    if as_of is not None:
+        return read_as_of(as_of)
+    if "auto-scheduled" not in (flow_run.tags or []):
+        return None
+    scheduled: datetime = flow_run.scheduled_start_time
+    return (scheduled - timedelta(minutes=behind_minutes)).astimezone(UTC).replace(microsecond=0)
+
+
+def show(*results: dict[str, Any]) -> None:
+    """Leave what to know of finished nights as artifacts of the flow run."""
+    for result in results:
+        store, run_id = open_store(result["store"]), result["run_id"]
+        create_markdown_artifact(key="riskpipe-summary", markdown=markdown_of(store, run_id), description=run_id)
+        rows = [{"what to know": line} for line in headline_of(store, run_id)]
+        create_table_artifact(key="riskpipe-headlines", table=rows, description=run_id)
+    names = ("run_id", "as_of", "is_published", "was_complete", "report", "cube", "store", "took")
+    rows = [{name: str(result[name]) for name in names} for result in results]
+    create_table_artifact(key=RESULT_KEY, table=rows, description="where the results are")

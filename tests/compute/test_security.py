@@ -1,0 +1,116 @@
+"""Nothing listens or connects beyond this machine without mutual TLS; with it, only certificate holders take part."""
+
+import operator
+import os
+from contextlib import ExitStack
+
+import pytest
+from support.certificates import write_certificates
+
+from riskpipe.compute import clusters, make_executor
+from riskpipe.compute.nodes import node_environment, scheduler_command, worker_command
+from riskpipe.compute.security import VARIABLES, refuse_open, tls_files
+from riskpipe.errors import ClusterLost, ConfigError
+from riskpipe.run.processes import Service, free_port, listens, running
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return write_certificates(tmp_path_factory.mktemp("tls") / "ours")
+
+
+@pytest.fixture(scope="module")
+def tls_cluster(certificates, tmp_path_factory):
+    """A scheduler and two workers as processes of their own, over TLS on the loopback interface."""
+    port, logs = free_port(), tmp_path_factory.mktemp("logs")
+    address = f"tls://127.0.0.1:{port}"
+    environment = node_environment() | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    command = scheduler_command("127.0.0.1", port, security=certificates)
+    services = [Service("scheduler", command, lambda: listens(port), logs / "scheduler.log", environment)]
+    for n in range(2):
+        command = worker_command(address, host="127.0.0.1", security=certificates)
+        services.append(Service(f"worker-{n}", command, log=logs / f"worker-{n}.log", environment=environment))
+    with running(services, timeout_s=60):
+        yield address
+
+
+def test_blocks_run_over_mutual_tls(tls_cluster, certificates):
+    done = {}
+    with make_executor(tls_cluster, security=certificates, block_timeout_s=60) as executor:
+        executor.map_blocks(operator.neg, [2, 3, 4], on_done=done.__setitem__)
+    assert done == {2: -2, 3: -3, 4: -4}
+
+
+def test_a_client_without_a_certificate_is_refused(tls_cluster, monkeypatch):
+    for variable in VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(ConfigError, match="speaks TLS, but no certificate is given"), make_executor(tls_cluster):
+        pytest.fail("connected without a certificate")
+
+
+def test_a_client_with_a_certificate_of_another_authority_is_refused(tls_cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(clusters, "_CLIENT_TIMEOUT_S", 2.0)
+    theirs = write_certificates(tmp_path / "theirs")
+    with (
+        pytest.raises(ClusterLost, match="is it of the scheduler's authority"),
+        make_executor(tls_cluster, security=theirs),
+    ):
+        pytest.fail("connected with a foreign certificate")
+
+
+def test_a_client_that_speaks_no_tls_gets_no_answer(tls_cluster, monkeypatch):
+    monkeypatch.setattr(clusters, "_CLIENT_TIMEOUT_S", 2.0)
+    plain = tls_cluster.replace("tls://", "tcp://")
+    with pytest.raises(ClusterLost, match="no scheduler answers"), make_executor(plain):
+        pytest.fail("connected without TLS")
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://10.0.0.5:8786", "tcp://example.org:8786", "0.0.0.0:8786", "tls://10.1.1.1:1"]
+)
+def test_an_address_beyond_loopback_is_refused_without_certificates(address):
+    with pytest.raises(ConfigError, match="executor: "):
+        refuse_open(address, has_tls=False, what="executor")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tcp://localhost:1", "tcp://[::1]:8786", "inproc://a/b"])
+def test_loopback_needs_no_certificate(address):
+    refuse_open(address, has_tls=False, what="executor")
+
+
+def test_no_node_listens_beyond_loopback_without_certificates(certificates, monkeypatch):
+    for variable in VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(ConfigError, match="scheduler"):
+        scheduler_command("0.0.0.0", 8786)  # noqa: S104  what is refused
+    with pytest.raises(ConfigError, match="worker"):
+        worker_command("tcp://127.0.0.1:8786", host="192.168.1.4")
+    with pytest.raises(ConfigError, match="dashboard"):
+        scheduler_command("127.0.0.1", 8786, dashboard="0.0.0.0:8787", security=certificates)
+    assert "--tls-key" in scheduler_command("0.0.0.0", 8786, security=certificates)  # noqa: S104  over TLS
+
+
+def test_certificates_come_from_the_environment_and_are_all_or_none(certificates, monkeypatch):
+    for name, variable in VARIABLES.items():
+        monkeypatch.setenv(variable, certificates[name])
+    assert tls_files(None).cert == certificates["cert"]
+    monkeypatch.delenv(VARIABLES["key"])
+    with pytest.raises(ConfigError, match="RISKPIPE_TLS_KEY is missing"):
+        tls_files(None)
+    with pytest.raises(ConfigError, match=r"security\.key: cannot read"):
+        tls_files(certificates | {"key": "/nowhere.pem"})
+
+
+def test_a_cluster_that_listens_beyond_loopback_is_closed_at_once(monkeypatch):
+    class Open:
+        scheduler_address = "tcp://10.0.0.5:8786"
+        is_closed = False
+
+        def close(self, **_):
+            self.is_closed = True
+
+    opened = Open()
+    monkeypatch.setattr(clusters, "_cluster_class", lambda _spec: lambda: opened)
+    with pytest.raises(ConfigError, match="beyond this machine"), ExitStack() as stack:
+        clusters._target({"class": "a.B"}, None, None, None, stack)
+    assert opened.is_closed

@@ -1,0 +1,85 @@
+"""Maps that share a cluster: who overtakes, who is stopped, and clusters that follow their work."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from riskpipe.compute import clusters, make_executor
+from riskpipe.errors import ComputeError, ConfigError
+
+
+def dawdles(item):
+    time.sleep(0.05)
+    return item
+
+
+@pytest.fixture(scope="module")
+def local():
+    with make_executor("local", n_workers=1, block_timeout_s=60) as executor:
+        yield executor
+
+
+def test_blocks_of_a_higher_priority_start_before_the_rest_of_a_large_map(local):
+    order, is_under_way = [], threading.Event()
+
+    def on_done(item, _receipt):
+        order.append(item)
+        is_under_way.set()
+
+    large = threading.Thread(target=local.map_blocks, args=(dawdles, list(range(60))), kwargs={"on_done": on_done})
+    large.start()
+    assert is_under_way.wait(30)
+    local.with_priority(5).map_blocks(dawdles, ["urgent-a", "urgent-b"], on_done=on_done)
+    seen = len(order)
+    large.join(60)
+    assert len(order) == 62
+    assert seen < 40, f"the urgent map ended after {seen} of 62 blocks"
+
+
+def test_a_stopped_executor_ends_its_maps_and_cancels_their_blocks():
+    with make_executor("local", n_workers=1, block_timeout_s=60) as executor:
+        threading.Timer(1.0, executor.with_priority(3).stop).start()
+        begun = time.monotonic()
+        with pytest.raises(ComputeError, match="stopped; unfinished"):
+            executor.map_blocks(dawdles, list(range(1000)), on_done=lambda _item, _receipt: None)
+        assert time.monotonic() - begun < 5
+
+
+def test_the_performance_report_is_a_page_about_the_blocks(local):
+    kept = []
+    with local.performance_report(kept.append):
+        local.map_blocks(dawdles, [1, 2], on_done=lambda _item, _receipt: None)
+    assert b"Dask Performance Report" in kept[0]
+
+
+def test_a_cluster_follows_its_work_between_its_bounds():
+    kwargs = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": 50}
+    spec = {"class": "distributed.LocalCluster", "kwargs": kwargs, "adapt": {"minimum": 2, "maximum": 3}}
+    with make_executor(spec, block_timeout_s=60) as executor:
+        deadline = time.monotonic() + 30
+        while executor.n_workers < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        executor.map_blocks(dawdles, [1, 2, 3], on_done=lambda item, receipt: json.dumps([item, receipt]))
+
+
+@pytest.mark.parametrize("adapt", [{"minimum": 0, "maximum": 2}, {"minimum": 3, "maximum": 2}, {"maximum": 2}])
+def test_bounds_that_could_leave_no_worker_are_refused(adapt):
+    with (
+        pytest.raises(ConfigError, match="adapt"),
+        make_executor({"class": "distributed.LocalCluster", "adapt": adapt}),
+    ):
+        pytest.fail("started")
+
+
+def test_a_function_declared_to_return_a_cluster_is_as_good_as_a_class_and_no_other_function_is():
+    import os
+
+    import distributed
+
+    assert clusters._makes_clusters(distributed.SSHCluster)
+    assert clusters._makes_clusters(distributed.LocalCluster)
+    assert not clusters._makes_clusters(os.system)
+    assert not clusters._makes_clusters(distributed.Client)

@@ -1,0 +1,79 @@
+"""Events of nights: JSON lines with run, stage and block, metrics that count them, no secret in either."""
+
+import json
+import logging
+import urllib.request
+
+import pytest
+
+from riskpipe.errors import ConfigError
+from riskpipe.run.events import LOGGER, bound, happened
+from riskpipe.run.listening import listening
+
+
+def tell():
+    with bound(book="desk", run_id="r1"):
+        with bound(stage="compute"):
+            happened("block done", block=3, seconds=2.5)
+            happened("stage done", seconds=4.0)
+        happened("night done", was_complete=False, bytes=1000, tries=5, blocks=4)
+    happened("night failed", level=logging.ERROR, error="cannot read s3://key:canary@bucket/x")
+
+
+def test_each_event_is_a_line_of_json_with_its_run_stage_and_block(capsys):
+    with listening("json"):
+        tell()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["block done", "stage done", "night done", "night failed"]
+    assert {"run_id": "r1", "stage": "compute", "block": 3, "level": "info"}.items() <= lines[0].items()
+    assert "stage" not in lines[2]
+    assert "run_id" not in lines[3]
+    assert "canary" not in json.dumps(lines)
+
+
+def test_nobody_is_told_unless_somebody_listens(capsys, monkeypatch):
+    monkeypatch.delenv("RISKPIPE_LOG_FORMAT", raising=False)
+    with listening():
+        tell()
+    tell()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_metrics_count_blocks_stages_bytes_and_retries_in_a_text_file(tmp_path, monkeypatch):
+    file = tmp_path / "riskpipe.prom"
+    monkeypatch.setenv("RISKPIPE_METRICS_FILE", str(file))
+    with listening():
+        tell()
+    lines = file.read_text().splitlines()
+    for line in (
+        'riskpipe_blocks_done_total{book="desk"} 1.0',
+        'riskpipe_block_seconds_sum{book="desk"} 2.5',
+        'riskpipe_stage_seconds_sum{book="desk",stage="compute"} 4.0',
+        'riskpipe_bytes_written_total{book="desk"} 1000.0',
+        'riskpipe_block_retries_total{book="desk"} 1.0',
+        'riskpipe_nights_total{book="desk",state="done"} 1.0',
+        'riskpipe_nights_total{book="",state="failed"} 1.0',
+    ):
+        assert line in lines
+
+
+def test_metrics_are_served_on_loopback_while_a_night_runs(monkeypatch):
+    monkeypatch.setenv("RISKPIPE_METRICS_PORT", "0")
+    with listening():
+        tell()
+        (metrics,) = (handler for handler in LOGGER.handlers if hasattr(handler, "port"))
+        port = metrics.port
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+            assert b'riskpipe_blocks_done_total{book="desk"} 1.0' in page.read()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("RISKPIPE_METRICS_PORT", "many"), ("RISKPIPE_METRICS_FILE", "/nowhere/x.prom"), ("RISKPIPE_LOG_FORMAT", "xml")],
+)
+def test_what_cannot_be_listened_with_is_a_config_error(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=variable), listening():
+        pytest.fail("listened")
