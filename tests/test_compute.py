@@ -163,7 +163,7 @@ def test_a_block_that_hangs_is_named_in_bounded_time():
     started = time.monotonic()
     with (
         make_executor("local", n_workers=1, block_timeout_s=2) as executor,
-        pytest.raises(ComputeError, match="no block finished for 2 s; unfinished: 30"),
+        pytest.raises(ComputeError, match="no block finished for 2 s; unfinished: block 30"),
     ):
         collect(executor, sleeps, [30])
     assert time.monotonic() - started < 25

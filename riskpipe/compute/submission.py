@@ -155,11 +155,11 @@ class DaskExecutor:
             raise
         except KilledWorker as error:
             raise ComputeError(
-                f"block {block_name(item)}: every worker that tried it died ({error.allowed_failures + 1} tries), most "
+                f"{block_name(item)}: every worker that tried it died ({error.allowed_failures + 1} tries), most "
                 "likely for want of memory. Give workers more memory or make blocks smaller"
             ) from error
         except Exception as error:
-            raise ComputeError(f"block {block_name(item)}: {type(error).__name__}: {error}") from error
+            raise ComputeError(f"{block_name(item)}: {type(error).__name__}: {error}") from error
 
     def _check_workers(self, timeout_s: float) -> None:
         """Refuse workers whose results could differ; every block checks again, for workers that join later."""
@@ -202,9 +202,9 @@ def _lost_connections_named(item: object) -> Iterator[None]:
     try:
         yield
     except (asyncio.CancelledError, concurrent.futures.CancelledError, CommClosedError) as error:
-        raise ClusterLost(f"block {block_name(item)}: the connection to the scheduler was lost ({error})") from error
+        raise ClusterLost(f"{block_name(item)}: the connection to the scheduler was lost ({error})") from error
     except TimeoutError as error:
-        raise ComputeError(f"block {block_name(item)}: its receipt did not arrive in time ({error})") from error
+        raise ComputeError(f"{block_name(item)}: its receipt did not arrive in time ({error})") from error
 
 
 def _listed(pending: Mapping[str, object]) -> str:

@@ -14,14 +14,14 @@ Receipt = Any
 def attempt(unit: Callable[[Item], Receipt], expected: Mapping[str, Any] | None, item: Item) -> Receipt:
     """Run one block where it is; `expected` is the identity a remote process must have."""
     if expected is not None and (problems := identity_problems(process_identity(), expected)):
-        raise ComputeError(f"block {block_name(item)}: its worker would give other bits: {'; '.join(problems)}")
+        raise ComputeError(f"{block_name(item)}: its worker would give other bits: {'; '.join(problems)}")
     try:
         return json.loads(json.dumps(unit(item)))
     except RiskpipeError as error:
-        error.add_note(f"in block {block_name(item)}")
+        error.add_note(f"in {block_name(item)}")
         raise
     except Exception as error:
-        raise ComputeError(f"block {block_name(item)}: {type(error).__name__}: {error}") from error
+        raise ComputeError(f"{block_name(item)}: {type(error).__name__}: {error}") from error
 
 
 def process_identity() -> dict[str, Any]:
@@ -38,6 +38,7 @@ def identity_problems(found: Mapping[str, Any], expected: Mapping[str, Any]) -> 
 
 
 def block_name(item: object) -> str:
-    """Name a block in a message."""
+    """Name a block in a message: one that names itself is not called a block twice."""
     text = str(item)
+    text = text if text.startswith("block ") else f"block {text}"
     return text if len(text) <= 200 else f"{text[:197]}..."

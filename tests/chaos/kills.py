@@ -1,0 +1,119 @@
+"""Kills: a process of a running night ends by `kill -9`, and the same command makes it whole again."""
+
+import time
+from pathlib import Path
+from random import Random
+
+from chaos.laws import COMPUTE, no_false_success, nothing_or_right, right
+from chaos.moments import drawn, wait_for_moment
+from chaos.processes import Cluster, Command, Processes, kill_computing_process, wait_until
+from chaos.scene import LONGEST_S, Scene
+
+LEFT_OVER_S = 60.0
+
+
+def worker(scene: Scene, seed: int, folder: Path) -> str:
+    """One of two workers dies: its process, which the nanny starts again, or nanny and process for good."""
+    random = drawn("worker", seed)
+    with Processes(folder) as processes:
+        cluster = Cluster(processes)
+        night, store = _start(scene, processes, cluster)
+        moment = _wait(random, scene, night, store)
+        victim = random.choice(cluster.workers)
+        is_for_good = random.random() < 0.5
+        if is_for_good:
+            victim.kill_all()
+        else:
+            kill_computing_process(victim)
+        ended = night.wait(LONGEST_S)
+        no_false_success(scene, store, ended, COMPUTE)
+        if ended.code:
+            _again(scene, processes, store)
+    return f"{'worker' if is_for_good else 'its process'} killed {moment}; exit {ended.code}"
+
+
+def workers(scene: Scene, seed: int, folder: Path) -> str:
+    """All workers die for good; new ones come after a while."""
+    random = drawn("workers", seed)
+    with Processes(folder) as processes:
+        cluster = Cluster(processes)
+        night, store = _start(scene, processes, cluster)
+        moment = _wait(random, scene, night, store)
+        for victim in list(cluster.workers):
+            victim.kill_all()
+        pause = random.uniform(0.0, 4.0)
+        time.sleep(pause)
+        cluster.start_worker()
+        cluster.start_worker()
+        ended = night.wait(LONGEST_S)
+        no_false_success(scene, store, ended, COMPUTE)
+        if ended.code:
+            _again(scene, processes, store)
+    return f"killed {moment}, new ones after {pause:.1f} s; exit {ended.code}"
+
+
+def scheduler(scene: Scene, seed: int, folder: Path) -> str:
+    """The scheduler dies, and workers end without it; others come at once, or when the night has failed."""
+    random = drawn("scheduler", seed)
+    with Processes(folder) as processes:
+        cluster = Cluster(processes)
+        night, store = _start(scene, processes, cluster)
+        moment = _wait(random, scene, night, store)
+        cluster.scheduler.kill()
+        is_quick = random.random() < 0.5
+        if is_quick:
+            _replace(cluster)
+        ended = night.wait(LONGEST_S)
+        no_false_success(scene, store, ended, COMPUTE)
+        if ended.code:
+            if not is_quick:
+                _replace(cluster)
+            _again(scene, processes, store)
+    return f"killed {moment}, another {'at once' if is_quick else 'afterwards'}; exit {ended.code}"
+
+
+def _replace(cluster: Cluster) -> None:
+    """Start another scheduler on the port, and other workers, as whatever watches over them does."""
+    cluster.start_scheduler()
+    for old in list(cluster.workers):
+        old.kill_all()
+        cluster.start_worker()
+
+
+def run(scene: Scene, seed: int, folder: Path) -> str:
+    """The command's own process dies, with its local workers or without any; it leaves no process behind."""
+    random = drawn("run", seed)
+    executor = random.choice(("serial", "local"))
+    n_kills = random.choice((1, 1, 2))
+    with Processes(folder) as processes:
+        config = scene.config(folder, folder / "store", executor=executor, n_workers=2)
+        killed, moments = [], []
+        for _ in range(n_kills):
+            night = processes.riskpipe("run", config)
+            moments.append(_wait(random, scene, night, folder / "store"))
+            night.kill()
+            killed.append(night)
+            nothing_or_right(scene, folder / "store")
+        processes.riskpipe("run", config).succeeds(LONGEST_S)
+        right(scene, folder / "store")
+        wait_until(
+            lambda: not any(night.members() for night in killed),
+            timeout=LEFT_OVER_S,
+            what="workers of a killed command end by themselves",
+        )
+    return f"{executor}, killed {' and '.join(moments)}"
+
+
+def _start(scene: Scene, processes: Processes, cluster: Cluster) -> tuple[Command, Path]:
+    store = processes.folder / "store"
+    config = scene.config(processes.folder, store, executor=cluster.address)
+    return processes.riskpipe("run", config), store
+
+
+def _wait(random: Random, scene: Scene, night: Command, store: Path) -> str:
+    return wait_for_moment(random, store, scene.seconds, lambda: night.is_over)
+
+
+def _again(scene: Scene, processes: Processes, store: Path) -> None:
+    processes.riskpipe("run", processes.folder / "night.yaml").succeeds(LONGEST_S)
+    right(scene, store)

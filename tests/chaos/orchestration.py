@@ -1,0 +1,131 @@
+"""Orchestration: the flow's own process dies, or the Prefect server under it; a server without a hitch is shared."""
+
+import contextlib
+import json
+import os
+import time
+import urllib.request
+from pathlib import Path
+
+from chaos.failure import Failure
+from chaos.laws import nothing_or_right, right
+from chaos.moments import drawn, wait_for_moment
+from chaos.processes import Command, Processes, wait_until
+from chaos.scene import LONGEST_S, Scene
+from support.s3 import free_port
+
+START_S = 180.0
+
+
+class Prefect:
+    """A Prefect server with a home of its own, which comes back on the same port with the same database."""
+
+    def __init__(self, folder: Path, **environment: str):
+        self._port = free_port()
+        self.api = f"http://127.0.0.1:{self._port}/api"
+        self.environment = {
+            "PREFECT_HOME": str(folder / "home"),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            **environment,
+        }
+        self.processes = Processes(folder, **self.environment)
+        self.server: Command
+        self.start()
+        self.wait()
+
+    def start(self) -> None:
+        """Start the server; it needs ten seconds and more until it answers."""
+        arguments = ("server", "start", "--host", "127.0.0.1", "--port", self._port)
+        self.server = self.processes.start("server", "-m", "prefect", *arguments)
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        wait_until(self._answers, timeout=START_S, what="a Prefect server answers")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.api}/health", timeout=5) as answer:  # noqa: S310
+            return answer.status == 200
+        time.sleep(0.2)
+        return False
+
+    def flow_states(self) -> list[str]:
+        """Return the names of the states of all flow runs."""
+        request = urllib.request.Request(  # noqa: S310  the server is this test's own
+            f"{self.api}/flow_runs/filter", data=b"{}", headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return [run["state"]["type"] for run in json.load(answer)]
+
+
+_SHARED: dict[int, Prefect] = {}
+
+
+def shared(folder: Path) -> Prefect:
+    """Return the server of this process, started by whoever needs it first."""
+    if os.getpid() not in _SHARED:
+        _SHARED[os.getpid()] = Prefect(folder)
+    return _SHARED[os.getpid()]
+
+
+def close_shared() -> None:
+    """End the server of this process, if there is one."""
+    for server in _SHARED.values():
+        server.processes.__exit__()
+    _SHARED.clear()
+
+
+def flow(scene: Scene, seed: int, folder: Path) -> str:
+    """The flow's process dies; the server never calls it completed, and the same command finishes the night."""
+    random = drawn("flow", seed)
+    server = shared(scene.folder / "prefect")
+    completed = server.flow_states().count("COMPLETED")
+    with Processes(folder, **server.environment) as processes:
+        config = scene.config(folder, folder / "store", executor=random.choice(("serial", "local")), n_workers=2)
+        night = processes.start("flow", "-m", "flows", "nightly", "--config", config)
+        seconds = 2.0 * scene.seconds  # Prefect takes its time, too
+        moment = wait_for_moment(random, folder / "store", seconds, lambda: night.is_over)
+        was_over = night.is_over
+        night.kill()
+        was_published = nothing_or_right(scene, folder / "store")
+        now = server.flow_states().count("COMPLETED")
+        if now > completed and not was_published:
+            raise Failure("the server calls a killed flow completed, and nothing is published")
+        ended = processes.start("flow", "-m", "flows", "nightly", "--config", config).succeeds(LONGEST_S)
+        right(scene, folder / "store")
+        if server.flow_states().count("COMPLETED") != now + 1:
+            raise Failure("a flow that succeeded is not completed on the server")
+    return f"killed {moment}{' (it was over)' if was_over else ''}; again in {ended.seconds:.0f} s"
+
+
+def server(scene: Scene, seed: int, folder: Path) -> str:
+    """The Prefect server dies under a flow and comes back after a while, or only when the flow has ended."""
+    random = drawn("server", seed)
+    prefect = shared(scene.folder / "prefect")
+    completed = prefect.flow_states().count("COMPLETED")
+    with Processes(folder, **prefect.environment) as processes:
+        config = scene.config(folder, folder / "store")
+        night = processes.start("flow", "-m", "flows", "nightly", "--config", config)
+        moment = wait_for_moment(random, folder / "store", 2.0 * scene.seconds, lambda: night.is_over)
+        prefect.server.kill_all()
+        pause, is_back = random.uniform(0.0, 5.0), random.random() < 0.7
+        if is_back:
+            time.sleep(pause)
+            prefect.start()
+        ended = night.wait(LONGEST_S * 2)
+        if not is_back:
+            prefect.start()
+        prefect.wait()
+        if ended.code == 0:
+            right(scene, folder / "store")
+        else:
+            nothing_or_right(scene, folder / "store")
+        now = prefect.flow_states().count("COMPLETED")
+        if now > completed and ended.code:
+            raise Failure(f"the server says completed, the flow ended with {ended.code}\n{ended.output[-2000:]}")
+        if ended.code:
+            processes.start("flow", "-m", "flows", "nightly", "--config", config).succeeds(LONGEST_S)
+            right(scene, folder / "store")
+    back = f"back after {pause:.1f} s" if is_back else "back afterwards"
+    return f"killed {moment}, {back}; flow ended with {ended.code} after {ended.seconds:.0f} s"
