@@ -29,9 +29,10 @@ def test_a_run_over_its_limits_is_refused_with_exit_2_before_anything_is_kept(in
 def test_a_night_says_what_it_will_take_and_tells_what_it_took(inputs, tmp_path):
     store, heard = tmp_path / "store", []
     result = run_on(inputs, store, say=heard.append, block_size=4, executor="local", n_workers=2)
-    assert len(heard) == 1
-    assert heard[0].startswith("preflight: 16 blocks of 64 scenarios; ")
-    assert "on 2 workers" in heard[0]
+    named, forecast = heard
+    assert named == f"run {result.run_id} in {store}"
+    assert forecast.startswith("preflight: 16 blocks of 64 scenarios; ")
+    assert "on 2 workers" in forecast
     run = store / "runs" / result.run_id
     predicted, measured = result.preflight["predicted"], result.preflight["measured"]
     plan = json.loads((run / "plan.json").read_text())
@@ -70,7 +71,7 @@ def test_a_resume_is_held_against_the_limits_of_its_own_configuration(inputs, tm
         run_on(inputs, store, limits={"blocks": 7})
     resumed = run_on(inputs, store, say=heard.append, limits={"blocks": 8})
     assert resumed.run_id == first.run_id
-    assert heard[0].endswith("; 1 block is left")
+    assert heard[1].endswith("; 1 block is left")
     measured = resumed.preflight["measured"]
     assert (measured["blocks"], measured["tries"]) == (8, 9)
     assert measured["wall_seconds"] is None, "not one stretch"
@@ -104,6 +105,6 @@ def test_an_interrupted_night_says_in_one_line_that_the_same_command_finishes_it
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert out == ""
-    said = [line for line in err.splitlines() if not line.startswith("preflight: ")]
+    said = [line for line in err.splitlines() if not line.startswith(("run 2026-01-05T", "preflight: "))]
     assert said == ["riskpipe: interrupted; the same command goes on where this one stopped"]
     assert riskpipe_command("run", config, check=True).returncode == 0
