@@ -55,7 +55,7 @@ def test_a_night_says_what_it_will_take_and_tells_what_it_took(inputs, tmp_path)
     assert "preflight" in json.dumps(report)
     heard.clear()
     again = run_on(inputs, store, say=heard.append, block_size=4, limits={"blocks": 1})
-    assert (again.run_id, again.was_complete, heard) == (result.run_id, True, [])
+    assert (again.run_id, again.was_complete, heard) == (result.run_id, True, [named])
     assert again.preflight == result.preflight
 
 
