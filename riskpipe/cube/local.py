@@ -14,14 +14,14 @@ from filelock import FileLock, Timeout
 from zarr.abc.store import Store as ZarrStore
 
 from riskpipe.cube.adapter import ZarrFolder
-from riskpipe.cube.protocol import Entry, Names, check_key, missing, try_conditions
+from riskpipe.cube.protocol import Entry, Names, Store, check_key, missing
 from riskpipe.errors import StoreError
 
 _LOCK_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
-class LocalStore:
+class LocalStore(Store):
     """Objects as files below `root`. Hidden names (temporary files, locks) are the store's own and never listed."""
 
     root: Path
@@ -43,13 +43,6 @@ class LocalStore:
                 return self._path(key).read_bytes()
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 return None
-
-    def read(self, key: str) -> bytes:
-        """See Store."""
-        data = self.get(key)
-        if data is None:
-            raise missing(self, key)
-        return data
 
     def exists(self, key: str) -> bool:
         """See Store."""
@@ -159,10 +152,6 @@ class LocalStore:
     def local_path(self, key: str) -> Path | None:
         """See Store."""
         return self._path(key, is_prefix=True)
-
-    def honours_conditions(self) -> bool:
-        """See Store."""
-        return try_conditions(self)
 
     def _path(self, key: str, *, is_prefix: bool = False) -> Path:
         return self.root / check_key(key, is_prefix=is_prefix)

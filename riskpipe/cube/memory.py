@@ -8,7 +8,7 @@ from pathlib import Path
 from zarr.abc.store import Store as ZarrStore
 
 from riskpipe.cube.adapter import ZarrFolder
-from riskpipe.cube.protocol import Entry, Names, check_key, missing, try_conditions
+from riskpipe.cube.protocol import Entry, Names, Store, check_key, missing
 from riskpipe.errors import StoreError
 
 
@@ -24,15 +24,23 @@ _BY_URI: dict[str, _Objects] = {}
 _BY_URI_LOCK = threading.Lock()
 
 
-class MemoryStore:
+class MemoryStore(Store):
     """Objects in memory, the same for every store opened by the same URI in this process."""
 
-    is_shared = False
-
     def __init__(self, uri: str) -> None:
-        self.uri = uri
+        self._uri = uri
         with _BY_URI_LOCK:
             self._objects = _BY_URI.setdefault(uri, _Objects())
+
+    @property
+    def uri(self) -> str:
+        """See Store."""
+        return self._uri
+
+    @property
+    def is_shared(self) -> bool:
+        """See Store."""
+        return False
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
         """Refuse to travel: another process would find it empty."""
@@ -42,13 +50,6 @@ class MemoryStore:
         """See Store."""
         held = self._objects.held.get(check_key(key))
         return None if held is None else held[0]
-
-    def read(self, key: str) -> bytes:
-        """See Store."""
-        data = self.get(key)
-        if data is None:
-            raise missing(self, key)
-        return data
 
     def exists(self, key: str) -> bool:
         """See Store."""
@@ -117,7 +118,3 @@ class MemoryStore:
         """See Store: memory cannot be mapped."""
         check_key(key, is_prefix=True)
         return None
-
-    def honours_conditions(self) -> bool:
-        """See Store."""
-        return try_conditions(self)

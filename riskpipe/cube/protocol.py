@@ -40,6 +40,10 @@ class Store(Protocol):
 
     def read(self, key: str) -> bytes:
         """Return the object's bytes; StoreError when there is no such object."""
+        data = self.get(key)
+        if data is None:
+            raise missing(self, key)
+        return data
 
     def exists(self, key: str) -> bool:
         """Tell whether the object exists."""
@@ -82,6 +86,7 @@ class Store(Protocol):
 
     def honours_conditions(self) -> bool:
         """Tell, by trying, whether `create` and `swap` refuse when they must: some object stores ignore conditions."""
+        return try_conditions(self)
 
 
 def check_key(key: str, *, is_prefix: bool = False) -> str:

@@ -14,7 +14,7 @@ from zarr.abc.store import Store as ZarrStore
 
 from riskpipe.cube.adapter import ZarrFolder
 from riskpipe.cube.parallel import map_objects
-from riskpipe.cube.protocol import Entry, Names, check_key, missing, try_conditions
+from riskpipe.cube.protocol import Entry, Names, Store, check_key, missing
 from riskpipe.cube.s3_client import Place, client_of, explained
 from riskpipe.errors import StoreError
 
@@ -27,7 +27,7 @@ _WRITER = "writer"
 
 
 @dataclass(frozen=True)
-class S3Store:
+class S3Store(Store):
     """Objects below `place`. Endpoint, region and credentials come from the environment and are no part of it."""
 
     place: Place
@@ -78,13 +78,6 @@ class S3Store:
         data = b"".join(map_objects(part, range(0, size, _PART_BYTES), at_once=_PARTS_AT_ONCE))
         if len(data) != size:
             raise StoreError(f"{self.uri}/{key} has {size} bytes, but {len(data)} came")
-        return data
-
-    def read(self, key: str) -> bytes:
-        """See Store."""
-        data = self.get(key)
-        if data is None:
-            raise missing(self, key)
         return data
 
     def exists(self, key: str) -> bool:
@@ -207,10 +200,6 @@ class S3Store:
         """See Store: an object cannot be mapped; books are, as copies."""
         check_key(key, is_prefix=True)
         return None
-
-    def honours_conditions(self) -> bool:
-        """See Store."""
-        return try_conditions(self)
 
     def _head(self, key: str) -> Entry | None:
         check_key(key)
