@@ -1,0 +1,17 @@
+"""A run's YAML: strict keys, defaults, overrides, and the files that it names."""
+
+from riskpipe.config.run import DEFAULT_STABLE_ASSETS, RunConfig, load, read_as_of, resolve, shipped
+from riskpipe.config.sections import BasisAxisConfig, ExecutorClass, LimitsConfig, Preset
+
+__all__ = [
+    "DEFAULT_STABLE_ASSETS",
+    "BasisAxisConfig",
+    "ExecutorClass",
+    "LimitsConfig",
+    "Preset",
+    "RunConfig",
+    "load",
+    "read_as_of",
+    "resolve",
+    "shipped",
+]
