@@ -5,9 +5,9 @@ Bits: fastmath is off, so that results do not depend on threads, workers or how 
 
 from numba import njit
 
-from riskpipe.numerics import compile_cache
+from riskpipe.compile_cache import use_compile_cache
 
-compile_cache()  # before the first decorator
+use_compile_cache()  # before the first decorator
 # without numba's reference counts, whose atomic increments on every array access cost ten times the arithmetic and
 # more: such a function must not allocate
 _OPTIONS = {

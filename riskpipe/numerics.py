@@ -5,7 +5,6 @@ Same inputs, sources and fingerprint give the same bits; across fingerprints res
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,17 +84,3 @@ def source_hash() -> str:
         digest.update(f"{path.relative_to(package).as_posix()}\0{len(data)}\0".encode())
         digest.update(data)
     return digest.hexdigest()
-
-
-def compile_cache() -> Path:
-    """Point numba's cache at a folder of this source and fingerprint, and return it.
-
-    Numba looks only at the file of the function it loads: a kernel compiled before a change in a module it calls would
-    be taken for current, and one compiled for another CPU would crash. Base: NUMBA_CACHE_DIR, else ~/.cache/riskpipe.
-    """
-    from numba.core import config
-
-    base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "riskpipe")
-    folder = base / f"{source_hash()[:16]}-{numerics_fingerprint().sha}"
-    config.CACHE_DIR = str(folder)
-    return folder
