@@ -57,7 +57,7 @@ def evaluate(start: OffsetArray, number: FloatArray, batch: Batch, n: int, price
     """  # noqa: D205
     for b in range(n):
         record = number[start[batch.pool[b]] :]
-        play(record, price, 0, n_lanes, batch.amount, batch.term, batch.health[b])
+        play(record, price, n_lanes, batch.amount, batch.term, batch.health[b])
         note_failing(batch, b, n_lanes)
 
 
@@ -69,5 +69,5 @@ def evaluate_afresh(
     """Set the same in all lanes, at prices that lie within [low, high], from records made for the purpose."""
     n_lanes = price.shape[1]
     for b in range(n):
-        set_health(pools, terms, draft, batch.pool[b], low, high, kind, price, 0, n_lanes, batch.health[b])
+        set_health(pools, terms, draft, batch.pool[b], low, high, kind, price, n_lanes, batch.health[b])
         note_failing(batch, b, n_lanes)

@@ -14,7 +14,15 @@ from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
 from riskpipe.liquidation.portfolios import CALLS, FIRST, LAST, LATER, Portfolios, visit_portfolios
 from riskpipe.liquidation.prices import notional_row, pad, set_bounds, set_shocked_lane
 from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft
-from riskpipe.liquidation.seats import find_open, moved_bits, seat_groups, seat_lanes, set_seated
+from riskpipe.liquidation.seats import (
+    find_open,
+    find_still_open,
+    keep_active_seats,
+    moved_bits,
+    seat_groups,
+    seat_lanes,
+    set_seated,
+)
 from riskpipe.liquidation.tape import Tape, fit
 
 
@@ -57,6 +65,7 @@ def find_failing(
                 if failing != NO_LANE:
                     state.open[first + j, w] &= ~failing
                     state.fallen[tape_pool[j], w] |= failing
+                    add_lane(state.has_fallen, tape_pool[j])
         n = 0
     return kept, looked_at
 
@@ -69,29 +78,31 @@ def close_fallen(
     """Close the pools of a tile where `find_failing` noted them, in the order in which flow adds up: in lanes, at first
     in groups of them; in the last round only note which lanes are cut off.
     """  # noqa: D205
-    for p in range(first, stop):
-        n_risen = 0
-        for w in range(len(state.is_due)):
-            fallen = state.fallen[p, w]
-            if fallen == NO_LANE:
-                continue
-            state.fallen[p, w] = 0
-            while fallen != NO_LANE:
-                s = state.seat[w * WORD + zeros_below(fallen)]
-                fallen &= fallen - np.uint64(1)
-                if is_last:
-                    state.is_cut_off[s] = True
-                    continue
-                state.has_risen[s] = True
-                state.risen[n_risen] = s
-                n_risen += 1
-                if is_first:
-                    for v in range(len(state.active)):
-                        state.closed[p, v] |= state.group_lanes[s, v]
-                else:
-                    add_lane(state.closed[p], s)
-        if n_risen > 0:
-            add_closed(pools, terms, rules, state, p, n_risen, price)
+    for k in range(first // WORD, (stop + WORD - 1) // WORD):
+        pools_left = state.has_fallen[k]
+        state.has_fallen[k] = 0
+        while pools_left != NO_LANE:
+            p, n_risen = k * WORD + zeros_below(pools_left), 0
+            pools_left &= pools_left - np.uint64(1)
+            for w in range(len(state.is_due)):
+                fallen = state.fallen[p, w]
+                state.fallen[p, w] = 0
+                while fallen != NO_LANE:
+                    s = state.seat[w * WORD + zeros_below(fallen)]
+                    fallen &= fallen - np.uint64(1)
+                    if is_last:
+                        state.is_cut_off[s] = True
+                        continue
+                    state.has_risen[s] = True
+                    state.risen[n_risen] = s
+                    n_risen += 1
+                    if is_first:
+                        for v in range(len(state.active)):
+                            state.closed[p, v] |= state.group_lanes[s, v]
+                    else:
+                        add_lane(state.closed[p], s)
+            if n_risen > 0:
+                add_closed(pools, terms, rules, state, p, n_risen, price)
 
 
 @compiled
@@ -184,15 +195,20 @@ def run_cascades(
         set_first_seized(lanes, state, loans)
     n_rounds, looked_at, n_seats, n_candidates = 1, 0, 0, [0] * len(tiles)
     while (n_active := move_prices(terms, rules, lanes, state)) > 0:
-        is_reseated = n_seats == 0 or padded(n_active) < padded(n_seats) or 2 * n_active <= n_seats
-        if is_reseated:
+        is_seated_first = n_seats == 0
+        is_reseated = not is_seated_first and (padded(n_active) < padded(n_seats) or 2 * n_active <= n_seats)
+        if is_seated_first:
             n_seats = seat_lanes(state)
+        elif is_reseated:
+            n_seats = keep_active_seats(state, n_seats)
         set_seated(state, n_seats)
         is_last, moved = n_rounds >= rules.max_rounds, np.uint64(moved_bits(state))
         for t, tile in enumerate(tiles):
             fit(pools, terms, draft, tape, tile, state.low, state.high)
-            if is_reseated:
+            if is_seated_first:
                 n_candidates[t] = find_open(state, tape.pool, tile[0], tape.n_records)
+            elif is_reseated:
+                n_candidates[t] = find_still_open(state, tile[0], n_candidates[t])
             play = tape.pool, tape.held, tape.start, tape.number, batch, state
             n_candidates[t], looked = find_failing(*play, state.seated, tile[0], n_candidates[t], n_seats, moved)
             close_fallen(pools, terms, rules, state, state.trigger, *tile, False, is_last)

@@ -44,9 +44,9 @@ def class_of(head: float) -> int:
 
 @inlined
 def play(
-    record: FloatArray, price: FloatArray, s0: int, s1: int, amount: FloatArray, term: FloatArray, out: FloatArray
+    record: FloatArray, price: FloatArray, n_lanes: int, amount: FloatArray, term: FloatArray, out: FloatArray
 ) -> None:
-    """Set out[s0:s1] to a pool's health in lanes s0 to s1 - 1.
+    """Set out[:n_lanes] to a pool's health in the first lanes.
 
     Parameters: record from the pool's head on; price [row, lane]; amount and term scratch [lane].
     """
@@ -54,56 +54,54 @@ def play(
     form, n, n_balances = head % N_FORMS, head // N_FORMS % MOST_LINES, head // (N_FORMS * MOST_LINES)
     lines = record[HEAD:]
     if form == PLAIN:
-        add_plain(lines, n, constant, price, s0, s1, out)
+        add_plain(lines, n, constant, price, n_lanes, out)
         end = n * PLAIN_LINE
     elif form == ONE_EDGE:
-        add_edged(lines, n, constant, price, s0, s1, out)
+        add_edged(lines, n, constant, price, n_lanes, out)
         end = n * ONE_EDGE_LINE
     else:
-        end = add_many(lines, n, constant, price, s0, s1, term, out)
+        end = add_many(lines, n, constant, price, n_lanes, term, out)
     for _ in range(n_balances):
         if lines[end] < 0.0:
-            end = add_coin_margin(lines, end, price, s0, s1, term, out)
+            end = add_coin_margin(lines, end, price, n_lanes, term, out)
         else:
-            end = add_balance(lines, end, price, s0, s1, amount, term, out)
+            end = add_balance(lines, end, price, n_lanes, amount, term, out)
 
 
 @inlined
-def add_plain(c: FloatArray, n: int, constant: float, price: FloatArray, s0: int, s1: int, out: FloatArray) -> None:
-    """Set out[s0:s1] to a constant plus n lines without edges."""
-    h = out[s0:s1]
-    lanes = s1 - s0  # rows are cut to the lanes, for an index from 0 is one that the compiler knows not to wrap around
+def add_plain(c: FloatArray, n: int, constant: float, price: FloatArray, n_lanes: int, out: FloatArray) -> None:
+    """Set out[:n_lanes] to a constant plus n lines without edges."""
     if n == 0:
-        for s in range(lanes):
-            h[s] = constant
+        for s in range(n_lanes):
+            out[s] = constant
         return
     t = 0
     while t < n:
         left = n - t
         at = PLAIN_LINE * t
-        a0, b0, x0 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
+        a0, b0, x0 = c[at + 1], c[at + 2], price[int(c[at])]
         if left == 1:
-            for s in range(lanes):
-                h[s] = (constant if t == 0 else h[s]) + (a0 * x0[s] + b0)
+            for s in range(n_lanes):
+                out[s] = (constant if t == 0 else out[s]) + (a0 * x0[s] + b0)
             break
         at += PLAIN_LINE
-        a1, b1, x1 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
+        a1, b1, x1 = c[at + 1], c[at + 2], price[int(c[at])]
         if left == 2:
-            for s in range(lanes):
-                h[s] = ((constant if t == 0 else h[s]) + (a0 * x0[s] + b0)) + (a1 * x1[s] + b1)
+            for s in range(n_lanes):
+                out[s] = ((constant if t == 0 else out[s]) + (a0 * x0[s] + b0)) + (a1 * x1[s] + b1)
             break
         at += PLAIN_LINE
-        a2, b2, x2 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
+        a2, b2, x2 = c[at + 1], c[at + 2], price[int(c[at])]
         if left == 3:
-            for s in range(lanes):
-                v = (constant if t == 0 else h[s]) + (a0 * x0[s] + b0)
-                h[s] = (v + (a1 * x1[s] + b1)) + (a2 * x2[s] + b2)
+            for s in range(n_lanes):
+                v = (constant if t == 0 else out[s]) + (a0 * x0[s] + b0)
+                out[s] = (v + (a1 * x1[s] + b1)) + (a2 * x2[s] + b2)
             break
         at += PLAIN_LINE
-        a3, b3, x3 = c[at + 1], c[at + 2], price[int(c[at]), s0:s1]
-        for s in range(lanes):
-            v = ((constant if t == 0 else h[s]) + (a0 * x0[s] + b0)) + (a1 * x1[s] + b1)
-            h[s] = (v + (a2 * x2[s] + b2)) + (a3 * x3[s] + b3)
+        a3, b3, x3 = c[at + 1], c[at + 2], price[int(c[at])]
+        for s in range(n_lanes):
+            v = ((constant if t == 0 else out[s]) + (a0 * x0[s] + b0)) + (a1 * x1[s] + b1)
+            out[s] = (v + (a2 * x2[s] + b2)) + (a3 * x3[s] + b3)
         t += 4
 
 
@@ -115,60 +113,58 @@ def _edged(g: float, a: float, b: float, edge: float, above: float, above_interc
 
 
 @inlined
-def add_edged(c: FloatArray, n: int, constant: float, price: FloatArray, s0: int, s1: int, out: FloatArray) -> None:
-    """Set out[s0:s1] to a constant plus n lines with at most one edge each."""
-    h = out[s0:s1]
-    lanes = s1 - s0
+def add_edged(c: FloatArray, n: int, constant: float, price: FloatArray, n_lanes: int, out: FloatArray) -> None:
+    """Set out[:n_lanes] to a constant plus n lines with at most one edge each."""
     t = 0
     while t < n:
         left = n - t
         at = ONE_EDGE_LINE * t
         a0, b0, g0, e0, f0, i0 = c[at + 1], c[at + 2], c[at + 3], c[at + 4], c[at + 5], c[at + 6]
-        x0 = price[int(c[at]), s0:s1]
+        x0 = price[int(c[at])]
         if left == 1:
-            for s in range(lanes):
-                h[s] = (constant if t == 0 else h[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
+            for s in range(n_lanes):
+                out[s] = (constant if t == 0 else out[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
             break
         at += ONE_EDGE_LINE
         a1, b1, g1, e1, f1, i1 = c[at + 1], c[at + 2], c[at + 3], c[at + 4], c[at + 5], c[at + 6]
-        x1 = price[int(c[at]), s0:s1]
+        x1 = price[int(c[at])]
         if left == 2:
-            for s in range(lanes):
-                v = (constant if t == 0 else h[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
-                h[s] = v + _edged(g1, a1, b1, e1, f1, i1, x1[s])
+            for s in range(n_lanes):
+                v = (constant if t == 0 else out[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
+                out[s] = v + _edged(g1, a1, b1, e1, f1, i1, x1[s])
             break
         at += ONE_EDGE_LINE
         a2, b2, g2, e2, f2, i2 = c[at + 1], c[at + 2], c[at + 3], c[at + 4], c[at + 5], c[at + 6]
-        x2 = price[int(c[at]), s0:s1]
-        for s in range(lanes):
-            v = (constant if t == 0 else h[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
+        x2 = price[int(c[at])]
+        for s in range(n_lanes):
+            v = (constant if t == 0 else out[s]) + _edged(g0, a0, b0, e0, f0, i0, x0[s])
             v = v + _edged(g1, a1, b1, e1, f1, i1, x1[s])
-            h[s] = v + _edged(g2, a2, b2, e2, f2, i2, x2[s])
+            out[s] = v + _edged(g2, a2, b2, e2, f2, i2, x2[s])
         t += 3
 
 
 @inlined
 def add_many(
-    c: FloatArray, n: int, constant: float, price: FloatArray, s0: int, s1: int, term: FloatArray, out: FloatArray
+    c: FloatArray, n: int, constant: float, price: FloatArray, n_lanes: int, term: FloatArray, out: FloatArray
 ) -> int:
-    """Set out[s0:s1] to a constant plus n lines with any number of edges each; returns where they end."""
-    total, line, lanes, at = out[s0:s1], term[s0:s1], s1 - s0, 0
-    for s in range(lanes):
-        total[s] = constant
+    """Set out[:n_lanes] to a constant plus n lines with any number of edges each; returns where they end."""
+    at = 0
+    for s in range(n_lanes):
+        out[s] = constant
     for _ in range(n):
-        x = price[int(c[at]), s0:s1]
+        x = price[int(c[at])]
         slope, intercept, gross, n_edges = c[at + 1], c[at + 2], c[at + 3], int(c[at + 4])
         at += MANY_EDGES_LINE
-        for s in range(lanes):
-            line[s] = slope * x[s] + intercept
+        for s in range(n_lanes):
+            term[s] = slope * x[s] + intercept
         for _edge in range(n_edges):
             edge, slope, intercept = c[at], c[at + 1], c[at + 2]
             at += EDGE
-            for s in range(lanes):
+            for s in range(n_lanes):
                 above = slope * x[s] + intercept
-                line[s] = above if gross * x[s] >= edge else line[s]
-        for s in range(lanes):
-            total[s] = total[s] + line[s]
+                term[s] = above if gross * x[s] >= edge else term[s]
+        for s in range(n_lanes):
+            out[s] = out[s] + term[s]
     return at
 
 
@@ -182,64 +178,59 @@ def _counted(h: float, amount: float, x: float, ratio: float, credit: float, int
 
 @inlined
 def add_balance(
-    c: FloatArray, at: int, price: FloatArray, s0: int, s1: int, amount: FloatArray, term: FloatArray, out: FloatArray
+    c: FloatArray, at: int, price: FloatArray, n_lanes: int, amount: FloatArray, term: FloatArray, out: FloatArray
 ) -> int:
-    """Add to out[s0:s1] what the balance at `at` counts for; returns where it ends."""
-    h, lanes = out[s0:s1], s1 - s0
-    x, ratio, base = price[int(c[at]), s0:s1], c[at + 1], c[at + 2]
+    """Add to out[:n_lanes] what the balance at `at` counts for; returns where it ends."""
+    x, ratio, base = price[int(c[at])], c[at + 1], c[at + 2]
     n, n_edges, credit, intercept = int(c[at + 3]), int(c[at + 4]), c[at + 5], c[at + 6]
     edges = at + BALANCE
     positions = edges + EDGE * n_edges
     end = positions + POSITION * n
     if n == 1 and n_edges == 0:
-        payoff, size = price[int(c[positions]), s0:s1], c[positions + 1]
-        for s in range(lanes):
-            h[s] = _counted(h[s], base + size * payoff[s], x[s], ratio, credit, intercept)
+        payoff, size = price[int(c[positions])], c[positions + 1]
+        for s in range(n_lanes):
+            out[s] = _counted(out[s], base + size * payoff[s], x[s], ratio, credit, intercept)
         return end
-    held, counted = amount[s0:s1], term[s0:s1]
-    for s in range(lanes):
-        held[s] = base
+    for s in range(n_lanes):
+        amount[s] = base
     for j in range(n):
-        payoff, size = price[int(c[positions + POSITION * j]), s0:s1], c[positions + POSITION * j + 1]
-        for s in range(lanes):
-            held[s] = held[s] + size * payoff[s]
+        payoff, size = price[int(c[positions + POSITION * j])], c[positions + POSITION * j + 1]
+        for s in range(n_lanes):
+            amount[s] = amount[s] + size * payoff[s]
     if n_edges == 0:
-        for s in range(lanes):
-            h[s] = _counted(h[s], held[s], x[s], ratio, credit, intercept)
+        for s in range(n_lanes):
+            out[s] = _counted(out[s], amount[s], x[s], ratio, credit, intercept)
         return end
-    for s in range(lanes):
-        counted[s] = held[s] * (x[s] * ratio) * credit + intercept
+    for s in range(n_lanes):
+        term[s] = amount[s] * (x[s] * ratio) * credit + intercept
     for k in range(n_edges):
         edge, credit, intercept = c[edges + EDGE * k], c[edges + EDGE * k + 1], c[edges + EDGE * k + 2]
-        for s in range(lanes):
-            owned = held[s] * (x[s] * ratio)
+        for s in range(n_lanes):
+            owned = amount[s] * (x[s] * ratio)
             above = owned * credit + intercept
-            counted[s] = above if owned >= edge else counted[s]
-    for s in range(lanes):
-        owned, owed = counted[s], held[s] * x[s]
-        h[s] = h[s] + (owned if held[s] > 0.0 else owed)
+            term[s] = above if owned >= edge else term[s]
+    for s in range(n_lanes):
+        owned, owed = term[s], amount[s] * x[s]
+        out[s] = out[s] + (owned if amount[s] > 0.0 else owed)
     return end
 
 
 @inlined
-def add_coin_margin(
-    c: FloatArray, at: int, price: FloatArray, s0: int, s1: int, term: FloatArray, out: FloatArray
-) -> int:
-    """Add to out[s0:s1] the requirement in coins at `at`, a negative number; returns where it ends."""
-    h, coins, lanes = out[s0:s1], term[s0:s1], s1 - s0
-    usd, x = price[int(-1.0 - c[at]), s0:s1], price[int(c[at + 1]), s0:s1]
+def add_coin_margin(c: FloatArray, at: int, price: FloatArray, n_lanes: int, term: FloatArray, out: FloatArray) -> int:
+    """Add to out[:n_lanes] the requirement in coins at `at`, a negative number; returns where it ends."""
+    usd, x = price[int(-1.0 - c[at])], price[int(c[at + 1])]
     gross, slope, intercept, curvature, n_edges = c[at + 2], c[at + 3], c[at + 4], c[at + 5], int(c[at + 6])
     at += COIN_MARGIN
-    for s in range(lanes):
-        coins[s] = (curvature * x[s] + slope) * x[s] + intercept
+    for s in range(n_lanes):
+        term[s] = (curvature * x[s] + slope) * x[s] + intercept
     for _edge in range(n_edges):
         edge, slope, intercept = c[at], c[at + 1], c[at + 2]
         at += EDGE
-        for s in range(lanes):
+        for s in range(n_lanes):
             above = (curvature * x[s] + slope) * x[s] + intercept
-            coins[s] = above if gross * x[s] >= edge else coins[s]
-    for s in range(lanes):
-        h[s] = h[s] + coins[s] * usd[s]
+            term[s] = above if gross * x[s] >= edge else term[s]
+    for s in range(n_lanes):
+        out[s] = out[s] + term[s] * usd[s]
     return at
 
 

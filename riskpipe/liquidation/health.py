@@ -23,22 +23,22 @@ def record_alone(
 
 @internal
 def play_alone(
-    record: FloatArray, price: FloatArray, s0: int, s1: int, amount: FloatArray, term: FloatArray, h: FloatArray
+    record: FloatArray, price: FloatArray, n_lanes: int, amount: FloatArray, term: FloatArray, h: FloatArray
 ) -> None:
-    """Set h[s0:s1] to the health that a record gives."""
-    play(record, price, s0, s1, amount, term, h)
+    """Set h[:n_lanes] to the health that a record gives."""
+    play(record, price, n_lanes, amount, term, h)
 
 
 @inlined
 def set_health(
     pools: Pools, terms: Terms, draft: Draft, p: int, low: FloatArray, high: FloatArray, kind: int,
-    price: FloatArray, s0: int, s1: int, h: FloatArray,
+    price: FloatArray, n_lanes: int, h: FloatArray,
 ) -> None:  # fmt: skip
-    """Set h[s0:s1], pool p's equity less its maintenance (or initial) margin in USD, at prices that lie within
+    """Set h[:n_lanes], pool p's equity less its maintenance (or initial) margin in USD, at prices that lie within
     [low, high].
     """  # noqa: D205
     record_alone(pools, terms, draft, p, low, high, kind)
-    play_alone(draft.record, price, s0, s1, draft.amount[0], draft.term, h)
+    play_alone(draft.record, price, n_lanes, draft.amount[0], draft.term, h)
 
 
 @inlined

@@ -46,7 +46,7 @@ from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
 from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
 from riskpipe.liquidation.scan_models import unit_models
-from riskpipe.liquidation.seats import find_open, moved_bits, seat_lanes, set_seated
+from riskpipe.liquidation.seats import find_open, find_still_open, keep_active_seats, moved_bits, seat_lanes, set_seated
 from riskpipe.liquidation.shocks import cut_shocks, index_shocks, shocks_of
 from riskpipe.liquidation.tape import Tape, fit, make_tape
 from riskpipe.liquidation.waterfall import Winners, add_winners, ask_winners, make_winners, run_waterfall
@@ -223,6 +223,7 @@ class Kernel:
         set_seated(state, n_seats)
         moved_bits(state)
         find_open(state, tape.pool, 0, 0)
+        find_still_open(state, 0, keep_active_seats(state, 0))
 
     def _take_tape(self, extra_haircut: float) -> Tape:
         """Return a tape for the caller alone, who puts it back: runs in several threads may share a kernel."""

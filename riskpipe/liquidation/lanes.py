@@ -35,7 +35,8 @@ class State(NamedTuple):
     low: FloatArray  # [rows] of the prices of all lanes
     high: FloatArray  # [rows]
     seat: np.ndarray  # [lane] uint32: the lane that is evaluated there
-    n_seated: OffsetArray  # [words] how many lanes of a word have a seat
+    remaining: np.ndarray  # [words] lanes, or seats of before, that have a seat now
+    n_seated: OffsetArray  # [words] how many of a word these are
     squeeze: np.ndarray  # [words, 6] by which steps their bits become those of seats
     seated: FloatArray  # [rows, lane] trigger prices of seats
     is_due: np.ndarray  # [words] seats of active lanes
@@ -59,6 +60,7 @@ class State(NamedTuple):
     closed: np.ndarray  # [p, words] lanes in which the pool is closed
     open: np.ndarray  # [record, words] seats in whose lanes a candidate is open
     fallen: np.ndarray  # [p, words] seats in whose lanes it fails and is still to be closed
+    has_fallen: np.ndarray  # [p / 64] bits: pools that have any
     called: np.ndarray  # [p, words] later, in the same memory: lanes in which it is open and misses its initial margin
     group_lanes: np.ndarray  # [group, words]
     every: np.ndarray  # [words] all lanes, without those that fill up the width
@@ -88,6 +90,7 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         low=np.zeros(rows),
         high=np.zeros(rows),
         seat=np.zeros(max(wide, wide_groups), dtype=np.uint32),
+        remaining=np.zeros(words, dtype=np.uint64),
         n_seated=np.zeros(words, dtype=np.int64),
         squeeze=np.zeros((words, 6), dtype=np.uint64),
         seated=np.ones((rows, wide)),
@@ -112,6 +115,7 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         closed=np.zeros((len(pools.account), words), dtype=np.uint64),
         open=open_or_called,
         fallen=np.zeros((len(pools.account), words), dtype=np.uint64),
+        has_fallen=np.zeros(n_words(len(pools.account)), dtype=np.uint64),
         called=open_or_called,
         group_lanes=group_lanes,
         every=np.bitwise_or.reduce(group_lanes),

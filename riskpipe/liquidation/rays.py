@@ -130,7 +130,7 @@ def set_first_failures(
                 rays.haircut[m] = rays.haircut_shock * middle
         if rays.haircut_shock == 0.0:
             kind = np.int64(MAINTENANCE)  # as a literal it would have all that it calls compiled once more
-            set_health(pools, terms, draft, p, rays.low, rays.high, kind, price, 0, stop, draft.health)
+            set_health(pools, terms, draft, p, rays.low, rays.high, kind, price, stop, draft.health)
         else:
             for m in range(stop):
                 equity, maintenance, _ = pool_health(pools, terms, draft.base, p, price, m, rays.haircut[m])
