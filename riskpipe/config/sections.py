@@ -18,6 +18,7 @@ def _axis(values: Sequence[float]) -> tuple[float, ...]:
 
 
 Shock = Annotated[Float, Field(ge=-1.0, le=10.0)]
+AxisName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class GridConfig(Strict):
@@ -65,6 +66,16 @@ class BasisAxisConfig(Strict):
     _check = field_validator("multiples")(_axis)
 
 
+class AssetAxisConfig(Strict):
+    """An axis of the grid that moves some assets by a fraction of their own, on top of what the index moves them by."""
+
+    assets: Annotated[tuple[str, ...], Field(min_length=1)]
+    moves: tuple[Annotated[Float, Field(gt=-1.0, le=10.0)], ...]
+    """Fractions, each once; 0 leaves the assets to the index."""
+
+    _check = field_validator("moves")(_axis)
+
+
 class SimulatedConfig(Strict):
     """Scenarios with probabilities, drawn from the price history."""
 
@@ -84,7 +95,8 @@ class ScenariosConfig(Strict):
     """What is computed."""
 
     grid: GridConfig = GridConfig()
-    basis_axes: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], BasisAxisConfig] = Field(default_factory=dict)
+    basis_axes: dict[AxisName, BasisAxisConfig] = Field(default_factory=dict)
+    asset_axes: dict[AxisName, AssetAxisConfig] = Field(default_factory=dict)
     """Further axes of the grid, by name."""
     presets: tuple[str | Preset, ...] = ()
     simulated: SimulatedConfig | None = None

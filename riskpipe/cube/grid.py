@@ -7,7 +7,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from riskpipe.domain.scenarios import AXES, basis_coordinates
+from riskpipe.domain.scenarios import AXES, own_coordinates
 
 GRID_AXES = (*AXES, "variant")
 
@@ -64,7 +64,7 @@ def as_grid(dataset: xr.Dataset | xr.DataTree) -> xr.Dataset:
     rows = np.flatnonzero(dataset["set"].values.astype(object) == "grid")
     if not len(rows):
         raise ValueError('there are no scenarios of set "grid"')
-    grid_axes = (*AXES, *basis_coordinates(dataset.coords), "variant")
+    grid_axes = (*AXES, *own_coordinates(dataset.coords), "variant")
     labels, codes = [], []
     for name in grid_axes:
         values = dataset[name].values[rows]

@@ -18,7 +18,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 from riskpipe.cube.digest import canonical_json, digest_arrays, sha256
 from riskpipe.cube.parallel import map_objects
 from riskpipe.cube.protocol import Store
-from riskpipe.domain.scenarios import AXES, BASIS_AXIS, ScenarioSet, basis_axis_of
+from riskpipe.domain.scenarios import ASSET_AXIS, AXES, BASIS_AXIS, ScenarioSet, own_axis_of
 from riskpipe.domain.schema import CUBE_FORMAT_VERSION, DIMENSIONS, GROUPS, N_RANKS, VARIABLES
 from riskpipe.errors import StoreError
 
@@ -94,7 +94,7 @@ def scenario_coordinates(scenarios: ScenarioSet) -> dict[str, AnyArray]:
     sets = np.array(scenarios.sets, dtype=object)
     return {
         **{name: getattr(scenarios, name) for name in (*AXES, "haircut_shock", "probability")},
-        **{f"{BASIS_AXIS}{name}": scenarios.multiples(name) for name in scenarios.basis_axes},
+        **{name: scenarios.on_axis(name) for name in scenarios.own_axes},
         "name": scenarios.name.astype(object),
         "variant": variants[scenarios.variant],
         "set": sets[scenarios.set_index],
@@ -169,7 +169,9 @@ def cube_template(
 
 
 def _long_name(coordinate: str) -> str:
-    if (axis := basis_axis_of(coordinate)) is not None:
+    if (axis := own_axis_of(coordinate, ASSET_AXIS)) is not None:
+        return f"own move of the assets of axis {axis}, a fraction on top of what the index moves them by"
+    if (axis := own_axis_of(coordinate, BASIS_AXIS)) is not None:
         return f"basis move of axis {axis}, standard deviations of a day, fading before expiry"
     return _COORDINATES.get(coordinate, coordinate.replace("_", " "))
 

@@ -15,19 +15,21 @@ from riskpipe.domain.book import FloatArray, IntArray, OffsetArray
 from riskpipe.domain.rules import ImpactLaw
 
 AXES = ("index_shock", "basis_shock", "vol_shock", "depth_factor")
-BASIS_AXIS = "basis_axis_"  # starts the coordinate of a basis axis, in standard deviations; 0 is neutral
+# what starts the coordinate of an axis that a run names itself; 0 is neutral on all of them
+BASIS_AXIS = "basis_axis_"  # moves of bases, in standard deviations
+ASSET_AXIS = "asset_axis_"  # moves of single assets, fractions
 GRID, HISTORICAL, SIMULATED = "grid", "historical", "simulated"  # labels of sets
 NEUTRAL = {"index_shock": 0.0, "basis_shock": 0.0, "vol_shock": 0.0, "depth_factor": 1.0}
 
 
-def basis_coordinates(names: Iterable[Hashable]) -> list[str]:
-    """Return those of the coordinates' names that are basis axes, sorted."""
-    return sorted(name for name in map(str, names) if name.startswith(BASIS_AXIS))
+def own_coordinates(names: Iterable[Hashable]) -> list[str]:
+    """Return those of the coordinates' names that are a run's own axes, of assets and of bases, sorted."""
+    return sorted(name for name in map(str, names) if name.startswith((ASSET_AXIS, BASIS_AXIS)))
 
 
-def basis_axis_of(coordinate: str) -> str | None:
-    """Name of the basis axis behind a coordinate; None where there is none."""
-    return coordinate.removeprefix(BASIS_AXIS) if coordinate.startswith(BASIS_AXIS) else None
+def own_axis_of(coordinate: str, kind: str) -> str | None:
+    """Name of the run's own axis of a kind (BASIS_AXIS, ASSET_AXIS) behind a coordinate; None where there is none."""
+    return coordinate.removeprefix(kind) if coordinate.startswith(kind) else None
 
 
 @dataclass(frozen=True)
@@ -70,18 +72,18 @@ class ScenarioSet:
     sets: tuple[str, ...]
     asset_shock: FloatArray | None = None  # [n, c] an asset's own index move, a fraction; NaN = beta x index_shock
     instrument_basis_shock: FloatArray | None = None  # [n, i] added to a contract's basis besides; not to options
-    basis_multiple: FloatArray | None = None  # [n, k] where each scenario stands on the basis axes
-    basis_axes: tuple[str, ...] = ()  # their names
+    own_value: FloatArray | None = None  # [n, k] where each scenario stands on the run's own axes
+    own_axes: tuple[str, ...] = ()  # their coordinates
 
     def __len__(self) -> int:
         """Count scenarios."""
         return len(self.index_shock)
 
-    def multiples(self, axis: str) -> FloatArray:
-        """Return where each scenario stands on a basis axis [n]."""
-        if self.basis_multiple is None:
-            raise ValueError(f"the set has no basis axis {axis!r}")
-        return np.ascontiguousarray(self.basis_multiple[:, self.basis_axes.index(axis)])
+    def on_axis(self, coordinate: str) -> FloatArray:
+        """Return where each scenario stands on one of the run's own axes [n], by its coordinate."""
+        if self.own_value is None or coordinate not in self.own_axes:
+            raise ValueError(f"the set has no axis {coordinate!r}")
+        return np.ascontiguousarray(self.own_value[:, self.own_axes.index(coordinate)])
 
     def rows_of(self, name: str) -> tuple[OffsetArray, OffsetArray]:
         """Return the scenarios of a set, and the number that each has among those of its variant."""
@@ -110,7 +112,7 @@ class ScenarioSet:
             for spec in dataclass_fields(self)
             if isinstance(value := getattr(self, spec.name), np.ndarray)
         }
-        return type(self)(**arrays, variants=self.variants, sets=self.sets, basis_axes=self.basis_axes)
+        return type(self)(**arrays, variants=self.variants, sets=self.sets, own_axes=self.own_axes)
 
 
 def block_bounds(n_scenarios: int, block_size: int) -> tuple[tuple[int, int], ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from riskpipe.domain.scenarios import GRID, NEUTRAL, basis_coordinates
+from riskpipe.domain.scenarios import GRID, NEUTRAL, own_coordinates
 from riskpipe.domain.schema import VARIABLES
 from riskpipe.errors import ComputeError
 
@@ -118,7 +118,7 @@ def cells_of(tree: xr.DataTree) -> Cells:
         given = dataset[key].values.tolist() if key in dataset.coords else [""] * n
         return np.array([str(value) for value in given] + [None], dtype=object)[:-1]
 
-    names = [*(axis for axis in AXIS_NEUTRAL if axis in dataset.coords), *basis_coordinates(dataset.coords)]
+    names = [*(axis for axis in AXIS_NEUTRAL if axis in dataset.coords), *own_coordinates(dataset.coords)]
     axes = {axis: np.asarray(dataset[axis].values, np.float64) for axis in names}
     has_probability = "probability" in dataset.coords
     probability = np.asarray(dataset["probability"].values, np.float64) if has_probability else np.full(n, np.nan)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from riskpipe.domain.scenarios import NEUTRAL, SIMULATED, basis_axis_of, basis_coordinates
+from riskpipe.domain.scenarios import ASSET_AXIS, BASIS_AXIS, NEUTRAL, SIMULATED, own_axis_of, own_coordinates
 from riskpipe.report import numbers
 from riskpipe.report.document import Column, Kind, Source
 from riskpipe.report.report_input import ReportInput
@@ -27,8 +27,10 @@ UNIT_KINDS: Mapping[str, Kind] = {
 
 
 def axis_of(name: str) -> tuple[str, Kind, float]:
-    """Label, kind and neutral value of an axis; a basis axis of the run's own is in standard deviations."""
-    if (own := basis_axis_of(name)) is not None:
+    """Label, kind and neutral value of an axis; of the run's own, those of bases are in standard deviations."""
+    if (own := own_axis_of(name, ASSET_AXIS)) is not None:
+        return f"Own move of {own}", "signed_share", 0.0
+    if (own := own_axis_of(name, BASIS_AXIS)) is not None:
         return f"Basis of {own} (sd)", "number", 0.0
     return AXES[name]
 
@@ -65,7 +67,7 @@ def limit_words(n_hits: float) -> str:
 
 def axes_of(dataset: xr.Dataset) -> list[str]:
     """Axes that label a dataset, in their order."""
-    return [*(name for name in AXES if name in dataset.coords), *basis_coordinates(dataset.coords)]
+    return [*(name for name in AXES if name in dataset.coords), *own_coordinates(dataset.coords)]
 
 
 def bracket_words(last_held: float, first_exhausted: float, heals_at: float, status: str) -> str:

@@ -52,7 +52,7 @@ def read_market(store: Store, run_id: str) -> Market:
 
 
 def write_scenarios(store: Store, run_id: str, scenarios: ScenarioSet) -> None:
-    """Keep a run's scenarios; variants and the names of sets and basis axes are in the plan."""
+    """Keep a run's scenarios; variants and the names of sets and own axes are in the plan."""
     write_arrays(store, run_id, "scenarios", arrays_of(scenarios))
 
 
@@ -63,7 +63,7 @@ def read_scenarios(store: Store, run_id: str, plan: dict[str, Any]) -> ScenarioS
         **read_arrays(store, run_id, "scenarios"),
         variants=variants,
         sets=tuple(plan["sets"]),
-        basis_axes=tuple(plan["basis_axes"]),
+        own_axes=tuple(plan["own_axes"]),
     )
 
 

@@ -82,7 +82,7 @@ def make_plan(
         "rules": rules_as_json(rules),
         "variants": [asdict(variant) for variant in scenarios.variants],
         "sets": list(scenarios.sets),
-        "basis_axes": list(scenarios.basis_axes),
+        "own_axes": list(scenarios.own_axes),
         "ingest": ingest,
         "preflight": predicted.as_json(),
     }

@@ -16,7 +16,7 @@ import numpy as np
 
 from riskpipe.config import ExecutorClass, LimitsConfig, RunConfig
 from riskpipe.domain.book import Book, OffsetArray
-from riskpipe.domain.scenarios import SIMULATED, ScenarioSet
+from riskpipe.domain.scenarios import ASSET_AXIS, BASIS_AXIS, SIMULATED, ScenarioSet, own_axis_of
 from riskpipe.domain.schema import VARIABLES
 from riskpipe.errors import ConfigError
 from riskpipe.liquidation.footprint import kernel_bytes
@@ -135,7 +135,7 @@ def computed_scenarios(scenarios: ScenarioSet, block_size: int, *, has_options: 
         scenarios.depth_factor,
         scenarios.haircut_shock,
         *([scenarios.vol_shock] if has_options else []),
-        *([] if scenarios.basis_multiple is None else scenarios.basis_multiple.T),
+        *([] if scenarios.own_value is None else scenarios.own_value.T),
     )
     distinct = np.unique(np.stack([np.asarray(axis, dtype=np.float64) for axis in differs_by], axis=1), axis=0)
     return np.bincount(distinct[:, 0].astype(np.int64), minlength=math.ceil(len(scenarios) / block_size))
@@ -156,9 +156,14 @@ def scenario_bytes(book: Book, scenarios: ScenarioSet) -> int:
 
     A plan is made before those moves are known: where the run will have any, they are counted by what moves them.
     """
-    has_own = SIMULATED in scenarios.sets
-    moved = (book.n_assets if has_own else 0) + (book.n_instruments if has_own or scenarios.basis_axes else 0)
-    return SCENARIO_COPIES * 8 * len(scenarios) * (SCENARIO_NUMBERS + moved + len(scenarios.basis_axes))
+    is_simulated = SIMULATED in scenarios.sets
+    assets = book.n_assets if is_simulated or _has_axis(scenarios, ASSET_AXIS) else 0
+    contracts = book.n_instruments if is_simulated or _has_axis(scenarios, BASIS_AXIS) else 0
+    return SCENARIO_COPIES * 8 * len(scenarios) * (SCENARIO_NUMBERS + assets + contracts + len(scenarios.own_axes))
+
+
+def _has_axis(scenarios: ScenarioSet, kind: str) -> bool:
+    return any(own_axis_of(axis, kind) is not None for axis in scenarios.own_axes)
 
 
 def worker_bytes(

@@ -8,18 +8,19 @@ import numpy as np
 
 from riskpipe.calibrate.history import HistoryRows
 from riskpipe.calibrate.innovations import innovations
-from riskpipe.config import BasisAxisConfig, Preset, RunConfig
+from riskpipe.config import AssetAxisConfig, BasisAxisConfig, Preset, RunConfig
 from riskpipe.domain.book import Book, InstrumentKind
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.market import HORIZON_LABELS, Market
 from riskpipe.domain.rules import ContractRules, IndexImpact, LendingRules, Rules, VenueRules
-from riskpipe.domain.scenarios import AXES, ScenarioSet, Variant
+from riskpipe.domain.scenarios import ASSET_AXIS, AXES, BASIS_AXIS, ScenarioSet, Variant
 from riskpipe.errors import ConfigError
 from riskpipe.ingest.venue_tables import ContractTiers, VenueTables
 from riskpipe.margin.scan_parameters import scan_model
-from riskpipe.scenarios.basis_axes import with_basis_axes
 from riskpipe.scenarios.grid import scenario_set
+from riskpipe.scenarios.own_axes import with_asset_axes, with_basis_axes
 from riskpipe.scenarios.simulated import simulated_moves, with_simulated
+from riskpipe.strict_yaml import nearest
 from riskpipe.venues import ContractMargin, VenueConfig, approximations, not_computed
 
 
@@ -231,7 +232,10 @@ def scenarios_of(config: RunConfig) -> ScenarioSet:
         config.scenarios.grid.model_dump(),
         historical,
         variants_of(config),
-        basis_axes={name: axis.multiples for name, axis in config.scenarios.basis_axes.items()},
+        own_axes={
+            **{f"{ASSET_AXIS}{name}": axis.moves for name, axis in config.scenarios.asset_axes.items()},
+            **{f"{BASIS_AXIS}{name}": axis.multiples for name, axis in config.scenarios.basis_axes.items()},
+        },
         n_simulated=0 if simulated is None else simulated.n,
     )
 
@@ -239,12 +243,14 @@ def scenarios_of(config: RunConfig) -> ScenarioSet:
 def with_moves(
     config: RunConfig, scenarios: ScenarioSet, book: Book, market: Market, history: HistoryRows | None
 ) -> tuple[ScenarioSet, Findings]:
-    """Return the set with the moves of its basis axes and simulated scenarios, and what could not be moved.
+    """Return the set with the moves of its own axes and simulated scenarios, and what could not be moved.
 
-    Raises ConfigError for basis axes of venues that the book does not have, InputRefused where the history is too short
+    Raises ConfigError for axes of venues or assets that the book does not have, InputRefused where the history is too short
     to simulate from.
     """
     findings = Findings()
+    if config.scenarios.asset_axes:
+        scenarios = _on_asset_axes(config.scenarios.asset_axes, scenarios, book, market)
     if config.scenarios.basis_axes:
         scenarios = _on_basis_axes(config.scenarios.basis_axes, scenarios, book, market, findings)
     simulated = config.scenarios.simulated
@@ -254,6 +260,21 @@ def with_moves(
         moves = simulated_moves(given, simulated.n, simulated.hours, simulated.seed)
         scenarios = with_simulated(scenarios, given, moves, market.index_beta, book.n_instruments)
     return scenarios, findings
+
+
+def _on_asset_axes(
+    axes: Mapping[str, AssetAxisConfig], scenarios: ScenarioSet, book: Book, market: Market
+) -> ScenarioSet:
+    names = book.names("asset")
+    unknown = [
+        f"scenarios.asset_axes.{axis}: asset {asset!r} is not in the book{nearest(asset, names)}"
+        for axis, one in axes.items()
+        for asset in one.assets
+        if asset not in names
+    ]
+    _refuse(unknown)
+    is_moved = {axis: np.isin(np.array(names, dtype=object), one.assets) for axis, one in axes.items()}
+    return with_asset_axes(scenarios, is_moved, market.index_beta)
 
 
 def _on_basis_axes(

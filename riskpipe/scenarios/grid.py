@@ -1,5 +1,5 @@
-"""Grids, named and simulated scenarios as one flat ScenarioSet: variants slowest, then the axes in their order, basis
-axes before all others, depth fastest.
+"""Grids, named and simulated scenarios as one flat ScenarioSet: variants slowest, then the axes in their order, a
+run's own axes before all others, depth fastest.
 """  # noqa: D205
 
 from collections.abc import Mapping, Sequence
@@ -21,19 +21,19 @@ def scenario_set(
     historical: Sequence[tuple[str, Mapping[str, float]]] = (),
     variants: Sequence[Variant] = (Variant(),),
     *,
-    basis_axes: Mapping[str, Sequence[float]] | None = None,
+    own_axes: Mapping[str, Sequence[float]] | None = None,
     n_simulated: int = 0,
 ) -> ScenarioSet:
     """Return the grid over `axes`, named historical and simulated scenarios, once for each variant (the first central).
 
     Shocks are fractions, the depth factor a multiple. Neither grid nor history has probabilities (NaN); simulated
     scenarios are as likely as each other. What moves single assets and instruments is not known yet: the index shock of
-    simulated scenarios is NaN until `simulated.with_simulated` gives it, and `basis_axes.with_basis_axes` turns the
-    multiples of basis axes, 0 outside the grid, into moves.
+    simulated scenarios is NaN until `simulated.with_simulated` gives it, and `own_axes` turns the values of the run's
+    own axes, by their coordinates and 0 outside the grid, into moves.
     """
-    multiples = basis_axes or {}
-    still = (0.0,) * len(multiples)
-    cells = [(GRID, "", cell, at) for at in product(*multiples.values()) for cell in grid_cells(axes)]
+    own = own_axes or {}
+    still = (0.0,) * len(own)
+    cells = [(GRID, "", cell, at) for at in product(*own.values()) for cell in grid_cells(axes)]
     cells += [(HISTORICAL, name, {**NEUTRAL, **shocks}, still) for name, shocks in historical]
     cells += [(SIMULATED, "", {**NEUTRAL, "index_shock": np.nan}, still)] * n_simulated
     sets = (GRID, *([HISTORICAL] if historical else []), *([SIMULATED] if n_simulated else []))
@@ -48,6 +48,6 @@ def scenario_set(
         name=np.array([row[2] for row in rows], dtype=np.str_),
         variants=tuple(variants),
         sets=sets,
-        basis_multiple=np.array([row[4] for row in rows], dtype=np.float64) if multiples else None,
-        basis_axes=tuple(multiples),
+        own_value=np.array([row[4] for row in rows], dtype=np.float64) if own else None,
+        own_axes=tuple(own),
     )

@@ -88,6 +88,8 @@ def with_simulated(
     """
     rows, row = scenarios.rows_of(SIMULATED)
     asset_shock = np.full((len(scenarios), len(index_beta)), np.nan)
+    if scenarios.asset_shock is not None:
+        asset_shock[:] = scenarios.asset_shock
     basis_shock = np.zeros((len(scenarios), n_instruments))
     if scenarios.instrument_basis_shock is not None:
         basis_shock += scenarios.instrument_basis_shock

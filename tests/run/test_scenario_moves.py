@@ -47,7 +47,7 @@ def test_basis_axes_move_contracts_of_their_venues_and_kinds_by_the_volatility_o
     made, findings = with_moves(wanted, planned, book, market, None)
     volatility = np.array([0.001, 0.0, 0.002, 0.003 / 2, 0.004 / 2])
     is_near, is_dated = book.instrument_venue == 0, np.arange(5) >= 3
-    near, dated = planned.multiples("near")[:, None], planned.multiples("dated")[:, None]
+    near, dated = planned.on_axis("basis_axis_near")[:, None], planned.on_axis("basis_axis_dated")[:, None]
     assert made.instrument_basis_shock == pytest.approx(volatility * (near * is_near + dated * is_dated), rel=1e-12)
     told = [item for item in findings if item.reason is Reason.NOT_MOVED]
     names = {example for item in told for example in item.examples}
@@ -65,6 +65,23 @@ def test_an_axis_of_nothing_is_a_finding_and_of_an_unknown_venue_refused():
     wrong = config(basis_axes={"a": {"venues": ["alpah"], "multiples": [1]}})
     with pytest.raises(ConfigError, match="venue 'alpah' is not in the book, which has alpha, bravo"):
         with_moves(wrong, scenarios_of(wrong), book, market, None)
+
+
+def test_asset_axes_move_single_assets_on_top_of_the_index_and_unknown_ones_are_refused():
+    book, market = book_and_market()
+    names = book.names("asset")
+    wanted = config(asset_axes={"one": {"assets": [names[0]], "moves": [-0.5, 0]}})
+    made, findings = with_moves(wanted, scenarios_of(wanted), book, market, None)
+    assert not list(findings)
+    own = made.on_axis("asset_axis_one")
+    moved = (1.0 + market.index_beta[0] * made.index_shock) * (1.0 + own) - 1.0
+    assert made.asset_shock[:, 0] == pytest.approx(np.where(own == 0.0, np.nan, moved), nan_ok=True, rel=1e-14)
+    assert np.isnan(made.asset_shock[:, 1:]).all()
+    wrong = config(asset_axes={"one": {"assets": ["DOGGE"], "moves": [-0.5]}})
+    with pytest.raises(ConfigError, match="asset 'DOGGE' is not in the book"):
+        with_moves(wrong, scenarios_of(wrong), book, market, None)
+    with pytest.raises(ConfigError, match="moves"):
+        config(asset_axes={"one": {"assets": ["SOL"], "moves": [-1.0]}})
 
 
 def test_without_axes_and_simulation_the_set_is_the_planned_one():
@@ -92,12 +109,12 @@ def test_a_set_comes_back_from_the_store_as_it_was():
     made = replace(made, asset_shock=np.full((len(made), book.n_assets), np.nan))
     store, run_id = open_store("memory://moves"), "2024-08-05T000000Z-0123456789abcdef"
     write_scenarios(store, run_id, made)
-    plan = {"variants": [{}], "sets": list(made.sets), "basis_axes": list(made.basis_axes)}
+    plan = {"variants": [{}], "sets": list(made.sets), "own_axes": list(made.own_axes)}
     back = read_scenarios(store, run_id, plan)
     for name, value in vars(made).items():
         if isinstance(value, np.ndarray):
             assert np.array_equal(getattr(back, name), value, equal_nan=value.dtype.kind == "f"), name
-    assert (back.sets, back.basis_axes, back.variants) == (made.sets, made.basis_axes, made.variants)
+    assert (back.sets, back.own_axes, back.variants) == (made.sets, made.own_axes, made.variants)
     slabs = [back.slab(*bounds) for bounds in block_bounds(len(back), 3)]
     assert np.array_equal(np.concatenate([slab.instrument_basis_shock for slab in slabs]), made.instrument_basis_shock)
 
@@ -114,4 +131,8 @@ def test_basis_axes_are_axes_of_the_grid_shown_in_many_dimensions():
         "basis_axis_dated": 2, "basis_axis_near": 2, "variant": 1,
     }  # fmt: skip
     one = grid.sel(index_shock=-0.2, basis_axis_near=-2.0, basis_axis_dated=3.0).item()
-    assert (planned.index_shock[one], planned.multiples("near")[one], planned.multiples("dated")[one]) == (-0.2, -2, 3)
+    assert (
+        planned.index_shock[one],
+        planned.on_axis("basis_axis_near")[one],
+        planned.on_axis("basis_axis_dated")[one],
+    ) == (-0.2, -2, 3)
