@@ -27,7 +27,7 @@ def nightly(
     publish: bool | None = None,
     behind_minutes: Annotated[int, Field(ge=0, le=100_000)] = 0,
 ) -> dict[str, Any]:
-    """Run one night: ingest, calibrate, scenarios, compute, validate, spreads, accounts, seal, report, publish.
+    """Run one night, stage after stage as `riskpipe.run.stages.STAGES` has them.
 
     Publishes; with overrides only when `publish` is true. A scheduled run without `as_of` is of its scheduled time less
     `behind_minutes`.

@@ -91,6 +91,22 @@ class SimulatedConfig(Strict):
         return round(HORIZONS_HOURS[HORIZON_LABELS.index(self.horizon)])
 
 
+class ExhaustionConfig(Strict):
+    """A search for the smallest moves that exhaust each fund: of the index, and of single assets."""
+
+    assets: Annotated[Int, Field(ge=0, le=1000)] = 3
+    """How many underlyings move alone, those with the largest gross notional."""
+    furthest_down: Annotated[Float, Field(gt=0.0, lt=1.0)] = 0.6
+    furthest_up: Annotated[Float, Field(gt=0.0, le=10.0)] = 0.6
+    steps: Annotated[Int, Field(ge=2, le=1000)] = 10
+    """Of each walk outward."""
+    refine: Annotated[Int, Field(ge=0, le=1000)] = 4
+    """Points inside the first step that exhausts a fund."""
+    depth_factors: Annotated[tuple[Annotated[Float, Field(gt=0.0, le=100.0)], ...], Field(min_length=1)] = (1.0, 0.25)
+
+    _check = field_validator("depth_factors")(_axis)
+
+
 class ScenariosConfig(Strict):
     """What is computed."""
 
@@ -100,6 +116,8 @@ class ScenariosConfig(Strict):
     """Further axes of the grid, by name."""
     presets: tuple[str | Preset, ...] = ()
     simulated: SimulatedConfig | None = None
+    exhaustion: ExhaustionConfig | None = None
+    """None = not searched for."""
 
 
 class VariantsConfig(Strict):

@@ -51,6 +51,9 @@ DIMENSIONS: dict[str, Dimension] = {
         Dimension("estimator", "how basis volatility is estimated"),
         Dimension("tail", "tail of basis changes whose value at risk is put to the test"),
         Dimension("pair", "two prices whose ratio is watched: first leg / second leg"),
+        Dimension("mover", "what moves alone: the index, or one asset"),
+        Dimension("direction", "down or up"),
+        Dimension("depth", "factor that multiplies every depth"),
         Dimension("account", "account of the book"),
         Dimension("set", "scenario set: grid, historical, simulated"),
     )
@@ -70,6 +73,7 @@ def _once(group: str, dims: tuple[str, ...], name: str, units: str, long_name: s
 
 _EXPOSURE = ("venue", "underlying")
 _SCORED = ("instrument", "estimator")
+_WALKS = ("mover", "direction", "depth", "fund")
 # name, units, long name, sign, type
 _FIT_DIAGNOSTICS = (
     ("misfit", "1", "mean square of standardised innovations of the estimator used"),
@@ -282,6 +286,11 @@ VARIABLES: dict[str, Variable] = {
         *(_once("validation", (*_SCORED, "tail"), *about) for about in _TAIL_SCORES),
         *(_once("spreads", ("pair",), *about) for about in _SPREADS),
         *(_once("spreads", ("pair", "horizon"), *about) for about in _SPREADS_BY_HORIZON),
+        _once("exhaustion", _WALKS, "last_held", "1", "move before the first that exhausts the fund", "signed"),
+        _once("exhaustion", _WALKS, "first_exhausted", "1", "smallest move seen to exhaust it; NaN = none", "signed"),
+        _once("exhaustion", _WALKS, "heals_at", "1", "next larger move at which it holds again; NaN = none", "signed"),
+        _once("exhaustion", ("direction",), "furthest", "1", "largest move looked at", "signed"),
+        _once("exhaustion", ("depth",), "depth_factor", "1", "factor that multiplies every depth"),
         _once(
             "accounts", ("account",), "margin_excess", "USD", "smallest margin excess of the account's pools", "signed"
         ),

@@ -35,11 +35,18 @@ NO_SHOCK = "the grid has no shock in this direction"
 def uncovered_loss(tree: xr.DataTree) -> FloatArray:
     """Loss that fees, fund and backstop leave, [scenario, fund], USD >= 0.
 
-    shortfall - fee_offset - fund_used - backstop_loss. The stages add up to the shortfall to 4 units in its last place,
-    so what is smaller than that is rounding and counts as 0: a fund that pays everything to the cent is not exhausted.
+    See `left_uncovered`.
     """
-    shortfall = read(tree, SHORTFALL)
-    left = shortfall - read(tree, FEES) - read(tree, USED) - read(tree, BACKSTOP)
+    return left_uncovered(*(read(tree, key) for key in UNCOVERED))
+
+
+def left_uncovered(shortfall: FloatArray, fees: FloatArray, used: FloatArray, backstop: FloatArray) -> FloatArray:
+    """Return shortfall - fees - fund used - backstop, of any one shape, USD >= 0.
+
+    The stages add up to the shortfall to 4 units in its last place, so what is smaller than that is rounding and counts
+    as 0: a fund that pays everything to the cent is not exhausted.
+    """
+    left = shortfall - fees - used - backstop
     return np.where(np.abs(left) <= 4.0 * np.spacing(np.abs(shortfall)), 0.0, left)
 
 

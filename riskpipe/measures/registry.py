@@ -14,6 +14,7 @@ from riskpipe.measures import (
     accounts,
     basis,
     concentration,
+    exhaustion,
     funds,
     lending,
     liquidation,
@@ -76,6 +77,12 @@ MEASURES: Mapping[str, Measure] = {
             _plain(funds.fund_losses),
         ),
         Measure("exhaustion", "smallest index move that exhausts each fund", funds.UNCOVERED, _plain(funds.exhaustion)),
+        Measure(
+            "exhausting_moves",
+            "smallest moves of the index and of single assets that exhaust each fund",
+            exhaustion.KEYS,
+            _plain(exhaustion.exhausting_moves),
+        ),
         Measure("volatility", "what volatility alone does to each fund", funds.UNCOVERED, _plain(funds.volatility)),
         Measure(
             "worst_cells",

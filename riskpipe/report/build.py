@@ -22,6 +22,7 @@ from riskpipe.report.points import (
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.basis import basis_section
 from riskpipe.report.sections.concentration import concentration_section, distances_section
+from riskpipe.report.sections.exhaustion import exhaustion_sections
 from riskpipe.report.sections.funds import funds_section
 from riskpipe.report.sections.lending import loans_points, loans_sections
 from riskpipe.report.sections.liquidation import liquidation_section
@@ -89,6 +90,7 @@ def build(report: ReportInput) -> Document:
         sections=(
             liquidation_section(report),
             funds_section(report),
+            *exhaustion_sections(report),
             *loans_sections(report),
             variants_section(report),
             concentration_section(report),

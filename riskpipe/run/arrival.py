@@ -16,10 +16,12 @@ from riskpipe.domain.scenarios import ScenarioSet
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.ingest.assemble import assemble
 from riskpipe.ingest.controls import summary
+from riskpipe.run.exhaustion import n_searched, search_of
 from riskpipe.run.night import read_snapshots
 from riskpipe.run.plan import dimension_sizes
 from riskpipe.run.preflight import Forecast, check_limits, choose_block_size, expected_workers, forecast
 from riskpipe.run.wiring import rules_of, scenarios_of, stress_findings, tables_of
+from riskpipe.scenarios.walks import Search
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Arrival:
     book: Book
     rules: Rules
     scenarios: ScenarioSet
+    search: Search
     findings: Findings
     block_size: int
     predicted: Forecast
@@ -50,11 +53,12 @@ def arrive(config: RunConfig, snapshots: Sequence[Snapshot]) -> Arrival:
     findings.extend(more)
     scenarios = scenarios_of(config)
     findings.extend(stress_findings(scenarios))
-    sizes = dimension_sizes(book, scenarios)
+    search = search_of(config, book)
+    sizes = dimension_sizes(book, scenarios, search)
     block_size = choose_block_size(config, book, scenarios, sizes)
-    predicted = forecast(book, scenarios, sizes, block_size)
+    predicted = forecast(book, scenarios, sizes, block_size, n_searched(config, search, book.n_funds))
     check_limits(predicted, config.limits, expected_workers(config))
-    return Arrival(book, rules, scenarios, findings, block_size, predicted)
+    return Arrival(book, rules, scenarios, search, findings, block_size, predicted)
 
 
 def check_arrival(config: RunConfig, as_of: datetime | None = None) -> dict[str, Any]:

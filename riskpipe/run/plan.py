@@ -18,17 +18,20 @@ from riskpipe.errors import StoreError
 from riskpipe.run.identity import Identity
 from riskpipe.run.inputs import rules_as_json
 from riskpipe.run.preflight import Forecast
+from riskpipe.scenarios.walks import Search
+
+NO_SEARCH = Search()
 
 
-def dimension_sizes(book: Book, scenarios: ScenarioSet) -> dict[str, int]:
+def dimension_sizes(book: Book, scenarios: ScenarioSet, search: Search = NO_SEARCH) -> dict[str, int]:
     """Return the size of every dimension of the cube."""
-    return {name: len(labels) for name, labels in dimension_labels(book, scenarios).items()} | {
+    return {name: len(labels) for name, labels in dimension_labels(book, scenarios, search).items()} | {
         "scenario": len(scenarios),
         "rank": N_RANKS,
     }
 
 
-def dimension_labels(book: Book, scenarios: ScenarioSet) -> dict[str, Any]:
+def dimension_labels(book: Book, scenarios: ScenarioSet, search: Search) -> dict[str, Any]:
     """Return the labels of every labelled dimension of the cube."""
     assets = book.names("asset")
     return {
@@ -42,13 +45,16 @@ def dimension_labels(book: Book, scenarios: ScenarioSet) -> dict[str, Any]:
         "pair": list(pairs_of(book).name),
         "account": book.labels["account"],
         "set": list(scenarios.sets),
+        **search.labels,
     }
 
 
-def template_of(plan_attributes: dict[str, Any], book: Book, scenarios: ScenarioSet, block_size: int) -> Template:
+def template_of(
+    plan_attributes: dict[str, Any], book: Book, scenarios: ScenarioSet, search: Search, block_size: int
+) -> Template:
     """Describe the run's cube."""
     return cube_template(
-        dimensions=dimension_labels(book, scenarios),
+        dimensions=dimension_labels(book, scenarios, search),
         scenario_coordinates=scenario_coordinates(scenarios),
         attributes=plan_attributes,
         block_size=block_size,
@@ -62,13 +68,14 @@ def make_plan(
     book_sha256: str,
     rules: Rules,
     scenarios: ScenarioSet,
+    search: Search,
     block_size: int,
     predicted: Forecast,
     attributes: dict[str, Any],
     ingest: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the plan of a run as plain JSON values."""
-    template = template_of(attributes, book, scenarios, block_size)
+    template = template_of(attributes, book, scenarios, search, block_size)
     return {
         "format": "riskpipe-plan",
         "run_id": identity.run_id,

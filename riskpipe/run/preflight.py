@@ -68,6 +68,8 @@ class Forecast:
     worker_bytes: anonymous memory of a worker at its peak, the sum of worker_bytes_by_part. mapped_bytes: of the book,
         which workers map and share.
     store_bytes: of cube and parts as stored. uncompressed_bytes: the same before compression.
+    searched_scenarios: computed at most, beside the blocks, by the search for exhausting moves; search_seconds: what
+        they take on one core.
     """
 
     scenarios: int
@@ -80,10 +82,13 @@ class Forecast:
     mapped_bytes: int
     store_bytes: int
     uncompressed_bytes: int
+    searched_scenarios: int = 0
+    search_seconds: float = 0.0
 
     def wall_seconds(self, n_workers: int) -> float:
-        """Seconds that the blocks take on so many workers, each block as long as the mean."""
-        return math.ceil(self.blocks / n_workers) * self.core_seconds / max(self.blocks, 1)
+        """Seconds that the blocks take on so many workers, each block as long as the mean, and then the search."""
+        blocks = math.ceil(self.blocks / n_workers) * self.core_seconds / max(self.blocks, 1)
+        return blocks + self.search_seconds / n_workers
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -91,17 +96,23 @@ class Forecast:
 
     def as_text(self, n_workers: int) -> str:
         """One line for a person."""
+        searched = f" and a search of {self.searched_scenarios:,}" if self.searched_scenarios else ""
         return (
-            f"preflight: {count_text(self.blocks, 'block')} of {count_text(self.scenarios, 'scenario')}; "
-            f"{seconds_text(self.core_seconds)} of computing, {seconds_text(self.wall_seconds(n_workers))} on "
-            f"{count_text(n_workers, 'worker')}; {bytes_text(self.worker_bytes)} of memory a worker, and a book of "
+            f"preflight: {count_text(self.blocks, 'block')} of {count_text(self.scenarios, 'scenario')}{searched}; "
+            f"{seconds_text(self.core_seconds + self.search_seconds)} of computing, "
+            f"{seconds_text(self.wall_seconds(n_workers))} on {count_text(n_workers, 'worker')}; "
+            f"{bytes_text(self.worker_bytes)} of memory a worker, and a book of "
             f"{bytes_text(self.mapped_bytes)} mapped; {bytes_text(self.store_bytes)} stored "
             f"({bytes_text(self.uncompressed_bytes)} before compression)"
         )
 
 
-def forecast(book: Book, scenarios: ScenarioSet, sizes: dict[str, int], block_size: int) -> Forecast:
-    """Forecast a run of `scenarios` in blocks of `block_size`; `sizes` are those of the cube's dimensions."""
+def forecast(
+    book: Book, scenarios: ScenarioSet, sizes: dict[str, int], block_size: int, n_searched: int = 0
+) -> Forecast:
+    """Forecast a run of `scenarios` in blocks of `block_size`, and of so many more that a search computes; `sizes` are
+    those of the cube's dimensions.
+    """  # noqa: D205
     computed = computed_scenarios(scenarios, block_size, has_options=bool(book.is_option.any()))
     seconds = _fixed_seconds(book.n_positions) + scenario_seconds(book) * computed
     memory = worker_bytes(book, sizes, block_size, int(computed.max(initial=0)), scenario_bytes(book, scenarios))
@@ -117,6 +128,8 @@ def forecast(book: Book, scenarios: ScenarioSet, sizes: dict[str, int], block_si
         mapped_bytes=sum(array.nbytes for array in (*book.arrays().values(), *book.labels.values())),
         store_bytes=stored,
         uncompressed_bytes=uncompressed,
+        searched_scenarios=n_searched,
+        search_seconds=scenario_seconds(book) * n_searched,
     )
 
 
@@ -248,10 +261,11 @@ def choose_block_size(config: RunConfig, book: Book, scenarios: ScenarioSet, siz
 def check_limits(predicted: Forecast, limits: LimitsConfig, n_workers: int) -> None:
     """Raise ConfigError naming every limit that a run would exceed, what is predicted, and what to do."""
     wall = predicted.wall_seconds(n_workers)
+    core_hours = (predicted.core_seconds + predicted.search_seconds) / 3600.0
     parts = ", ".join(f"{name} {bytes_text(size)}" for name, size in predicted.worker_bytes_by_part.items())
     found: dict[str, tuple[float, str]] = {
         "blocks": (predicted.blocks, count_text(predicted.blocks, "block")),
-        "core_hours": (predicted.core_seconds / 3600.0, f"{predicted.core_seconds / 3600.0:.4g} core hours"),
+        "core_hours": (core_hours, f"{core_hours:.4g} core hours"),
         "wall_seconds": (wall, f"{wall:,.4g} s on {count_text(n_workers, 'worker')}"),
         "worker_memory_bytes": (predicted.worker_bytes, f"{bytes_text(predicted.worker_bytes)} ({parts})"),
         "store_bytes": (predicted.store_bytes, bytes_text(predicted.store_bytes)),

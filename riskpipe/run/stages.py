@@ -1,4 +1,6 @@
-"""The stages of a night, in order: ingest, calibrate, scenarios, compute, validate, spreads, accounts, seal, report."""
+"""The stages of a night, in order: ingest, calibrate, scenarios, compute, validate, spreads, exhaustion, accounts,
+seal, report.
+"""  # noqa: D205
 
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -32,6 +34,7 @@ from riskpipe.numerics import numerics_fingerprint
 from riskpipe.run.arrival import arrive
 from riskpipe.run.block import BlockJob, compute_block, open_kernel
 from riskpipe.run.events import happened
+from riskpipe.run.exhaustion import search_exhaustion, search_of
 from riskpipe.run.fits import fit_all, keep_fits, read_fits, score_all
 from riskpipe.run.identity import versions
 from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json, write_market, write_scenarios
@@ -62,6 +65,7 @@ def ingest(night: Night) -> dict[str, Any]:
             book_sha256=put_book(night.store, arrival.book),
             rules=arrival.rules,
             scenarios=arrival.scenarios,
+            search=arrival.search,
             block_size=arrival.block_size,
             predicted=arrival.predicted,
             attributes=_attributes(night),
@@ -121,7 +125,8 @@ def write_template(night: Night) -> dict[str, Any]:
     store, run_id = night.store, night.run_id
     plan = read_plan(store, run_id)
     book, planned = _book(night), scenarios_of(night.config)
-    digest = template_of(plan["attributes"], book, planned, plan["block_size"]).digest
+    search = search_of(night.config, book)
+    digest = template_of(plan["attributes"], book, planned, search, plan["block_size"]).digest
     if digest != plan["template_sha256"]:
         raise StoreError(
             f"run {run_id}: the plan was made for another cube ({plan['template_sha256'][:16]}, now "
@@ -129,7 +134,7 @@ def write_template(night: Night) -> dict[str, Any]:
         )
     scenarios, findings = with_moves(night.config, planned, book, read_market(store, run_id), night.history)
     write_scenarios(store, run_id, scenarios)
-    template = template_of(plan["attributes"], book, scenarios, plan["block_size"])
+    template = template_of(plan["attributes"], book, scenarios, search, plan["block_size"])
     create_cube(store, cube_prefix(run_id), template)
     return {
         "scenarios": len(scenarios),
@@ -289,6 +294,15 @@ def spreads(night: Night) -> dict[str, Any]:
     return {"findings": findings.as_json()}
 
 
+def exhaustion(night: Night) -> dict[str, Any]:
+    """Search for the smallest moves that exhaust each fund, where the configuration asks for it; write /exhaustion."""
+    arrays = search_exhaustion(night, _book(night))
+    write_once(
+        night.store, cube_prefix(night.run_id), {f"exhaustion/{name}": values for name, values in arrays.items()}
+    )
+    return {}
+
+
 def seal(night: Night) -> dict[str, Any]:
     """Reconcile blocks and write the manifest: from here on the run exists for readers and never changes."""
     store, run_id = night.store, night.run_id
@@ -336,6 +350,7 @@ STAGES = (
     Stage("compute", compute),
     Stage("validate", validate),
     Stage("spreads", spreads),
+    Stage("exhaustion", exhaustion),
     Stage("accounts", write_accounts),
     Stage("seal", seal),
     Stage("report", report, report_options),

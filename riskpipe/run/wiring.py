@@ -245,8 +245,8 @@ def with_moves(
 ) -> tuple[ScenarioSet, Findings]:
     """Return the set with the moves of its own axes and simulated scenarios, and what could not be moved.
 
-    Raises ConfigError for axes of venues or assets that the book does not have, InputRefused where the history is too short
-    to simulate from.
+    Raises ConfigError for axes of venues or assets that the book does not have, InputRefused where the history is too
+    short to simulate from.
     """
     findings = Findings()
     if config.scenarios.asset_axes:

@@ -33,6 +33,7 @@ def test_a_measure_reads_exactly_what_it_declares(tree, monkeypatch, name):
         return plain(given, key, **options)
 
     for module in (
+        "exhaustion",
         "liquidation",
         "funds",
         "worst",

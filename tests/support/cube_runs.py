@@ -26,6 +26,9 @@ DIMENSIONS = {
     "estimator": ["ewma", "realised"],
     "tail": ["lower 5%", "upper 5%"],
     "pair": ["BTC-PERP / index"],
+    "mover": ["index"],
+    "depth": ["1"],
+    "direction": ["down", "up"],
     "account": [f"account {number}" for number in range(7)],
     "set": ["grid", "historical"],
 }

@@ -7,6 +7,7 @@ from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, TAILS
 from riskpipe.domain.schema import GROUPS, N_RANKS, VARIABLES
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel
+from riskpipe.scenarios.walks import Search
 
 
 def kernel_cube(case, scenarios):
@@ -72,6 +73,7 @@ def cube(scenarios, values, coordinates):
         "estimator": list(ESTIMATORS),
         "tail": list(TAILS),
         "pair": [],
+        **Search().labels,
         "set": list(scenarios.sets),
         **coordinates,
     }
