@@ -7,6 +7,9 @@ from typing import Any
 from riskpipe.compute.clusters import LOCAL_SETTINGS
 from riskpipe.compute.security import TlsFiles, refuse_open, tls_files
 
+# without a dashboard a node still serves pages about its tasks and its log, to whoever asks: to this machine only
+_NO_PAGES = ("--no-dashboard", "--dashboard-address", "127.0.0.1:0")
+
 
 def scheduler_command(
     host: str, port: int, *, dashboard: str | None = None, security: Mapping[str, Any] | None = None
@@ -21,7 +24,7 @@ def scheduler_command(
     refuse_open(f"{scheme}://{host}:{port}", has_tls=tls is not None, what="scheduler")
     if dashboard is not None:
         refuse_open(dashboard, has_tls=False, what="dashboard")
-    shown = ["--dashboard-address", dashboard] if dashboard is not None else ["--no-dashboard"]
+    shown = ["--dashboard-address", dashboard] if dashboard is not None else _NO_PAGES
     own = ["--protocol", f"{scheme}://", "--host", host, "--port", str(port), "--no-jupyter", *shown]
     return [sys.executable, "-m", "distributed.cli.dask_scheduler", *own, *_tls_options(tls)]
 
@@ -42,7 +45,7 @@ def worker_command(
     if host is not None:
         refuse_open(f"{'tls' if tls else 'tcp'}://{host}:0", has_tls=tls is not None, what="worker")
     where = ["--host", host] if host is not None else []
-    own = ["--nworkers", "1", "--nthreads", "1", "--no-dashboard", "--memory-limit", str(memory_limit_bytes or 0)]
+    own = ["--nworkers", "1", "--nthreads", "1", *_NO_PAGES, "--memory-limit", str(memory_limit_bytes or 0)]
     return [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, *own, *where, *_tls_options(tls)]
 
 

@@ -35,7 +35,7 @@ class Command:
         self._started = time.monotonic()
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *map(str, arguments)],
+                [*map(str, arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -97,6 +97,9 @@ class Command:
 class Processes:
     """Starts commands that write into a folder; leaving it kills whatever is left of any of them."""
 
+    launcher: tuple[str, ...] = ()
+    """What stands before every command, such as the one that enters another host."""
+
     def __init__(self, folder: Path, **environment: str):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -117,7 +120,9 @@ class Processes:
     def start(self, name: str, *arguments: object, **environment: str) -> Command:
         """Start `python ARGUMENTS`."""
         log = self.folder / f"{name}-{len(self._started)}.log"
-        command = Command(arguments, log, self.environment | environment, self.folder)
+        command = Command(
+            (*self.launcher, sys.executable, *arguments), log, self.environment | environment, self.folder
+        )
         self._started.append(command)
         return command
 

@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority of its own, and a certificate signed by it."""
+"""Certificates for tests: an authority of its own, and certificates signed by it."""
 
 import datetime as dt
 import ipaddress
@@ -12,7 +12,9 @@ from cryptography.x509.oid import NameOID
 FOREVER = dt.timedelta(days=2)
 
 
-def _certificate(name: str, key, issuer: x509.Name, signing, *, is_authority: bool) -> x509.Certificate:
+def _certificate(
+    name: str, key, issuer: x509.Name, signing, *, is_authority: bool, address: str = "127.0.0.1"
+) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
     builder = (
         x509.CertificateBuilder()
@@ -25,25 +27,36 @@ def _certificate(name: str, key, issuer: x509.Name, signing, *, is_authority: bo
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
     )
     if not is_authority:
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(signing, hashes.SHA256())
 
 
+class Authority:
+    """Signs a certificate for each host, with a key of the host's own."""
+
+    def __init__(self):
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+        self._own = _certificate("authority", self._key, self._name, self._key, is_authority=True)
+
+    def write(self, folder: Path, address: str = "127.0.0.1") -> dict[str, str]:
+        """Write a host's certificate and key beside the authority's; return ca, cert and key as a configuration."""
+        folder.mkdir(parents=True)
+        key = ec.generate_private_key(ec.SECP256R1())
+        own = _certificate("node", key, self._name, self._key, is_authority=False, address=address)
+        written = {
+            "ca": self._own.public_bytes(serialization.Encoding.PEM),
+            "cert": own.public_bytes(serialization.Encoding.PEM),
+            "key": key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+        }
+        for name, data in written.items():
+            (folder / f"{name}.pem").write_bytes(data)
+        return {name: str(folder / f"{name}.pem") for name in written}
+
+
 def write_certificates(folder: Path) -> dict[str, str]:
     """Write an authority and a certificate signed by it; return ca, cert and key as a configuration has them."""
-    folder.mkdir(parents=True)
-    authority_key, own_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
-    authority = _certificate("authority", authority_key, issuer, authority_key, is_authority=True)
-    own = _certificate("node", own_key, issuer, authority_key, is_authority=False)
-    written = {
-        "ca": authority.public_bytes(serialization.Encoding.PEM),
-        "cert": own.public_bytes(serialization.Encoding.PEM),
-        "key": own_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
-    }
-    for name, data in written.items():
-        (folder / f"{name}.pem").write_bytes(data)
-    return {name: str(folder / f"{name}.pem") for name in written}
+    return Authority().write(folder)
