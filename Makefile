@@ -56,10 +56,12 @@ chaos: $(STAMP) ## disturb nights: TARGET=worker (all), SEEDS=20, FIRST=0, AFRES
 bench: $(STAMP) ## measure: ratios beside their goals, written to bench.json (AGAINST=FILE compares with an earlier one)
 	@$(BIN)/python -m tests.benchmarks $(if $(AGAINST),--against $(AGAINST))
 
-lock: $(STAMP) ## resolve the lock file again (with hashes, for every platform and Python, naming no registry)
+LOCK = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+  --no-emit-index-url --custom-compile-command "make lock" --quiet
+lock: $(STAMP) ## resolve the lock files again (with hashes, for every platform and Python, naming no registry)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-	  --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.lock --quiet
+	@$(LOCK) --group dev --output-file requirements.lock
+	@$(LOCK) --group build --constraint requirements.lock --no-annotate --output-file infra/container/requirements.lock
 
 clean: ## remove what the commands made, but no store and no data
 	@rm -rf $(VENV) .numba-cache .pytest_cache .mypy_cache .ruff_cache build dist

@@ -9,6 +9,7 @@ import typer
 from riskpipe.cli_output import show, shown
 
 HostOption = Annotated[str, typer.Option(help="What to listen on; beyond loopback only with certificates.")]
+DashboardOption = Annotated[str | None, typer.Option(help="host:port of the dashboard, on loopback; else none.")]
 PublishOption = Annotated[bool, typer.Option("--publish", help="Move the pointer when done.")]
 
 
@@ -78,7 +79,7 @@ def scheduler(
     *,
     host: HostOption = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 8786,
-    dashboard: Annotated[str | None, typer.Option(help="host:port of the dashboard, on loopback; else none.")] = None,
+    dashboard: DashboardOption = None,
 ) -> None:
     """Run a Dask scheduler here; certificates come from RISKPIPE_TLS_CA, RISKPIPE_TLS_CERT and RISKPIPE_TLS_KEY."""
     from riskpipe.compute.nodes import node_environment, scheduler_command
@@ -90,12 +91,14 @@ def worker(
     address: Annotated[str, typer.Argument(help="The scheduler: tcp://host:port or tls://host:port.")],
     *,
     host: Annotated[str | None, typer.Option(help="What to listen on; by itself what reaches the scheduler.")] = None,
+    dashboard: DashboardOption = None,
     memory_limit: Annotated[int, typer.Option(min=0, help="Bytes, mapped ones too; 0 = no limit.")] = 0,
 ) -> None:
     """Run a worker of one thread here that joins a scheduler; certificates as for `scheduler`."""
     from riskpipe.compute.nodes import node_environment, worker_command
 
-    _become(worker_command(address, host=host, memory_limit_bytes=memory_limit), node_environment())
+    command = worker_command(address, host=host, dashboard=dashboard, memory_limit_bytes=memory_limit)
+    _become(command, node_environment())
 
 
 def _become(command: Any, environment: dict[str, str]) -> None:  # noqa: ANN401  a sequence of words

@@ -7,10 +7,6 @@ from typing import Any
 from riskpipe.compute.clusters import LOCAL_SETTINGS
 from riskpipe.compute.security import TlsFiles, refuse_open, tls_files
 
-# without a dashboard a node still serves pages about its tasks and its log, to whoever asks: to this machine only
-_NO_PAGES = ("--no-dashboard", "--dashboard-address", "127.0.0.1:0")
-
-
 def scheduler_command(
     host: str, port: int, *, dashboard: str | None = None, security: Mapping[str, Any] | None = None
 ) -> Sequence[str]:
@@ -22,10 +18,7 @@ def scheduler_command(
     tls = tls_files(security)
     scheme = "tls" if tls else "tcp"
     refuse_open(f"{scheme}://{host}:{port}", has_tls=tls is not None, what="scheduler")
-    if dashboard is not None:
-        refuse_open(dashboard, has_tls=False, what="dashboard")
-    shown = ["--dashboard-address", dashboard] if dashboard is not None else _NO_PAGES
-    own = ["--protocol", f"{scheme}://", "--host", host, "--port", str(port), "--no-jupyter", *shown]
+    own = ["--protocol", f"{scheme}://", "--host", host, "--port", str(port), "--no-jupyter", *_pages(dashboard)]
     return [sys.executable, "-m", "distributed.cli.dask_scheduler", *own, *_tls_options(tls)]
 
 
@@ -33,19 +26,21 @@ def worker_command(
     scheduler: str,
     *,
     host: str | None = None,
+    dashboard: str | None = None,
     memory_limit_bytes: int | None = None,
     security: Mapping[str, Any] | None = None,
 ) -> Sequence[str]:
     """Return the command of a worker of one thread that joins a scheduler and listens on `host` (what reaches it).
 
-    Raises ConfigError for addresses beyond loopback without certificates.
+    Its dashboard, with its health and metrics, is at `dashboard` (host:port). Raises ConfigError for addresses beyond
+    loopback without certificates, and for any dashboard beyond it.
     """
     tls = tls_files(security)
     refuse_open(scheduler, has_tls=tls is not None, what="worker")
     if host is not None:
         refuse_open(f"{'tls' if tls else 'tcp'}://{host}:0", has_tls=tls is not None, what="worker")
     where = ["--host", host] if host is not None else []
-    own = ["--nworkers", "1", "--nthreads", "1", *_NO_PAGES, "--memory-limit", str(memory_limit_bytes or 0)]
+    own = ["--nworkers", "1", "--nthreads", "1", *_pages(dashboard), "--memory-limit", str(memory_limit_bytes or 0)]
     return [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, *own, *where, *_tls_options(tls)]
 
 
@@ -57,6 +52,14 @@ def node_environment() -> dict[str, str]:
         if name.startswith("distributed.worker.memory.")
     }
     return {"NUMBA_NUM_THREADS": "1", **rules}
+
+
+def _pages(dashboard: str | None) -> list[str]:
+    """Return the options of a node's pages: without a dashboard it still serves some, of its tasks and its log."""
+    if dashboard is None:
+        return ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
+    refuse_open(dashboard, has_tls=False, what="dashboard")
+    return ["--dashboard-address", dashboard]
 
 
 def _tls_options(tls: TlsFiles | None) -> list[str]:
