@@ -1,5 +1,7 @@
 """The cascades of all lanes: trigger, forced flow, impact, round by round, until nobody new is closed in any lane."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from riskpipe.compiled import compiled, internal
@@ -176,10 +178,29 @@ def run_cascades(
 ) -> int:  # fmt: skip
     """Run all lanes to their fixed points, leaving prices, flow, closed pools and calls in `state` (new on entry).
 
+    Returns how often a pool was looked at in later rounds.
+    """
+    looked_at = run_rounds(pools, terms, rules, draft, batch, lanes, state, tape, loans, portfolios)
+    call_margin(pools, terms, draft, batch, state, INITIAL)
+    call_margin(pools, terms, draft, batch, state, MAINTENANCE)
+    if len(portfolios.units.pool) > 0:
+        visit_portfolios(pools, terms, rules, lanes, state, portfolios, CALLS)
+    return looked_at
+
+
+def run_rounds(
+    pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, batch: Batch, lanes: Lanes, state: State, tape: Tape,
+    loans: Loans, portfolios: Portfolios, watch: Callable[[], None] | None = None,
+) -> int:  # fmt: skip
+    """Run all lanes round by round, without margin calls. `watch` is called at shocked prices, and again each time that
+    a round's flow has moved them.
+
     The tape is made anew when prices leave its box, or for another tile. Returns how often a pool was looked at in
     later rounds. `limits_hit` is the most laws at a limit in any round: each of them has shaped what follows.
-    """
+    """  # noqa: D205
     set_shocked(terms, lanes, state)
+    if watch is not None:
+        watch()
     tiles, n_groups = tape.tiles(len(pools.account)), len(lanes.shocks.index_shock)
     for tile in tiles:
         fit(pools, terms, draft, tape, tile, state.low, state.high)
@@ -195,6 +216,8 @@ def run_cascades(
         set_first_seized(lanes, state, loans)
     n_rounds, looked_at, n_seats, n_candidates = 1, 0, 0, [0] * len(tiles)
     while (n_active := move_prices(terms, rules, lanes, state)) > 0:
+        if watch is not None:
+            watch()
         is_seated_first = n_seats == 0
         is_reseated = not is_seated_first and (padded(n_active) < padded(n_seats) or 2 * n_active <= n_seats)
         if is_seated_first:
@@ -218,8 +241,4 @@ def run_cascades(
         if len(portfolios.units.pool) > 0:
             visit_portfolios(pools, terms, rules, lanes, state, portfolios, LAST if is_last else LATER)
         n_rounds += 1
-    call_margin(pools, terms, draft, batch, state, INITIAL)
-    call_margin(pools, terms, draft, batch, state, MAINTENANCE)
-    if len(portfolios.units.pool) > 0:
-        visit_portfolios(pools, terms, rules, lanes, state, portfolios, CALLS)
     return looked_at

@@ -4,6 +4,7 @@
 lanes that never meet, each computed in canonical order, from scratch that is new or reset.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +119,7 @@ def _run_lanes(
     portfolios: Portfolios,
     *,
     is_central: bool,
+    on_losses: Callable[[Lanes, Losses], None] | None = None,
 ) -> None:
     """Run the lanes of one variant and extra haircut, from the first round to the rows of the results."""
     n_lanes = len(lanes.row)
@@ -136,6 +138,8 @@ def _run_lanes(
     )
     winners, deltas = make_winners(terms, padded(n_lanes)), make_deltas(terms, lanes, state)
     _write(pools, terms, rules, draft, lanes, state, loans, losses, winners, deltas, out)
+    if on_losses is not None:
+        on_losses(lanes, losses)
 
 
 class Kernel:
@@ -161,8 +165,11 @@ class Kernel:
             self._lowered[extra_haircut] = pools, terms
         return self._lowered[extra_haircut]
 
-    def run(self, scenarios: ScenarioSet) -> BlockResult:
-        """Run a slab of scenarios; every array of the result has the slab's scenarios first."""
+    def run(self, scenarios: ScenarioSet, on_losses: Callable[[Lanes, Losses], None] | None = None) -> BlockResult:
+        """Run a slab of scenarios; every array of the result has the slab's scenarios first.
+
+        `on_losses` is given, for each piece of lanes, by whose positions funds lose; scenarios alike have one lane.
+        """
         scenarios.refuse_misfit(self.book.n_assets, self.book.n_instruments)
         book, n, n_sets = self.book, len(scenarios), len(scenarios.sets)
         n_underlyings, has_options = int(self.terms.underlying_cell.max(initial=-1)) + 1, bool(book.is_option.any())
@@ -177,8 +184,9 @@ class Kernel:
                 tape = self._take_tape(haircut)
                 for piece in cut_lanes(lanes, most_lanes(book.n_pools, len(self.borrowers))):
                     _run_lanes(
-                        *lowered, rules, haircut, piece, out, tally, tape, self.borrowers, portfolios, is_central=v == 0
-                    )
+                        *lowered, rules, haircut, piece, out, tally, tape, self.borrowers, portfolios,
+                        is_central=v == 0, on_losses=on_losses,
+                    )  # fmt: skip
                 self._spare[:] = [tape]
             for array in out:
                 array[rows] = array[alike]
