@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from riskpipe import cli_cluster
+from riskpipe import cli_cluster, cli_explain
 from riskpipe.cli_output import print_json, show, shown
 
 app = typer.Typer(
@@ -257,7 +257,7 @@ def sweep(
         typer.echo(swept.as_text())
 
 
-for _command in (cli_cluster.submit, cli_cluster.scheduler, cli_cluster.worker):
+for _command in (cli_explain.explain, cli_cluster.submit, cli_cluster.scheduler, cli_cluster.worker):
     app.command()(_command)
 
 

@@ -107,8 +107,12 @@ class ScenarioSet:
 
     def slab(self, start: int, stop: int) -> Self:
         """Return scenarios start to stop (exclusive) as a set of their own, with the same variants and sets."""
+        return self.take(slice(start, stop))
+
+    def take(self, rows: slice | OffsetArray) -> Self:
+        """Return some scenarios, in this order, as a set of their own, with the same variants and sets."""
         arrays = {
-            spec.name: value[start:stop]
+            spec.name: value[rows]
             for spec in dataclass_fields(self)
             if isinstance(value := getattr(self, spec.name), np.ndarray)
         }

@@ -9,6 +9,7 @@ from typing import Literal
 
 CUBE_FORMAT_VERSION = 1
 N_RANKS = 10
+N_CONTRIBUTORS = 20
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ DIMENSIONS: dict[str, Dimension] = {
         Dimension("direction", "down or up"),
         Dimension("depth", "factor that multiplies every depth"),
         Dimension("account", "account of the book"),
+        Dimension("segment", "segment of accounts; empty = none"),
+        Dimension("contributor", "place in a list of the largest contributions, 1 = largest"),
         Dimension("set", "scenario set: grid, historical, simulated"),
     )
 }
@@ -170,6 +173,28 @@ _SPREADS_BY_HORIZON = (
     ("hedge_loss_99", "1", "loss of what is left that one window in a hundred exceeds, share of notional", "signed"),
     ("exhaustion", "1", "probability that the trade that carries more is out of margin within the horizon"),
     ("exhaustion_error", "1", "its standard error by simulation"),
+)
+# of the expected shortfall of all funds together; NaN and empty where no set has probabilities
+_ATTRIBUTION = (
+    (("set",), "level", "1", "level of the expected shortfall that is attributed; NaN = not attributed"),
+    (("set",), "tail_scenarios", "1", "scenarios of its tail that lose anything, computed again account by account"),
+    (("fund",), "fund_contribution", "USD", "what the fund adds to expected shortfall"),
+    (("fund",), "debt_contribution", "USD", "of it, from debts that no position carries"),
+    (("venue",), "venue_contribution", "USD", "what accounts of the venue add to expected shortfall"),
+    (("underlying",), "underlying_contribution", "USD", "what positions on the underlying add to expected shortfall"),
+    (("segment",), "segment_contribution", "USD", "what accounts of the segment add to expected shortfall"),
+    (
+        ("contributor",),
+        "account",
+        "1",
+        "account; empty = none, or rows that stand for several owners",
+        "label",
+        "string",
+    ),
+    (("contributor",), "account_contribution", "USD", "what the account adds to expected shortfall"),
+    (("contributor",), "entity_name", "1", "beneficial owner; empty = no more", "label", "string"),
+    (("contributor",), "entity_contribution", "USD", "what its accounts add to expected shortfall"),
+    (("contributor",), "without_entity", "USD", "mean of the same tail without its accounts; NaN = not computed"),
 )
 VARIABLES: dict[str, Variable] = {
     variable.key: variable
@@ -291,6 +316,7 @@ VARIABLES: dict[str, Variable] = {
         _once("exhaustion", _WALKS, "heals_at", "1", "next larger move at which it holds again; NaN = none", "signed"),
         _once("exhaustion", ("direction",), "furthest", "1", "largest move looked at", "signed"),
         _once("exhaustion", ("depth",), "depth_factor", "1", "factor that multiplies every depth"),
+        *(_once("attribution", *about) for about in _ATTRIBUTION),
         _once(
             "accounts", ("account",), "margin_excess", "USD", "smallest margin excess of the account's pools", "signed"
         ),

@@ -5,6 +5,7 @@ of the whole one.
 """
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def alone(book: Book, market: Market, scenario: ScenarioSet, account: int) -> Al
         **{name: getattr(book, name)[tier] for name in ("tier_floor", "tier_initial_rate", "tier_maintenance_rate",
                                                         "tier_deduction")},
     )  # fmt: skip
-    kept = {
+    kept: dict[str, Any] = {
         spec.name: value[instrument]
         for spec in fields(market)
         if spec.name not in _NOT_OF_INSTRUMENTS and isinstance(value := getattr(market, spec.name), np.ndarray)

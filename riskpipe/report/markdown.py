@@ -44,7 +44,7 @@ def markdown_bytes(document: Document) -> bytes:
             lines += ["", *_table(tables[name], titles.get(name, tables[name].caption))]
     lines += ["", "Sources:"]
     lines += [
-        f"- {_code(point.source.command)}"
+        f"- {code(point.source.command)}"
         for point in {point.source: point for point in document.points if point.source}.values()
         if point.source
     ]
@@ -72,7 +72,7 @@ def _table(table: Table, title: str) -> list[str]:
     return lines
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """A code span that no backtick in the text can end."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * (longest + 1)

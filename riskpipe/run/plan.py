@@ -13,7 +13,7 @@ from riskpipe.domain.book import Book
 from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, TAILS
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, block_bounds
-from riskpipe.domain.schema import N_RANKS
+from riskpipe.domain.schema import N_CONTRIBUTORS, N_RANKS
 from riskpipe.errors import StoreError
 from riskpipe.run.identity import Identity
 from riskpipe.run.inputs import rules_as_json
@@ -44,9 +44,16 @@ def dimension_labels(book: Book, scenarios: ScenarioSet, search: Search) -> dict
         "tail": list(TAILS),
         "pair": list(pairs_of(book).name),
         "account": book.labels["account"],
+        "segment": segment_labels(book),
+        "contributor": range(1, N_CONTRIBUTORS + 1),
         "set": list(scenarios.sets),
         **search.labels,
     }
+
+
+def segment_labels(book: Book) -> list[str]:
+    """Return the labels of the book's segments, then an empty one for accounts without any."""
+    return list(dict.fromkeys([*book.names("segment"), ""]))
 
 
 def template_of(

@@ -30,6 +30,8 @@ DIMENSIONS = {
     "depth": ["1"],
     "direction": ["down", "up"],
     "account": [f"account {number}" for number in range(7)],
+    "segment": ["retail", ""],
+    "contributor": ["1", "2"],
     "set": ["grid", "historical"],
 }
 

@@ -74,6 +74,8 @@ def cube(scenarios, values, coordinates):
         "tail": list(TAILS),
         "pair": [],
         **Search().labels,
+        "segment": [""],
+        "contributor": ["1"],
         "set": list(scenarios.sets),
         **coordinates,
     }
@@ -86,7 +88,7 @@ def cube(scenarios, values, coordinates):
         "set": np.array([scenarios.sets[ix] for ix in scenarios.set_index], object),
         "name": np.array([str(name) for name in scenarios.name], object),
     }
-    defaults = {"entities/entity": -1.0, "accounts/weight": 1.0}
+    defaults = {"entities/entity": -1.0, "accounts/weight": 1.0, "attribution/level": np.nan}
     defaults |= dict.fromkeys(("validation/verdict", "validation/tail_verdict"), "not checked")
     groups = {}
     for group in GROUPS:
