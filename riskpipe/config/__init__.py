@@ -8,6 +8,7 @@ from riskpipe.config.sections import (
     ExhaustionConfig,
     LimitsConfig,
     Preset,
+    SimulatedConfig,
 )
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "LimitsConfig",
     "Preset",
     "RunConfig",
+    "SimulatedConfig",
     "load",
     "read_as_of",
     "resolve",

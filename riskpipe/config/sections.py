@@ -84,6 +84,10 @@ class SimulatedConfig(Strict):
     n: Annotated[Int, Field(ge=1, le=1_000_000)]
     horizon: Literal["1h", "8h", "1d", "7d"] = "1d"
     seed: Annotated[Int, Field(ge=0)] = 1
+    attributed_level: Annotated[Float, Field(gt=0.0, lt=1.0)] = 0.99
+    """Of the expected shortfall whose tail is computed once more, account by account."""
+    without_entities: Annotated[Int, Field(ge=0, le=20)] = 3
+    """How many owners, the largest first, that tail is computed without, each once more."""
 
     @property
     def hours(self) -> int:

@@ -26,3 +26,12 @@ def read_rows(store: Store, prefix: str, keys: Iterable[str], row: int) -> dict[
     if outside:
         raise StoreError(f"{store.uri}/{prefix}: row {row} lies outside {', '.join(outside)}")
     return dict(zip(wanted, map_objects(lambda key: np.asarray(arrays[key][row]), wanted), strict=True))
+
+
+def read_whole(store: Store, prefix: str, key: str) -> np.ndarray[Any, Any]:
+    """Read one variable whole, also of a cube without a manifest yet; StoreError where it is absent."""
+    try:
+        root: Any = zarr.open_group(store.zarr_store(prefix), mode="r", zarr_format=3, use_consolidated=True)
+        return np.asarray(root[key][...])
+    except (FileNotFoundError, ValueError, KeyError) as error:
+        raise StoreError(f"{store.uri}/{prefix} cannot be read: {error}. Run verify on it") from error

@@ -12,6 +12,7 @@ import xarray as xr
 from riskpipe.errors import ConfigError
 from riskpipe.measures import (
     accounts,
+    attribution,
     basis,
     concentration,
     exhaustion,
@@ -107,6 +108,9 @@ MEASURES: Mapping[str, Measure] = {
             "distribution of losses over simulated scenarios",
             (*funds.UNCOVERED, liquidation.TOTAL),
             _plain(simulated.simulated),
+        ),
+        Measure(
+            "attribution", "who adds to expected shortfall", attribution.KEYS, _plain(attribution.attribution)
         ),
         Measure(
             "headline_cells",

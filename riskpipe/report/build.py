@@ -20,6 +20,7 @@ from riskpipe.report.points import (
     worst_move_point,
 )
 from riskpipe.report.report_input import ReportInput
+from riskpipe.report.sections.attribution import attribution_sections
 from riskpipe.report.sections.basis import basis_section
 from riskpipe.report.sections.concentration import concentration_section, distances_section
 from riskpipe.report.sections.exhaustion import exhaustion_sections
@@ -94,6 +95,7 @@ def build(report: ReportInput) -> Document:
             *loans_sections(report),
             variants_section(report),
             concentration_section(report),
+            *attribution_sections(report),
             distances_section(report),
             basis_section(report),
             spreads_section(report),

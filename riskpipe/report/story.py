@@ -60,12 +60,11 @@ def _outcome(story: AccountStory) -> str:
     short = f", leaving {_usd(story.shortfall)} that others must pay" if story.shortfall > 0.0 else ""
     if closed:
         of = f"{len(closed)} of {len(story.pools)} pools " if len(closed) < len(story.pools) else ""
-        part = "in part " if any(pool.loan and pool.loan.debt[2] > 0.0 for pool in closed) else ""
+        left = [min(pool.loan.debt[2], pool.loan.collateral[2]) for pool in closed if pool.loan]
+        part = "in part " if any(usd > 0.0 for usd in left) else ""
         return f"{of}liquidated {part}in round {story.closed_in} of {story.rounds}{short}"
     if story.shortfall > 0.0:
-        return (
-            f"never liquidated, yet its debt exceeds its collateral by {_usd(story.shortfall)}, which others must pay"
-        )
+        return f"never liquidated, yet owes {_usd(story.shortfall)} more than its collateral, which others must pay"
     if any(pool.why_open in {"exempt", "cut off", "not worth while"} for pool in story.pools):
         return "fails and is not liquidated"
     if any(position.removed > 0.0 for pool in story.pools for position in pool.positions):
@@ -91,9 +90,7 @@ def _pool(pool: PoolStory, story: AccountStory) -> Iterator[str]:
     yield f"- Before: {_health(pool.before)}"
     yield f"- At the shock: {_health(pool.shocked)}"
     if pool.closed_in:
-        hit = (
-            "by the shock itself" if pool.closed_in == 1 else "by what the forced flow of earlier rounds did to prices"
-        )
+        hit = "by the shock itself" if pool.closed_in == 1 else "by what forced flow had done to prices by then"
         yield f"- Liquidated in round {pool.closed_in} of {story.rounds}, {hit}: {_health(pool.tested)}"
         if pool.ray_point < 1.0:
             yield f"- Prices slide: it got out where {numbers.share(pool.ray_point)} of the shock had happened."
@@ -152,7 +149,7 @@ def _loan(pool: PoolStory, loan: LoanStory, story: AccountStory) -> Iterator[str
 def _fund(fund: FundStory) -> Iterator[str]:
     of = fund.shortfall / fund.fund_shortfall
     yield (
-        f"**Who pays.** {_usd(fund.shortfall)} falls to fund {_name(fund.fund)}, {numbers.share(of)} of the "
+        f"**Who pays.** {_usd(fund.shortfall)} falls to fund {_name(fund.fund)}, {_part(of)} of the "
         f"{_usd(fund.fund_shortfall)} that it is asked for. Pro rata, no account's loss coming first:"
     )
     yield ""
@@ -215,7 +212,13 @@ def _name(text: str) -> str:
 
 
 def _usd(value: float) -> str:
-    return f"USD {0.0 if abs(value) < 0.005 else value:,.2f}"
+    if 0.0 < abs(value) < 0.005:
+        return f"{'under ' if value > 0.0 else 'minus under '}USD 0.01"
+    return f"USD {value + 0.0:,.2f}"  # no negative zero
+
+
+def _part(share: float) -> str:
+    return numbers.share(share) if share >= 1e-6 else "under 0.0001%"
 
 
 def _price(value: float) -> str:

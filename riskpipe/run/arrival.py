@@ -56,7 +56,8 @@ def arrive(config: RunConfig, snapshots: Sequence[Snapshot]) -> Arrival:
     search = search_of(config, book)
     sizes = dimension_sizes(book, scenarios, search)
     block_size = choose_block_size(config, book, scenarios, sizes)
-    predicted = forecast(book, scenarios, sizes, block_size, n_searched(config, search, book.n_funds))
+    searched = n_searched(config, search, book.n_funds)
+    predicted = forecast(book, scenarios, sizes, block_size, searched, config.scenarios.simulated)
     check_limits(predicted, config.limits, expected_workers(config))
     return Arrival(book, rules, scenarios, search, findings, block_size, predicted)
 

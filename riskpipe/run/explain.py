@@ -12,7 +12,7 @@ from riskpipe.domain.scenarios import AXES, BASIS_AXIS
 from riskpipe.domain.story import STAGES, AccountStory
 from riskpipe.errors import ComputeError
 from riskpipe.liquidation.account_story import account_story
-from riskpipe.liquidation.alone import alone
+from riskpipe.liquidation.alone import Alone, alone
 from riskpipe.liquidation.paths import cascade_path
 from riskpipe.report.story import story_lines
 from riskpipe.report.wording import cell_words, set_words, variant_words
@@ -84,8 +84,7 @@ def explain_row(replay: Replay, row: int, account: int) -> Explanation:
     paid = {name: kept[f"funds/{name}"] for name in ("shortfall", *STAGES)}
     one = replay.scenarios.take(slice(row, row + 1))
     own = alone(book, market, one, account)
-    # only an account that holds something of a fund which turns to winners can be one
-    may_win = bool((paid["adl_loss"][own.book.instrument_fund] > 0.0).any())
+    may_win = _may_win(own, kept["instruments/mark_price"], paid["adl_loss"])
     path = cascade_path(book, market, rules, one, own.pool, with_winners=may_win)
     replay.require_equal(row, _ends(path))
     distances = tuple(float(of_account[f"accounts/distance_to_liquidation_{way}"]) for way in ("down", "up"))
@@ -97,6 +96,13 @@ def explain_row(replay: Replay, row: int, account: int) -> Explanation:
     name = f"{one.name[0]}: " if str(one.name[0]) else ""
     words = f"{name}{cell_words(axes)}; {set_words(one.sets[int(one.set_index[0])])}; {variant_words(variant)}"
     return Explanation(replay.run_id, row, words, story, replay.differs_by)
+
+
+def _may_win(own: Alone, mark: np.ndarray, adl_loss: np.ndarray) -> bool:
+    """Whether any position is ahead at the final marks on a contract whose fund turns to winners."""
+    i = own.book.position_instrument
+    is_ahead = (mark[own.instrument][i] - own.book.position_entry_price) * own.book.position_quantity > 0.0
+    return bool((is_ahead & (adl_loss[own.book.instrument_fund[i]] > 0.0)).any())
 
 
 def _ends(path: CascadePath) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from riskpipe.config import ExecutorClass, LimitsConfig, RunConfig
+from riskpipe.config import ExecutorClass, LimitsConfig, RunConfig, SimulatedConfig
 from riskpipe.domain.book import Book, OffsetArray
 from riskpipe.domain.scenarios import ASSET_AXIS, BASIS_AXIS, SIMULATED, ScenarioSet, own_axis_of
 from riskpipe.domain.schema import VARIABLES
@@ -23,6 +23,7 @@ from riskpipe.liquidation.footprint import kernel_bytes
 from riskpipe.run.memory import machine_bytes
 
 # time on one core
+LEAST_TOLD_SECONDS = 1.0
 SECONDS_PER_BLOCK = 0.15  # opening, writing and reading back its chunks
 SECONDS_PER_POSITION = 8.0e-7  # what a block does once for the whole book, however few its scenarios
 SECONDS_PER_POSITION_SCENARIO = 3.0e-8  # a scenario with its cascade, alike ones once
@@ -70,6 +71,7 @@ class Forecast:
     store_bytes: of cube and parts as stored. uncompressed_bytes: the same before compression.
     searched_scenarios: computed at most, beside the blocks, by the search for exhausting moves; search_seconds: what
         they take on one core.
+    attribution_seconds: of computing the tail of the simulated set once more, after the blocks, in the night's process.
     """
 
     scenarios: int
@@ -84,6 +86,7 @@ class Forecast:
     uncompressed_bytes: int
     searched_scenarios: int = 0
     search_seconds: float = 0.0
+    attribution_seconds: float = 0.0
 
     def wall_seconds(self, n_workers: int) -> float:
         """Seconds that the blocks take on so many workers, each block as long as the mean, and then the search."""
@@ -97,10 +100,12 @@ class Forecast:
     def as_text(self, n_workers: int) -> str:
         """One line for a person."""
         searched = f" and a search of {self.searched_scenarios:,}" if self.searched_scenarios else ""
+        more = self.attribution_seconds
+        tail = f", then {seconds_text(more)} of attributing the tail" if more >= LEAST_TOLD_SECONDS else ""
         return (
             f"preflight: {count_text(self.blocks, 'block')} of {count_text(self.scenarios, 'scenario')}{searched}; "
             f"{seconds_text(self.core_seconds + self.search_seconds)} of computing, "
-            f"{seconds_text(self.wall_seconds(n_workers))} on {count_text(n_workers, 'worker')}; "
+            f"{seconds_text(self.wall_seconds(n_workers))} on {count_text(n_workers, 'worker')}{tail}; "
             f"{bytes_text(self.worker_bytes)} of memory a worker, and a book of "
             f"{bytes_text(self.mapped_bytes)} mapped; {bytes_text(self.store_bytes)} stored "
             f"({bytes_text(self.uncompressed_bytes)} before compression)"
@@ -108,11 +113,17 @@ class Forecast:
 
 
 def forecast(
-    book: Book, scenarios: ScenarioSet, sizes: dict[str, int], block_size: int, n_searched: int = 0
+    book: Book,
+    scenarios: ScenarioSet,
+    sizes: dict[str, int],
+    block_size: int,
+    n_searched: int = 0,
+    attributed: SimulatedConfig | None = None,
 ) -> Forecast:
-    """Forecast a run of `scenarios` in blocks of `block_size`, and of so many more that a search computes; `sizes` are
-    those of the cube's dimensions.
-    """  # noqa: D205
+    """Forecast a run of `scenarios` in blocks of `block_size`; `sizes` are those of the cube's dimensions.
+
+    `n_searched` scenarios more are computed by a search, and `attributed` says of which tail contributions are.
+    """
     computed = computed_scenarios(scenarios, block_size, has_options=bool(book.is_option.any()))
     seconds = _fixed_seconds(book.n_positions) + scenario_seconds(book) * computed
     memory = worker_bytes(book, sizes, block_size, int(computed.max(initial=0)), scenario_bytes(book, scenarios))
@@ -130,7 +141,14 @@ def forecast(
         uncompressed_bytes=uncompressed,
         searched_scenarios=n_searched,
         search_seconds=scenario_seconds(book) * n_searched,
+        attribution_seconds=0.0 if attributed is None else _attribution_seconds(book, attributed),
     )
+
+
+def _attribution_seconds(book: Book, attributed: SimulatedConfig) -> float:
+    """Seconds of computing a tail, and again without each of some entities; a copy of the kernel for each."""
+    n_tail = math.ceil(attributed.n * (1.0 - attributed.attributed_level))
+    return (1 + attributed.without_entities) * (_fixed_seconds(book.n_positions) + n_tail * scenario_seconds(book))
 
 
 def computed_scenarios(scenarios: ScenarioSet, block_size: int, *, has_options: bool) -> OffsetArray:

@@ -1,6 +1,4 @@
-"""The stages of a night, in order: ingest, calibrate, scenarios, compute, validate, spreads, exhaustion, accounts,
-seal, report.
-"""  # noqa: D205
+"""The stages of a night, in order: see `STAGES`."""
 
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -32,6 +30,7 @@ from riskpipe.ingest.replication import replicate
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.numerics import numerics_fingerprint
 from riskpipe.run.arrival import arrive
+from riskpipe.run.attribution import attribute
 from riskpipe.run.block import BlockJob, compute_block, open_kernel
 from riskpipe.run.events import happened
 from riskpipe.run.exhaustion import search_exhaustion, search_of
@@ -351,6 +350,7 @@ STAGES = (
     Stage("validate", validate),
     Stage("spreads", spreads),
     Stage("exhaustion", exhaustion),
+    Stage("attribution", attribute),
     Stage("accounts", write_accounts),
     Stage("seal", seal),
     Stage("report", report, report_options),

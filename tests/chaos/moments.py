@@ -8,7 +8,7 @@ from random import Random
 from chaos.processes import POLL_S
 from chaos.scene import N_BLOCKS
 
-STAGES = ("ingest", "calibrate", "scenarios", "compute", "validate", "spreads", "accounts", "seal", "report")
+STAGES = tuple("ingest calibrate scenarios compute validate spreads attribution accounts seal report".split())
 
 
 def drawn(target: str, seed: int) -> Random:

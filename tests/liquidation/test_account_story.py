@@ -43,7 +43,11 @@ def test_the_stories_of_all_accounts_add_up_to_what_the_block_says_of_everybody(
     model = Reference(book, case.market, case.rules, case.scenarios)
     n_closed = n_open = 0
     for s in range(min(2, len(case.scenarios))):
-        flow, shortfall, paid = np.zeros(len(names)), np.zeros(len(funds)), {stage: np.zeros(len(funds)) for stage in STAGES}
+        flow, shortfall, paid = (
+            np.zeros(len(names)),
+            np.zeros(len(funds)),
+            {stage: np.zeros(len(funds)) for stage in STAGES},
+        )
         removed, called, expected = 0.0, 0.0, model.run(s)
         for a in range(book.n_accounts):
             story = story_of(case, values, s, a)
@@ -68,7 +72,8 @@ def test_the_stories_of_all_accounts_add_up_to_what_the_block_says_of_everybody(
         assert removed == pytest.approx(values["funds/adl_notional"][s].sum(), rel=1e-9, abs=scale)
         for stage in STAGES:
             assert np.allclose(paid[stage], values[f"funds/{stage}"][s], rtol=1e-9, atol=scale), stage
-    assert n_closed and n_open
+    assert n_closed
+    assert n_open
 
 
 def one_long(index, **changes):

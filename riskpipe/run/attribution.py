@@ -1,0 +1,188 @@
+"""Attribution: the tail of the simulated set computed once more, account by account, and what adds to its mean.
+
+Euler's contributions to expected shortfall are means over the scenarios of its tail, with its weights there: shortfall
+adds up over accounts, so that they add up to it. Only the tail's scenarios are computed again, each as a set of its
+own, because what a block tells of accounts it tells by set.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from riskpipe.config import SimulatedConfig
+from riskpipe.cube.blocks import write_once
+from riskpipe.cube.layout import cube_prefix
+from riskpipe.cube.rows import read_whole
+from riskpipe.domain.book import Book, BoolArray, FloatArray, OffsetArray
+from riskpipe.domain.scenarios import SIMULATED, ScenarioSet
+from riskpipe.domain.schema import N_CONTRIBUTORS, VARIABLES
+from riskpipe.errors import ComputeError
+from riskpipe.liquidation.closeout import Losses
+from riskpipe.liquidation.kernel import Kernel
+from riskpipe.liquidation.lanes import Lanes
+from riskpipe.measures.tail import tail_weights
+from riskpipe.run.block import open_kernel
+from riskpipe.run.inputs import read_scenarios
+from riskpipe.run.night import Night
+from riskpipe.run.plan import dimension_sizes, read_plan, segment_labels
+
+MOST_AT_ONCE = 256
+TALLY_BYTES = 256_000_000  # of counts by account and scenario: 16 bytes each
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The scenarios of a tail that lose anything, n of them."""
+
+    row: OffsetArray  # [n] of the run
+    weight: FloatArray  # [n] of the mean; those that lose nothing have the rest of 1
+    shortfall: FloatArray  # [n, f] USD, as the cube has it
+
+
+def tail_of(scenarios: ScenarioSet, shortfall: FloatArray, level: float) -> Tail:
+    """Find the tail of the central variant's simulated scenarios; `shortfall` [scenario, f] is the cube's."""
+    rows, _ = scenarios.rows_of(SIMULATED)
+    rows = rows[scenarios.variant[rows] == 0]
+    losses = shortfall[rows].sum(axis=1)
+    weight = tail_weights(losses, scenarios.probability[rows], level)
+    counts = (weight > 0.0) & (losses > 0.0)
+    return Tail(rows[counts], weight[counts], shortfall[rows[counts]])
+
+
+def attribute(night: Night) -> dict[str, Any]:
+    """Write /attribution: contributions to expected shortfall, where a set with probabilities is computed."""
+    store, run_id = night.store, night.run_id
+    plan = read_plan(store, run_id)
+    scenarios, simulated = read_scenarios(store, run_id, plan), night.config.scenarios.simulated
+    kernel = open_kernel(store, run_id, plan)
+    sizes = dimension_sizes(kernel.book, scenarios)
+    arrays = {
+        variable.name: np.full([sizes[dim] for dim in variable.dims], "" if variable.dtype == "string" else np.nan,
+                               object if variable.dtype == "string" else np.float64)
+        for variable in VARIABLES.values() if variable.group == "attribution"
+    }  # fmt: skip
+    told: dict[str, Any] = {}
+    if simulated is not None:
+        tail = tail_of(scenarios, read_whole(store, cube_prefix(run_id), "funds/shortfall"), simulated.attributed_level)
+        arrays |= contributions(kernel, scenarios, tail, simulated)
+        at = scenarios.sets.index(SIMULATED)
+        for name, value in (("level", simulated.attributed_level), ("tail_scenarios", float(len(tail.row)))):
+            arrays[name] = np.where(np.arange(len(scenarios.sets)) == at, value, np.nan)
+        told = {"tail_scenarios": len(tail.row)}
+    write_once(store, cube_prefix(run_id), {f"attribution/{name}": values for name, values in arrays.items()})
+    return told
+
+
+def contributions(kernel: Kernel, scenarios: ScenarioSet, tail: Tail, asked: SimulatedConfig) -> dict[str, np.ndarray]:
+    """Compute the tail again and return what each account, entity, segment, underlying, venue and fund adds to its
+    mean, by variable of /attribution.
+
+    Raises ComputeError where the tail is not what the cube has.
+    """  # noqa: D205
+    book = kernel.book
+    by_account, by_instrument = _by_account_and_instrument(kernel, scenarios, tail)
+    by_fund = tail.weight @ tail.shortfall
+    segments, segment = segment_labels(book), np.asarray(book.account_segment)
+    segment = np.where(segment < 0, segments.index(""), segment)
+    cell = np.searchsorted(book.underlyings, book.instrument_underlying)
+    of_funds = _summed(book.instrument_fund, by_instrument, book.n_funds)
+    debt = by_fund - of_funds
+    debt[np.abs(debt) <= 1e-12 * max(float(by_fund.sum()), 0.0)] = 0.0
+    has_one_owner = np.asarray(book.account_has_entity | (book.account_weight == 1.0))
+    by_owner = np.where(has_one_owner, by_account, 0.0)
+    n_entities = len(book.entity_account_start) - 1
+    by_entity = _summed(book.account_entity, by_owner, n_entities)
+    accounts, entities = _largest(by_owner), _largest(by_entity)
+    without = np.full(N_CONTRIBUTORS, np.nan)
+    for n, e in enumerate(entities[: asked.without_entities].tolist()):
+        without[n] = mean_without(kernel, scenarios, tail, np.asarray(book.account_entity == e))
+    return {
+        "fund_contribution": by_fund,
+        "debt_contribution": debt,
+        "venue_contribution": _summed(book.account_venue, by_account, book.n_venues),
+        "underlying_contribution": _summed(cell, by_instrument, len(book.underlyings)),
+        "segment_contribution": _summed(segment, by_account, len(segments)),
+        "account_name": _names(book, "account", accounts),
+        "account_contribution": _padded(by_owner[accounts]),
+        "entity_name": _names(book, "entity", entities),
+        "entity_contribution": _padded(by_entity[entities]),
+        "without_entity": without,
+    }
+
+
+def mean_without(kernel: Kernel, scenarios: ScenarioSet, tail: Tail, is_left_out: BoolArray) -> float:
+    """Mean shortfall of the same tail, with the same weights, USD, where some accounts [a] are not there.
+
+    They count for nothing, so that they neither lose nor move prices; who is on the other side of their positions stays
+    as it is. Expected shortfall without them is at least this: its own tail may be another.
+    """
+    book = kernel.book
+    rest = replace(book, account_weight=np.where(is_left_out, 0.0, book.account_weight))
+    other = Kernel(rest, kernel.market, kernel.rules)
+    total = 0.0
+    for at in _pieces(len(tail.row), MOST_AT_ONCE):
+        shortfall = other.run(_apart(scenarios, tail.row[at], are_apart=False)).values["funds/shortfall"]
+        total += float(tail.weight[at] @ shortfall.sum(axis=1))
+    return total
+
+
+def _by_account_and_instrument(kernel: Kernel, scenarios: ScenarioSet, tail: Tail) -> tuple[FloatArray, FloatArray]:
+    """Return contributions [a] and, of what positions carry, [i]."""
+    book = kernel.book
+    by_account, by_instrument = np.zeros(book.n_accounts), np.zeros(book.n_instruments)
+    for at in _pieces(len(tail.row), max(1, min(MOST_AT_ONCE, TALLY_BYTES // (16 * max(book.n_accounts, 1))))):
+        weight = tail.weight[at]
+
+        def add(lanes: Lanes, losses: Losses, weight: FloatArray = weight) -> None:
+            of_lane = losses.side_shortfall[:, :, : len(lanes.row)].sum(axis=1)
+            by_instrument[:] += of_lane @ weight[lanes.row]
+
+        result = kernel.run(_apart(scenarios, tail.row[at], are_apart=True), add)
+        found = result.values["funds/shortfall"]
+        if not np.allclose(found, tail.shortfall[at], rtol=TOLERANCE, atol=TOLERANCE * float(found.max(initial=0.0))):
+            worst = int(np.argmax(np.abs(found - tail.shortfall[at]).sum(axis=1)))
+            raise ComputeError(
+                f"scenario {tail.row[at][worst]}: shortfall computed once more is not what the cube has. The store or "
+                "this machine's numerics have changed since: delete the run and start it again"
+            )
+        part = result.part
+        by_account += _summed(part.account_ix, part.shortfall_max * weight[part.set_ix], book.n_accounts)
+    return by_account, by_instrument
+
+
+def _apart(scenarios: ScenarioSet, rows: OffsetArray, *, are_apart: bool) -> ScenarioSet:
+    """Return scenarios of the central variant, each a set of its own (or all of one)."""
+    n = len(rows)
+    return replace(
+        scenarios.take(rows),
+        variants=scenarios.variants[:1],
+        sets=tuple(map(str, range(n))) if are_apart else (SIMULATED,),
+        set_index=(np.arange(n) if are_apart else np.zeros(n)).astype(np.int32),
+    )
+
+
+def _pieces(n: int, size: int) -> Iterator[slice]:
+    yield from (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def _summed(at: np.ndarray, values: FloatArray, n: int) -> FloatArray:
+    """Add up values by place, [n]."""
+    return np.bincount(at, values, minlength=n).astype(np.float64)
+
+
+def _largest(values: FloatArray) -> OffsetArray:
+    """Return the places of the largest values above 0, of equals the first first."""
+    order = np.argsort(-values, kind="stable")[:N_CONTRIBUTORS].astype(np.int64)
+    return order[values[order] > 0.0]
+
+
+def _names(book: Book, dimension: str, at: OffsetArray) -> np.ndarray:
+    names = [str(name) for name in book.labels[dimension].take(at).to_pylist()]
+    return np.array([*names, *[""] * (N_CONTRIBUTORS - len(names)), None], dtype=object)[:-1]
+
+
+def _padded(values: FloatArray) -> FloatArray:
+    return np.concatenate((values, np.zeros(N_CONTRIBUTORS - len(values))))
