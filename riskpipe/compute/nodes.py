@@ -7,6 +7,7 @@ from typing import Any
 from riskpipe.compute.clusters import LOCAL_SETTINGS
 from riskpipe.compute.security import TlsFiles, refuse_open, tls_files
 
+
 def scheduler_command(
     host: str, port: int, *, dashboard: str | None = None, security: Mapping[str, Any] | None = None
 ) -> Sequence[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from riskpipe.domain.names import plain
 from riskpipe.domain.paths import CascadePath
-from riskpipe.domain.scenarios import AXES, BASIS_AXIS
+from riskpipe.domain.scenarios import AXES
 from riskpipe.domain.story import STAGES, AccountStory
 from riskpipe.errors import ComputeError
 from riskpipe.liquidation.account_story import account_story
@@ -91,7 +91,7 @@ def explain_row(replay: Replay, row: int, account: int) -> Explanation:
     story = account_story(own, rules, path, paid, (distances[0], distances[1]))
     _require_agreement(replay, story, row, of_account)
     axes = {name: float(getattr(one, name)[0]) for name in (*AXES, "haircut_shock")}
-    axes |= {f"{BASIS_AXIS}{name}": float(one.multiples(name)[0]) for name in one.basis_axes}
+    axes |= {name: float(one.on_axis(name)[0]) for name in one.own_axes}
     variant = one.variants[int(one.variant[0])].label
     name = f"{one.name[0]}: " if str(one.name[0]) else ""
     words = f"{name}{cell_words(axes)}; {set_words(one.sets[int(one.set_index[0])])}; {variant_words(variant)}"

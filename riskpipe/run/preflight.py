@@ -89,9 +89,9 @@ class Forecast:
     attribution_seconds: float = 0.0
 
     def wall_seconds(self, n_workers: int) -> float:
-        """Seconds that the blocks take on so many workers, each block as long as the mean, and then the search."""
+        """Seconds that the blocks take on so many workers, each block as long as the mean, and what follows."""
         blocks = math.ceil(self.blocks / n_workers) * self.core_seconds / max(self.blocks, 1)
-        return blocks + self.search_seconds / n_workers
+        return blocks + self.search_seconds / n_workers + self.attribution_seconds
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -279,7 +279,7 @@ def choose_block_size(config: RunConfig, book: Book, scenarios: ScenarioSet, siz
 def check_limits(predicted: Forecast, limits: LimitsConfig, n_workers: int) -> None:
     """Raise ConfigError naming every limit that a run would exceed, what is predicted, and what to do."""
     wall = predicted.wall_seconds(n_workers)
-    core_hours = (predicted.core_seconds + predicted.search_seconds) / 3600.0
+    core_hours = (predicted.core_seconds + predicted.search_seconds + predicted.attribution_seconds) / 3600.0
     parts = ", ".join(f"{name} {bytes_text(size)}" for name, size in predicted.worker_bytes_by_part.items())
     found: dict[str, tuple[float, str]] = {
         "blocks": (predicted.blocks, count_text(predicted.blocks, "block")),

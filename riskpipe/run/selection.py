@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from riskpipe.domain.book import Book
 from riskpipe.domain.names import plain
-from riskpipe.domain.scenarios import AXES, BASIS_AXIS, GRID, NEUTRAL, ScenarioSet, Variant
+from riskpipe.domain.scenarios import AXES, GRID, NEUTRAL, ScenarioSet, Variant
 from riskpipe.errors import ConfigError
 from riskpipe.strict_yaml import nearest
 
@@ -89,13 +89,11 @@ def _nearest_names(labels: pa.StringArray, name: str) -> list[str]:
 
 
 def _axes(scenarios: ScenarioSet) -> list[str]:
-    return [*AXES, "haircut_shock", *(f"{BASIS_AXIS}{name}" for name in scenarios.basis_axes)]
+    return [*AXES, "haircut_shock", *scenarios.own_axes]
 
 
 def _axis(scenarios: ScenarioSet, axis: str) -> np.ndarray:
-    if axis.startswith(BASIS_AXIS):
-        return scenarios.multiples(axis.removeprefix(BASIS_AXIS))
-    return np.asarray(getattr(scenarios, axis))
+    return scenarios.on_axis(axis) if axis in scenarios.own_axes else np.asarray(getattr(scenarios, axis))
 
 
 def _parsed(text: str, scenarios: ScenarioSet) -> dict[str, str]:

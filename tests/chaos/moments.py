@@ -8,7 +8,10 @@ from random import Random
 from chaos.processes import POLL_S
 from chaos.scene import N_BLOCKS
 
-STAGES = tuple("ingest calibrate scenarios compute validate spreads attribution accounts seal report".split())
+STAGES = (
+    "ingest", "calibrate", "scenarios", "compute", "validate", "spreads", "exhaustion", "attribution", "accounts", "seal",
+    "report",
+)  # fmt: skip
 
 
 def drawn(target: str, seed: int) -> Random:
