@@ -7,6 +7,8 @@ from this table, `verify` checks against it, and the report takes units and name
 from dataclasses import dataclass
 from typing import Literal
 
+from riskpipe.domain.holdings import BOOK_VARIABLES
+
 CUBE_FORMAT_VERSION = 1
 N_RANKS = 10
 N_CONTRIBUTORS = 20
@@ -59,6 +61,11 @@ DIMENSIONS: dict[str, Dimension] = {
         Dimension("segment", "segment of accounts; empty = none"),
         Dimension("contributor", "place in a list of the largest contributions, 1 = largest"),
         Dimension("set", "scenario set: grid, historical, simulated"),
+        Dimension("holding", "what owners are ranked by"),
+        Dimension("direction", "direction of the index"),
+        Dimension("level", "price level relative to the mark; passed = failing at the mark already"),
+        Dimension("share", "share of accounts"),
+        Dimension("other_venue", "another venue"),
     )
 }
 
@@ -372,6 +379,7 @@ VARIABLES: dict[str, Variable] = {
         _once("accounts", ("account",), "entity_index", "1", "index of the owner, as /entities names it", "label"),
         _once("accounts", ("account",), "venue", "1", "venue", "label", "string"),
         _once("accounts", ("account",), "segment", "1", "segment", "label", "string"),
+        *(_once("book", *about) for about in BOOK_VARIABLES),  # type: ignore[arg-type]
     )
 }
 

@@ -10,6 +10,7 @@ from riskpipe.cube.layout import plan_key
 from riskpipe.cube.store import Store
 from riskpipe.cube.template import Template, cube_template, scenario_coordinates
 from riskpipe.domain.book import Book
+from riskpipe.domain.holdings import DIRECTIONS, HOLDINGS, LEVELS, RATIO_SHARES
 from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, TAILS
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, block_bounds
@@ -36,6 +37,7 @@ def dimension_labels(book: Book, scenarios: ScenarioSet, search: Search) -> dict
     assets = book.names("asset")
     return {
         "venue": book.names("venue"),
+        "other_venue": book.names("venue"),
         "underlying": [assets[c] for c in book.underlyings.tolist()],
         "fund": book.names("fund"),
         "instrument": book.names("instrument"),
@@ -48,6 +50,10 @@ def dimension_labels(book: Book, scenarios: ScenarioSet, search: Search) -> dict
         "contributor": range(1, N_CONTRIBUTORS + 1),
         "set": list(scenarios.sets),
         **search.labels,
+        "holding": list(HOLDINGS),
+        "direction": list(DIRECTIONS),
+        "level": list(LEVELS),
+        "share": [f"{share:g}" for share in RATIO_SHARES],
     }
 
 

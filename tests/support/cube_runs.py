@@ -33,6 +33,11 @@ DIMENSIONS = {
     "segment": ["retail", ""],
     "contributor": ["1", "2"],
     "set": ["grid", "historical"],
+    "holding": ["open interest", "collateral"],
+    "direction": ["down", "up"],
+    "level": ["-1% to 0%", "passed", "0% to +1%"],
+    "share": ["0.5"],
+    "other_venue": ["alpha", "bravo"],
 }
 
 

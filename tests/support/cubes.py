@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from riskpipe.domain.holdings import DIRECTIONS, HOLDINGS, LEVELS, RATIO_SHARES
 from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, TAILS
 from riskpipe.domain.schema import GROUPS, N_RANKS, VARIABLES
 from riskpipe.liquidation.accounts import account_health
@@ -77,6 +78,11 @@ def cube(scenarios, values, coordinates):
         "segment": [""],
         "contributor": ["1"],
         "set": list(scenarios.sets),
+        "holding": list(HOLDINGS),
+        "direction": list(DIRECTIONS),
+        "level": list(LEVELS),
+        "share": [f"{share:g}" for share in RATIO_SHARES],
+        "other_venue": coordinates["venue"],
         **coordinates,
     }
     labelled = {
