@@ -35,6 +35,7 @@ from riskpipe.run.block import BlockJob, compute_block, open_kernel
 from riskpipe.run.events import happened
 from riskpipe.run.exhaustion import search_exhaustion, search_of
 from riskpipe.run.fits import fit_all, keep_fits, read_fits, score_all
+from riskpipe.run.holdings import book_group
 from riskpipe.run.identity import versions
 from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json, write_market, write_scenarios
 from riskpipe.run.night import FOUND_BEFORE_SEAL, Night, Stage, findings_of
@@ -216,7 +217,7 @@ def _compile_once(night: Night) -> None:
 
 
 def write_accounts(night: Night) -> dict[str, Any]:
-    """Write what no block writes: /accounts from the merged parts, /basis from the market; check what is reported."""
+    """Write what no block writes: /accounts from the merged parts, /basis, /book; check what is reported."""
     store, run_id = night.store, night.run_id
     plan = read_plan(store, run_id)
     kernel, scenarios = open_kernel(store, run_id, plan), read_scenarios(store, run_id, plan)
@@ -250,6 +251,7 @@ def write_accounts(night: Night) -> dict[str, Any]:
             "accounts/venue": np.array(book.names("venue"), dtype=object)[book.account_venue],
             "accounts/segment": segments[book.account_segment],
             **_basis_arrays(kernel.market, read_fits(store, run_id)),
+            **book_group(book, kernel.market, health),
         },
     )
     controls = control_totals(book, equity=health.equity, maintenance_margin=health.maintenance_margin)

@@ -13,7 +13,7 @@ from riskpipe.cube.parts import write_part
 from riskpipe.cube.template import create_cube, cube_template
 from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.scenarios import block_bounds
-from riskpipe.domain.schema import VARIABLES, block_variables
+from riskpipe.domain.schema import N_RANKS, VARIABLES, block_variables
 
 AS_OF = datetime(2024, 8, 5, tzinfo=UTC)
 RUN_ID = "2024-08-05T000000Z-0123456789abcdef"
@@ -91,7 +91,7 @@ def block_arrays(start, stop, seed=0):
 
 
 def once_arrays():
-    sizes = {name: len(labels) for name, labels in DIMENSIONS.items()}
+    sizes = {name: len(labels) for name, labels in DIMENSIONS.items()} | {"rank": N_RANKS}
     arrays = {}
     for key, variable in VARIABLES.items():
         if not variable.per_block:

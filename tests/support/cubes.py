@@ -8,6 +8,7 @@ from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, TAILS
 from riskpipe.domain.schema import GROUPS, N_RANKS, VARIABLES
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel
+from riskpipe.run.holdings import book_group
 from riskpipe.scenarios.walks import Search
 
 
@@ -48,6 +49,8 @@ def kernel_cube(case, scenarios):
         "accounts/entity": np.array(book.names("entity"), object)[book.account_entity],
         "accounts/venue": np.array(book.names("venue"), object)[book.account_venue],
         "accounts/segment": np.full(n_a, "", object),
+        "accounts/entity_index": book.account_entity,
+        **book_group(book, market, health),
     }
     hits, worst = np.zeros((n_a, n_sets)), np.zeros((n_a, n_sets))
     part = result.part

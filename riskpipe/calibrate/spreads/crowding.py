@@ -12,8 +12,7 @@ import numpy as np
 
 from riskpipe.calibrate.spreads.pairs import CLAIMS
 from riskpipe.domain.book import Book, BoolArray, FloatArray, IntArray, OffsetArray
-
-NEUTRAL = 0.10
+from riskpipe.domain.holdings import NEUTRAL_TOLERANCE as NEUTRAL
 
 
 @dataclass(frozen=True)
@@ -74,22 +73,10 @@ def crowding(book: Book, *, tolerance: float = NEUTRAL, claims: Mapping[str, str
     price. An account counts as often as its weight says. Numbers are sums of what a book gives; a price that is missing
     leaves its leg out.
     """
-    pool_of_position = np.repeat(np.arange(book.n_pools), np.diff(book.pool_position_start))
-    account = book.pool_account[pool_of_position]
-    instrument = book.position_instrument
-    weight = book.account_weight[account]
-    size = book.position_quantity * book.instrument_multiplier[instrument]
-    quote = book.index_price[book.instrument_quote[instrument]]
-    price = np.where(book.instrument_is_inverse[instrument], 1.0, book.mark_price[instrument])
-    is_counted = ~book.is_option[instrument]
-    usd = np.where(is_counted, np.nan_to_num(weight * size * price * quote), 0.0)
-    entity = book.account_entity[account]
-    underlying = book.instrument_underlying[instrument]
-    is_neutral, key_of = _neutral_keys(
-        [_Exposures(entity, underlying, usd), _balances(book, claims), _coin_pnl(book, account, size, weight)],
-        book.n_assets,
-        tolerance,
-    )
+    account, legs = _contract_legs(book)
+    instrument, weight = book.position_instrument, book.account_weight[account]
+    usd, entity, underlying = legs.usd, legs.entity, legs.underlying
+    is_neutral, key_of = _neutral_keys(_exposures(book, legs, account, weight, claims), book.n_assets, tolerance)
     keys = entity.astype(np.int64) * book.n_assets + underlying
     is_held_neutral = is_neutral[np.searchsorted(key_of, keys)]
 
@@ -104,6 +91,47 @@ def crowding(book: Book, *, tolerance: float = NEUTRAL, claims: Mapping[str, str
         neutral_short_usd=total((usd < 0.0) & is_held_neutral),
         unknown_usd=total(is_unknown),
     )
+
+
+def neutral_owners(book: Book, *, tolerance: float = NEUTRAL, claims: Mapping[str, str] = CLAIMS) -> BoolArray:
+    """Tell which entities are delta-neutral over all that contracts follow, [e].
+
+    One is, where it is long and short of something, and what is left, |long - short|, summed over underlyings, is at
+    most `tolerance` of the sum of the larger sides. Legs are those of `crowding`; balances of assets that no contract
+    follows (settlement money) are no legs.
+    """
+    account, legs = _contract_legs(book)
+    parts = _exposures(book, legs, account, book.account_weight[account], claims)
+    keys, longs, shorts = _sides(parts, book.n_assets)
+    is_leg = np.isin(keys % book.n_assets, book.instrument_underlying)
+    owner, n_owners = keys[is_leg] // book.n_assets, len(book.labels["entity"])
+    longs, shorts = longs[is_leg], shorts[is_leg]
+
+    def summed(amount: FloatArray) -> FloatArray:
+        return np.bincount(owner, amount, n_owners).astype(np.float64)
+
+    left, larger = summed(np.abs(longs - shorts)), summed(np.maximum(longs, shorts))
+    return np.asarray((summed(np.minimum(longs, shorts)) > 0.0) & (left <= tolerance * larger))
+
+
+def _contract_legs(book: Book) -> tuple[IntArray, _Exposures]:
+    """Return each position's account [q], and its signed, weighted USD by entity and underlying; 0 of options."""
+    account = book.pool_account[np.repeat(np.arange(book.n_pools), np.diff(book.pool_position_start))]
+    instrument = book.position_instrument
+    size = book.position_quantity * book.instrument_multiplier[instrument]
+    quote = book.index_price[book.instrument_quote[instrument]]
+    price = np.where(book.instrument_is_inverse[instrument], 1.0, book.mark_price[instrument])
+    is_counted = ~book.is_option[instrument]
+    usd = np.where(is_counted, np.nan_to_num(book.account_weight[account] * size * price * quote), 0.0)
+    return account, _Exposures(book.account_entity[account], book.instrument_underlying[instrument], usd)
+
+
+def _exposures(
+    book: Book, legs: _Exposures, account: IntArray, weight: FloatArray, claims: Mapping[str, str]
+) -> list[_Exposures]:
+    """Contracts, balances and the PnL of coin-settled contracts."""
+    size = book.position_quantity * book.instrument_multiplier[book.position_instrument]
+    return [legs, _balances(book, claims), _coin_pnl(book, account, size, weight)]
 
 
 def _balances(book: Book, claims: Mapping[str, str]) -> _Exposures:
@@ -130,13 +158,18 @@ def _coin_pnl(book: Book, account: IntArray, size: FloatArray, weight: FloatArra
     return _Exposures(book.account_entity[account[is_coin]], settlement, np.nan_to_num(usd))
 
 
-def _neutral_keys(exposures: list[_Exposures], n_assets: int, tolerance: float) -> tuple[BoolArray, OffsetArray]:
-    """Return which keys entity x n_assets + underlying are neutral, and the keys, ascending."""
+def _sides(exposures: list[_Exposures], n_assets: int) -> tuple[OffsetArray, FloatArray, FloatArray]:
+    """Return keys entity x n_assets + underlying, ascending, and what is long and short under each."""
     entity = np.concatenate([item.entity for item in exposures]).astype(np.int64)
     underlying = np.concatenate([item.underlying for item in exposures])
     usd = np.concatenate([item.usd for item in exposures])
     keys, at = np.unique(entity * n_assets + underlying, return_inverse=True)
-    longs = np.bincount(at, np.maximum(usd, 0.0), len(keys))
-    shorts = np.bincount(at, np.maximum(-usd, 0.0), len(keys))
+    longs, shorts = (np.bincount(at, np.maximum(side * usd, 0.0), len(keys)).astype(np.float64) for side in (1, -1))
+    return keys.astype(np.int64), longs, shorts
+
+
+def _neutral_keys(exposures: list[_Exposures], n_assets: int, tolerance: float) -> tuple[BoolArray, OffsetArray]:
+    """Return which keys entity x n_assets + underlying are neutral, and the keys, ascending."""
+    keys, longs, shorts = _sides(exposures, n_assets)
     is_neutral = (longs > 0.0) & (shorts > 0.0) & (np.abs(longs - shorts) <= tolerance * np.maximum(longs, shorts))
     return is_neutral, keys

@@ -1,0 +1,1 @@
+"""What a book holds, by owner, price level and venue: the small plain amounts of /book."""
