@@ -4,7 +4,7 @@ Scenarios lie on one flat dimension whose axes are coordinates, so a cell is fou
 place. The variant that comes first is the central one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,7 +127,7 @@ def cells_of(tree: xr.DataTree) -> Cells:
 
 @dataclass(frozen=True)
 class NeutralPlane:
-    """The grid's cells along the index axis, every other axis at its neutral value.
+    """The grid's cells along the index axis (and other axes that are free), every other axis at its neutral value.
 
     Attributes
     ----------
@@ -154,13 +154,13 @@ def neutral_of(axis: str) -> float:
     return AXIS_NEUTRAL.get(axis, 0.0)
 
 
-def neutral_plane(cells: Cells) -> NeutralPlane:
-    """Find the grid's cells whose axes, the index apart, are neutral or nearest to it (of a tie, the smaller)."""
+def neutral_plane(cells: Cells, free: Sequence[str] = (INDEX_AXIS,)) -> NeutralPlane:
+    """Find the grid's cells whose axes, the free ones apart, are neutral or nearest to it (of a tie, the smaller)."""
     inside = cells.is_grid.copy()
     values: dict[str, float] = {}
     for axis, shocks in cells.axes.items():
         on_grid = shocks[cells.is_grid]
-        if axis == INDEX_AXIS or len(on_grid) == 0:
+        if axis in free or len(on_grid) == 0:
             continue
         choices = np.unique(on_grid)
         values[axis] = float(choices[np.argmin(np.abs(choices - neutral_of(axis)))])

@@ -6,7 +6,9 @@ import xarray as xr
 from riskpipe.measures.cells import (
     INDEX_AXIS,
     BoolArray,
+    Cells,
     FloatArray,
+    IntArray,
     cells_of,
     distinct_rows,
     divide,
@@ -99,11 +101,8 @@ def exhaustion(tree: xr.DataTree) -> xr.Dataset:
     status = np.full(shape, NO_SHOCK, dtype=object)
     for v, variant in enumerate(variants):
         for d, direction in enumerate(DIRECTIONS):
-            rows = np.flatnonzero(plane.is_inside & (cells.variant == variant))
+            rows = outward(cells, np.asarray(plane.is_inside & (cells.variant == variant), np.bool_), direction)
             shocks = cells.axes[INDEX_AXIS][rows]
-            is_on_side = _is_on_side(shocks, direction)
-            order = np.argsort(np.abs(shocks[is_on_side]), kind="stable")
-            rows, shocks = rows[is_on_side][order], shocks[is_on_side][order]
             side = grid[(cells.variant[grid] == variant) & _is_on_side(cells.axes[INDEX_AXIS][grid], direction)]
             for f in range(len(funds)):
                 here = (f, v, d)
@@ -153,6 +152,12 @@ def volatility(tree: xr.DataTree) -> xr.Dataset:
     shocks = cells.axes[VOL_AXIS][rows] if len(rows) else np.zeros(0)
     data = {"uncovered_loss": quantity(dims, uncovered, "USD", "uncovered loss", *UNCOVERED)}
     return xr.Dataset(data, coords={"vol_shock": shocks, "fund": labels(tree, "funds", "fund")})
+
+
+def outward(cells: Cells, is_inside: BoolArray, direction: str) -> IntArray:
+    """Rows of the cells chosen [n] that lie in a direction of the index axis, from the smallest shock outward."""
+    rows = np.flatnonzero(is_inside & _is_on_side(cells.axes[INDEX_AXIS], direction))
+    return rows[np.argsort(np.abs(cells.axes[INDEX_AXIS][rows]), kind="stable")]
 
 
 def _is_on_side(shocks: FloatArray, direction: str) -> BoolArray:

@@ -12,14 +12,17 @@ import xarray as xr
 from riskpipe.errors import ConfigError
 from riskpipe.measures import (
     accounts,
+    adequacy,
     attribution,
     basis,
     concentration,
+    contagion,
     exhaustion,
     funds,
+    holdings,
     lending,
     liquidation,
-    simulated,
+    losses,
     spreads,
     validation,
     variants,
@@ -104,10 +107,86 @@ MEASURES: Mapping[str, Measure] = {
             _plain(worst.worst_named),
         ),
         Measure(
-            "simulated",
+            "loss_distribution",
             "distribution of losses over simulated scenarios",
-            (*funds.UNCOVERED, liquidation.TOTAL),
-            _plain(simulated.simulated),
+            losses.REQUIRES,
+            _plain(losses.loss_distribution),
+        ),
+        Measure(
+            "cover",
+            "funds against their largest owners",
+            (adequacy.ENTITY, adequacy.ENTITY_SHORTFALL, funds.BALANCE),
+            _plain(adequacy.cover),
+        ),
+        Measure(
+            "fund_tail",
+            "funds against expected shortfalls, and who bears them",
+            (*_FUNDS, funds.BALANCE),
+            _plain(adequacy.fund_tail),
+        ),
+        Measure(
+            "exhaustion_by_depth",
+            "smallest index move that exhausts each fund, by depth",
+            funds.UNCOVERED,
+            _plain(adequacy.exhaustion_by_depth),
+        ),
+        Measure(
+            "adl_cost",
+            "what auto-deleveraging takes",
+            (adequacy.ADL_LOSS, funds.ADL_NOTIONAL, funds.SHORTFALL),
+            _plain(adequacy.adl_cost),
+        ),
+        Measure(
+            "conditional_losses",
+            "losses given that another party is in distress",
+            contagion.CONDITIONAL,
+            _plain(contagion.conditional_losses),
+        ),
+        Measure(
+            "amplification",
+            "what cascades add to the first round",
+            (liquidation.TOTAL, liquidation.FIRST),
+            _plain(contagion.amplification),
+        ),
+        Measure(
+            "venue_overlap",
+            "books that venues close together, and owners they share",
+            (*_EXPOSURE, liquidation.TOTAL, contagion.DEPTH, contagion.SHARED),
+            _plain(contagion.venue_overlap),
+        ),
+        Measure(
+            "owner_overlap",
+            "books of the owners nearest to liquidation",
+            (contagion.POSITION, contagion.DEPTH),
+            _plain(contagion.owner_overlap),
+        ),
+        Measure(
+            "owners",
+            "largest owners of the book",
+            holdings.OWNERS,
+            _plain(holdings.owners),
+        ),
+        Measure("positions", "largest positions by instrument", holdings.POSITIONS, _plain(holdings.positions)),
+        Measure(
+            "liquidation_map", "positions by liquidation price", holdings.MAP, _plain(holdings.liquidation_map)
+        ),
+        Measure(
+            "margin_calls",
+            "accounts called along the index axis",
+            (liquidation.MARGIN_CALLS, liquidation.ACCOUNTS),
+            _plain(holdings.margin_calls),
+        ),
+        Measure(
+            "collateral_ratios",
+            "collateral ratios and their volatility",
+            holdings.RATIOS,
+            _plain(holdings.collateral_ratios),
+        ),
+        Measure(
+            "neutral_books",
+            "margin of delta-neutral books",
+            (*holdings.NEUTRAL, contagion.SHARED),
+            _plain(holdings.neutral_books),
         ),
         Measure(
             "attribution", "who adds to expected shortfall", attribution.KEYS, _plain(attribution.attribution)

@@ -42,7 +42,10 @@ def test_a_measure_reads_exactly_what_it_declares(tree, monkeypatch, name):
         "accounts",
         "basis",
         "lending",
-        "simulated",
+        "losses",
+        "adequacy",
+        "contagion",
+        "holdings",
         "spreads",
         "validation",
     ):

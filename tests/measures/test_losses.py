@@ -12,7 +12,7 @@ from support.cubes import kernel_cube
 from riskpipe.domain.scenarios import Variant
 from riskpipe.measures.distribution import quantile, tail_mean
 from riskpipe.measures.funds import uncovered_loss
-from riskpipe.measures.simulated import simulated
+from riskpipe.measures.losses import HEADLINES, loss_distribution
 from riskpipe.scenarios.grid import scenario_set
 
 VARIANTS = (Variant(gap_share=1.0), Variant(gap_share=0.0))
@@ -46,21 +46,21 @@ def test_only_simulated_scenarios_of_each_variant_make_its_distribution():
     )
     shocks = np.where(np.isnan(planned.index_shock), np.tile(np.linspace(-0.4, 0.3, 43), 2), planned.index_shock)
     tree = kernel_cube(random_case(3, n_accounts=60), replace(planned, index_shock=shocks))
-    found = simulated(tree)
+    found = loss_distribution(tree)
     assert found.attrs["n_scenarios"] == 40
     loss = uncovered_loss(tree).sum(axis=1)
     for v in range(2):
         rows = slice(43 * v + 3, 43 * v + 43)
-        one = found.sel(headline="uncovered_loss").isel(variant=v)
+        one = found.isel(variant=v, series=HEADLINES.index("uncovered_loss"))
         assert one["mean"] == pytest.approx(loss[rows].mean())
         assert one["largest"] == loss[rows].max() != loss[43 * v : 43 * v + 3].max()
         assert one["chance"] == pytest.approx(np.mean(loss[rows] > 0.0))
-        assert one["quantile"].sel(level=0.95) == np.sort(loss[rows])[37]
-        assert one["tail_mean"].sel(level=0.95) == pytest.approx(np.sort(loss[rows])[-2:].mean())
+        assert one["value_at_risk"].sel(level=0.95) == np.sort(loss[rows])[37]
+        assert one["expected_shortfall"].sel(level=0.95) == pytest.approx(np.sort(loss[rows])[-2:].mean())
     assert (found["chance"] > 0.0).any()
 
 
 def test_without_probabilities_there_is_no_distribution(tree):
-    found = simulated(tree)
+    found = loss_distribution(tree)
     assert found.attrs["n_scenarios"] == 0
     assert all(np.isnan(values).all() for values in found.data_vars.values())
