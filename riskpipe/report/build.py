@@ -23,6 +23,7 @@ from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.attribution import attribution_sections
 from riskpipe.report.sections.basis import basis_section
 from riskpipe.report.sections.concentration import concentration_section, distances_section
+from riskpipe.report.sections.contagion import contagion_section
 from riskpipe.report.sections.exhaustion import exhaustion_sections
 from riskpipe.report.sections.funds import funds_section
 from riskpipe.report.sections.lending import loans_points, loans_sections
@@ -95,6 +96,7 @@ def build(report: ReportInput) -> Document:
             *loans_sections(report),
             variants_section(report),
             concentration_section(report),
+            contagion_section(report),
             *attribution_sections(report),
             distances_section(report),
             basis_section(report),

@@ -199,7 +199,7 @@ def named_points(report: ReportInput) -> list[Point]:
 
 def simulated_points(report: ReportInput) -> list[Point]:
     """What the simulated set says of losses, as probabilities of the central variant; nothing where there is none."""
-    found = report.measures["simulated"]
+    found = report.measures["loss_distribution"]
     n = int(found.attrs["n_scenarios"])
     if n == 0:
         return []
@@ -207,26 +207,27 @@ def simulated_points(report: ReportInput) -> list[Point]:
     over = f" over {asked['horizon']}" if "horizon" in asked else ""
     central = found.isel(variant=0)
     said = []
+    headlines = [str(name) for name in found["headline"].values]
     for headline, label in (("uncovered_loss", "uncovered loss"), ("liquidated_notional", "notional liquidated")):
-        one = central.sel(headline=headline)
+        one = central.isel(series=headlines.index(headline))  # the system's
         levels = [
-            f"{numbers.share(float(level))} of them stay below {numbers.usd(float(quantile))} (expected shortfall "
+            f"{numbers.share(float(level))} of them stay within {numbers.usd(float(quantile))} (expected shortfall "
             f"{numbers.usd(float(tail))})"
             for level, quantile, tail in zip(
-                one["level"].values, one["quantile"].values, one["tail_mean"].values, strict=True
+                one["level"].values, one["value_at_risk"].values, one["expected_shortfall"].values, strict=True
             )
         ]
         chance = float(one["chance"].values)
         said.append(
             f"{label} in {numbers.share(chance)} of them; {', '.join(levels)}" if chance > 0.0 else f"no {label} in any"
         )
-    lost = float(central["chance"].sel(headline="uncovered_loss").values) > 0.0
+    lost = float(central["chance"].values[headlines.index("uncovered_loss")]) > 0.0
     return [
         Point(
             f"{numbers.plural(n, 'simulated scenario')} of equal probability{over}: {'; '.join(said)}. An observed "
             "move already contains its cascade, and the one computed comes on top.",
             "bad" if lost else "plain",
-            source_of(report, found, "quantile"),
+            source_of(report, found, "value_at_risk"),
         )
     ]
 

@@ -6,6 +6,7 @@ import xarray as xr
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Column, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
+from riskpipe.report.sections.holdings import neutral_blocks
 from riskpipe.report.wording import AXES, axes_of, cell_words, column, measure_columns, source_of
 
 _FIT_LABELS = {
@@ -27,7 +28,9 @@ def basis_section(report: ReportInput) -> Section:
     if np.all(np.isnan(report.measures["basis_table"]["basis"].values)):
         return Section("basis", "Basis and hedges", (Paragraph("The book holds no perpetuals and no futures."),))
     tables = (basis_table(report), fits_table(report), estimators_table(report))
-    return Section("basis", "Basis and hedges", (hedges_block(report), dislocation_block(report), *tables))
+    return Section(
+        "basis", "Basis and hedges", (hedges_block(report), *neutral_blocks(report), dislocation_block(report), *tables)
+    )
 
 
 def hedges_block(report: ReportInput) -> Paragraph:

@@ -7,15 +7,10 @@ import numpy as np
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.sections.liquidation import bars
+from riskpipe.report.sections.bars import bars
+from riskpipe.report.sections.holdings import calls_blocks, map_blocks, owners_table, positions_table, ratios_blocks
+from riskpipe.report.sections.names import entity_name
 from riskpipe.report.wording import axes_of, cell_words, column, flattened, label_columns, source_of
-
-
-def entity_name(report: ReportInput, index: int) -> str:
-    """Name of an entity by its index; its number where the names are not at hand."""
-    if index < 0:
-        return "none"
-    return str(report.entity_labels[index]) if index < len(report.entity_labels) else f"entity {index}"
 
 
 def concentration_section(report: ReportInput) -> Section:
@@ -26,7 +21,7 @@ def concentration_section(report: ReportInput) -> Section:
         blocks.append(worst_cell_table(report))
     else:
         blocks.append(Paragraph("Nothing is liquidated, so that there is nothing to be concentrated."))
-    blocks.append(accounts_table(report))
+    blocks += [owners_table(report), positions_table(report), accounts_table(report)]
     return Section("concentration", "Concentration", tuple(blocks))
 
 
@@ -133,4 +128,5 @@ def distances_section(report: ReportInput) -> Section:
         filters=(("direction", False), ("venue", True)),
         series=("accounts",),
     )
-    return Section("distances", "Distance to liquidation", (chart,))
+    around = (*map_blocks(report), *calls_blocks(report), *ratios_blocks(report))
+    return Section("distances", "Distance to liquidation", (chart, *around))

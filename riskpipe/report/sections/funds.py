@@ -8,18 +8,11 @@ import numpy as np
 
 from riskpipe.report.document import Block, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.sections.liquidation import bars
+from riskpipe.report.sections.adequacy import PAYERS, adequacy_blocks
+from riskpipe.report.sections.bars import bars
 from riskpipe.report.wording import axis_columns, bracket_words, column, flattened, label_columns, source_of
 
 COUNTS = ("n_exhausted", "n_values", "n_cells_exhausted", "n_cells")
-_PAYERS = {
-    "fee_offset": "Fees",
-    "fund_used": "Fund",
-    "backstop_loss": "Backstop",
-    "adl_loss": "ADL",
-    "socialised_loss": "Socialised",
-    "residual": "Unpaid",
-}
 
 
 def funds_section(report: ReportInput) -> Section:
@@ -36,6 +29,7 @@ def funds_section(report: ReportInput) -> Section:
             ),
             worst_by_fund(report),
             exhaustion_table(report),
+            *adequacy_blocks(report),
             *payers_blocks(report),
             losses_table(report),
         ),
@@ -130,7 +124,7 @@ def payers_blocks(report: ReportInput) -> list[Block]:
             column("fund", "Fund", "text", np.tile(funds, len(rows))),
             *(
                 column(name, label, "usd", np.asarray(losses[name].values)[rows].reshape(-1))
-                for name, label in _PAYERS.items()
+                for name, label in PAYERS.items()
             ),
         ),
         source_of(report, losses, "shortfall"),
@@ -142,7 +136,7 @@ def payers_blocks(report: ReportInput) -> list[Block]:
         table,
         x="index_shock",
         filters=(("variant", False), ("fund", True)),
-        series=tuple(name for name in _PAYERS if losses[name].values.any()),
+        series=tuple(name for name in PAYERS if losses[name].values.any()),
     )
     return [chart]
 
@@ -159,7 +153,7 @@ def _index_rows(report: ReportInput) -> np.ndarray:
 def losses_table(report: ReportInput) -> Table:
     """Every fund in every scenario, for reading elsewhere."""
     losses = report.measures["fund_losses"]
-    names = ["fund_balance", "shortfall", *_PAYERS, "uncovered_loss", "adl_notional", "drawdown"]
+    names = ["fund_balance", "shortfall", *PAYERS, "uncovered_loss", "adl_notional", "drawdown"]
     kinds = {"drawdown": "share"}
     return Table(
         "fund_losses",

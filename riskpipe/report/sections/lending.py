@@ -5,7 +5,7 @@ import numpy as np
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Paragraph, Point, Section, Table, Tone
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.sections.liquidation import bars
+from riskpipe.report.sections.bars import bars
 from riskpipe.report.wording import column, flattened, label_columns, measure_columns, source_of
 
 # the fall named in the first sentence; the table holds the others

@@ -1,15 +1,15 @@
 """Liquidation: the heat map of the grid, the ladder along the index, the worst cells and the named scenarios."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from riskpipe.report import numbers
-from riskpipe.report.document import Block, Chart, Column, Paragraph, Section, Table
+from riskpipe.report.document import Block, Chart, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.sections.simulated import simulated_blocks
+from riskpipe.report.sections.bars import bars, short
+from riskpipe.report.sections.losses import losses_blocks
 from riskpipe.report.wording import (
     axes_of,
     axis_columns,
@@ -47,7 +47,7 @@ def liquidation_section(report: ReportInput) -> Section:
         )
     else:
         blocks += [heatmap(report), *ladder_blocks(report), *worst_blocks(report)]
-    blocks += [*named_blocks(report), *simulated_blocks(report)]
+    blocks += [*named_blocks(report), *losses_blocks(report)]
     blocks.append(cells_table(report))
     return Section("liquidation", "Liquidation", tuple(blocks))
 
@@ -89,7 +89,7 @@ def heatmap(report: ReportInput) -> Block:
         "variant": [variants.index(variant) for variant in flat["variant"].values[rows].tolist()],
         "scenario": rows.tolist(),
         "measures": [
-            {"name": name, "label": label, "kind": kind, "values": [_short(value) for value in values[rows].tolist()]}
+            {"name": name, "label": label, "kind": kind, "values": [short(value) for value in values[rows].tolist()]}
             for name, (label, kind, values) in series.items()
         ],
     }
@@ -122,11 +122,6 @@ def _axis(flat: xr.Dataset, name: str, rows: np.ndarray) -> dict[str, Any]:
             "neutral": nearest, "rest": neutral}  # fmt: skip
 
 
-def _short(value: float) -> float | None:
-    """A number to six digits, enough for a page; None where there is none."""
-    return None if value != value else float(f"{value:.6g}")  # noqa: PLR0124  NaN differs from itself
-
-
 def ladder_blocks(report: ReportInput) -> list[Block]:
     """The liquidation ladder: notional closed at each index shock, by venue and underlying."""
     ladder = report.measures["ladder"]
@@ -153,44 +148,6 @@ def ladder_blocks(report: ReportInput) -> list[Block]:
         series=("long", "short"),
     )
     return [chart]
-
-
-def bars(
-    name: str,
-    title: str,
-    description: str,
-    table: Table,
-    *,
-    x: str,
-    filters: tuple[tuple[str, bool], ...],
-    series: tuple[str, ...],
-    is_stacked: bool = True,
-) -> Chart:
-    """Make a bar chart of a table: series summed over the rows that the filters (name, whether "all" is a choice)
-    select, at each value of x in the order of the rows.
-    """  # noqa: D205
-    by_name: Mapping[str, Column] = {one.name: one for one in table.columns}
-
-    def coded(key: str) -> dict[str, Any]:
-        one = by_name[key]
-        values = list(dict.fromkeys(one.values))
-        place = {value: ix for ix, value in enumerate(values)}
-        return {"label": one.label, "kind": one.kind, "values": values, "codes": [place[value] for value in one.values]}
-
-    data = {
-        "x": coded(x),
-        "filters": [{**coded(key), "has_all": has_all} for key, has_all in filters],
-        "series": [
-            {
-                "label": by_name[key].label,
-                "kind": by_name[key].kind,
-                "values": [_short(float(value)) for value in by_name[key].values],
-            }
-            for key in series
-        ],
-        "is_stacked": is_stacked,
-    }
-    return Chart(name, title, description, "bars", data, table, table.source)
 
 
 def worst_blocks(report: ReportInput) -> list[Block]:

@@ -1,0 +1,228 @@
+"""What the book holds: the largest owners, crowded positions, where liquidation prices lie, collateral ratios."""
+
+import math
+
+import numpy as np
+
+from riskpipe.report import numbers
+from riskpipe.report.document import Block, Paragraph, Table
+from riskpipe.report.report_input import ReportInput
+from riskpipe.report.sections.bars import bars
+from riskpipe.report.sections.names import entity_name
+from riskpipe.report.wording import column, flattened, label_columns, source_of
+
+MAX_MARKETS = 40  # drawn in the liquidation map
+_SHARES = ("0.05", "0.5", "0.95")
+
+
+def owners_table(report: ReportInput) -> Table:
+    """The largest owners, and how concentrated each holding is."""
+    owners = report.measures["owners"]
+    amount = flattened(owners, "holding_amount")
+    keep = np.flatnonzero(amount > 0.0)
+    holding, rank = label_columns(owners, ("holding", "rank"), ("Holding", "Rank"), ("text", "count"))
+    totals = "; ".join(
+        f"{name}: {numbers.usd(total)}, HHI {numbers.number(hhi)}, the listed hold {numbers.share(top)}, unknown "
+        f"owners {numbers.share(unknown / total if total else math.nan)}"
+        for name, total, hhi, top, unknown in zip(
+            owners["holding"].values.tolist(),
+            *(
+                owners[name].values.tolist()
+                for name in ("holding_total", "holding_hhi", "top_share", "holding_unknown")
+            ),
+            strict=True,
+        )
+    )
+    found = owners.attrs["searched"]
+    nearby = float(owners.attrs["nearby"])
+    reach = " and ".join(f"{numbers.share(min(nearby, found[direction]))} {direction}" for direction in ("down", "up"))
+    return Table(
+        "owners",
+        f"Largest owners ({totals}). Liquidatable: positions in accounts that an index move of up to {reach} makes "
+        "liquidatable, no cascade. Rows that stand for several accounts of unknown owners are in totals only",
+        (
+            column("holding", "Holding", "text", [holding.values[k] for k in keep]),
+            column("rank", "Rank", "count", [rank.values[k] for k in keep]),
+            column("owner", "Owner", "text",
+                   [entity_name(report, int(ix)) for ix in flattened(owners, "holding_entity")[keep]]),
+            column("amount", "Amount", "usd", amount[keep]),
+            column("share", "Share", "share", flattened(owners, "share")[keep]),
+        ),
+        source_of(report, owners, "holding_amount"),
+        n_shown=40,
+    )  # fmt: skip
+
+
+def positions_table(report: ReportInput) -> Table:
+    """The largest net positions against depth and volume."""
+    held = report.measures["positions"]
+    multiple, size = flattened(held, "depth_multiple"), np.abs(flattened(held, "position"))
+    keep = np.flatnonzero(size > 0.0)
+    keep = keep[np.lexsort((-size[keep], -np.nan_to_num(multiple[keep], nan=-1.0)))]
+    instrument, rank = label_columns(held, ("instrument", "rank"), ("Instrument", "Rank"), ("text", "count"))
+    larger = np.maximum(held["open_interest_long"].values, held["open_interest_short"].values)
+    at = keep // held.sizes["rank"]
+    return Table(
+        "positions",
+        "Largest net positions of one owner, those hardest to close first: over the flow that moves the price by 1%, "
+        f"and days at {numbers.share(float(held.attrs['participation']))} of the average daily volume",
+        (
+            column("instrument", "Instrument", "text", [instrument.values[k] for k in keep]),
+            column("owner", "Owner", "text",
+                   [entity_name(report, int(ix)) for ix in flattened(held, "position_entity")[keep]]),
+            column("position", "Position", "usd", flattened(held, "position")[keep]),
+            column("depth_multiple", "Over 1% depth", "factor", multiple[keep]),
+            column("days_to_liquidate", "Days to close", "number", flattened(held, "days_to_liquidate")[keep]),
+            column("interest_share", "Share of open interest", "share", flattened(held, "interest_share")[keep]),
+            column("rank", "Rank in instrument", "count", [rank.values[k] for k in keep]),
+            column("open_interest", "Open interest, larger side", "usd", larger[at]),
+            column("interest_hhi", "HHI by owner", "number", held["interest_hhi"].values[at]),
+        ),
+        source_of(report, held, "position"),
+        n_shown=15,
+    )  # fmt: skip
+
+
+def map_blocks(report: ReportInput) -> list[Block]:
+    """The liquidation map: main positions by the price level at which they are liquidated and called."""
+    levels = report.measures["liquidation_map"]
+    both = np.asarray((levels["map_long"] + levels["map_short"] + levels["call_notional"]).sum("level").values)
+    order = np.argsort(-both.reshape(-1), kind="stable")
+    n_held = int((both > 0.0).sum())
+    if n_held == 0:
+        return []
+    chosen = order[: min(n_held, MAX_MARKETS)]
+    n = levels.sizes["level"]
+    keep = (chosen[:, None] * n + np.arange(n)).reshape(-1)
+    labelled = label_columns(
+        levels, ("venue", "underlying", "level"), ("Venue", "Underlying", "Price from mark"), ("text", "text", "text")
+    )
+    names = {
+        "map_long": ("Longs liquidated", "usd"),
+        "map_short": ("Shorts liquidated", "usd"),
+        "map_accounts": ("Accounts liquidated", "count"),
+        "call_accounts": ("Accounts called", "count"),
+        "call_notional": ("Positions called", "usd"),
+    }
+    part = f" The {MAX_MARKETS} largest of {numbers.count(n_held)} markets are here." if n_held > MAX_MARKETS else ""
+    table = Table(
+        "liquidation_map",
+        f"Main positions by the price of their contract, relative to its mark, at which they are liquidated and "
+        f"called; nothing else moves, no cascade; passed: at the mark already.{part}",
+        (
+            *(column(one.name, one.label, one.kind, [one.values[k] for k in keep]) for one in labelled),
+            *(column(name, label, kind, flattened(levels, name)[keep])  # type: ignore[arg-type]
+              for name, (label, kind) in names.items()),
+        ),
+        source_of(report, levels, "map_long"),
+    )  # fmt: skip
+    return [
+        bars(
+            "liquidation_map",
+            "Liquidation map",
+            "Notional of accounts' main positions by the price level at which they would be liquidated if only that "
+            f"price moved. Longs lie below the mark, shorts above it.{part}",
+            table,
+            x="level",
+            filters=(("venue", True), ("underlying", True)),
+            series=("map_long", "map_short"),
+        )
+    ]
+
+
+def calls_blocks(report: ReportInput) -> list[Block]:
+    """The margin-call ladder along the index axis."""
+    calls = report.measures["margin_calls"]
+    if not (calls["margin_call_accounts"] > 0.0).values.any():
+        return []
+    table = Table(
+        "margin_calls",
+        f"Accounts called (below initial margin, above maintenance) and closed at each index shock; "
+        f"{calls.attrs['plane']}",
+        (
+            *label_columns(calls, ("variant", "index_shock"), ("Variant", "Index"), ("text", "signed_share")),
+            column("margin_call_accounts", "Called", "count", flattened(calls, "margin_call_accounts")),
+            column("liquidated_accounts", "Closed", "count", flattened(calls, "liquidated_accounts")),
+        ),
+        source_of(report, calls, "margin_call_accounts"),
+    )
+    return [
+        bars(
+            "margin_calls",
+            "Margin-call ladder",
+            "Accounts called and accounts closed at each index shock, after the cascade. One bar is one scenario.",
+            table,
+            x="index_shock",
+            filters=(("variant", False),),
+            series=("margin_call_accounts", "liquidated_accounts"),
+        )
+    ]
+
+
+def ratios_blocks(report: ReportInput) -> list[Block]:
+    """Collateral ratios of venues and their accounts, and how much they vary with the index."""
+    found = report.measures["collateral_ratios"]
+    keep = np.flatnonzero(~np.isnan(found["ratio"].values))
+    if len(keep) == 0:
+        return []
+    deviation = float(found.attrs["index_deviation"])
+    how = (
+        "volatility is not measured: it needs the simulated set"
+        if math.isnan(deviation)
+        else f"volatility: one deviation of the simulated index moves, {numbers.share(deviation)}, to first order"
+    )
+    columns = [
+        column("venue", "Venue", "text", found["venue"].values[keep]),
+        column("equity", "Equity", "usd", found["equity"].values[keep]),
+        column("maintenance_margin", "Maintenance margin", "usd", found["maintenance_margin"].values[keep]),
+        column("ratio", "Ratio of sums", "factor", found["ratio"].values[keep]),
+        column("ratio_volatility", "Its volatility", "factor", found["ratio_volatility"].values[keep]),
+    ]
+    for share in _SHARES:
+        words = numbers.share(float(share))
+        for name, label in (("collateral_ratio", "Ratio"), ("account_volatility", "Volatility")):
+            values = found[name].sel(share=share).values[keep]
+            columns.append(
+                column(f"{name}_{round(100 * float(share))}", f"{label}, {words} of accounts", "factor", values)
+            )
+    return [
+        Table(
+            "collateral_ratios",
+            "Collateral ratios at the snapshot: equity over maintenance margin, liquidatable below 1x. That so large a "
+            f"share of accounts does not exceed; {how}",
+            tuple(columns),
+            source_of(report, found, "ratio"),
+        )
+    ]
+
+
+def neutral_blocks(report: ReportInput) -> list[Block]:
+    """Margin of delta-neutral books, venue by venue."""
+    found = report.measures["neutral_books"]
+    keep = np.flatnonzero(found["neutral_interest"].values > 0.0)
+    if len(keep) == 0:
+        return [
+            Paragraph("No owner is known to be delta-neutral: accounts of one owner on several venues need its name.")
+        ]
+    down, up = (found["nearby_share"].sel(direction=direction).values[keep] for direction in ("down", "up"))
+    return [
+        Table(
+            "neutral_books",
+            "Delta-neutral owners (longs and shorts cancel to a tenth, over all underlyings): their positions and the "
+            "margin under them, venue by venue, because what they own on one venue does not answer on another; and the "
+            "part in accounts that an index move of up to 10% makes liquidatable. A lower bound",
+            (
+                column("venue", "Venue", "text", found["venue"].values[keep]),
+                column("neutral_owners", "Owners", "count", found["neutral_owners"].values[keep]),
+                column("neutral_interest", "Positions", "usd", found["neutral_interest"].values[keep]),
+                column("interest_share", "Of the venue's", "share", found["interest_share"].values[keep]),
+                column("neutral_equity", "Equity", "usd", found["neutral_equity"].values[keep]),
+                column("neutral_maintenance_margin", "Maintenance margin", "usd",
+                       found["neutral_maintenance_margin"].values[keep]),
+                column("ratio", "Ratio", "factor", found["ratio"].values[keep]),
+                column("nearby_down", "Liquidatable, index down", "share", down),
+                column("nearby_up", "Liquidatable, index up", "share", up),
+            ),
+            source_of(report, found, "neutral_interest"),
+        )
+    ]  # fmt: skip
