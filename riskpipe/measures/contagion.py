@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from riskpipe.measures.cells import FloatArray, cells_of, divide, labels, quantity, read
-from riskpipe.measures.distribution import require_probabilities, tail_mean
+from riskpipe.measures.distribution import effective_number, require_probabilities, tail_mean
 from riskpipe.measures.funds import UNCOVERED
 from riskpipe.measures.liquidation import FIRST, LONG, SHORT, TOTAL
 from riskpipe.measures.losses import BY_FUND, FUND_VENUE, SYSTEM, loss_series, simulated_rows
@@ -28,7 +28,8 @@ def conditional_losses(tree: xr.DataTree) -> xr.Dataset:
 
     Returns dims (variant, headline, distressed, party), USD: `conditional_shortfall`, the expected shortfall (95%) of
     the party given that distress; `conditional_mean`, its mean; (variant, headline, party): `expected_shortfall`,
-    `mean`; `chance` of its distress. NaN where the distressed party never loses, a fund has no such figure, or the cube
+    `mean`; `chance` of its distress and `n_distress`, the scenarios that make it, as many as if equally likely: few
+    make numbers of chance. NaN where the distressed party never loses, a fund has no such figure, or the cube
     has no simulated set. Coordinate `scope` of a party: system, venue or fund. Attribute `level`.
     """
     cells = cells_of(tree)
@@ -42,7 +43,7 @@ def conditional_losses(tree: xr.DataTree) -> xr.Dataset:
     values = {(one.scope, one.place, one.headline): one.values for one in series}
     n = len(parties)
     shape = (len(cells.variants), len(HEADLINES), n)
-    flat = {name: np.full(shape, np.nan) for name in ("expected_shortfall", "mean", "chance")}
+    flat = {name: np.full(shape, np.nan) for name in ("expected_shortfall", "mean", "chance", "n_distress")}
     deep = {name: np.full((*shape, n), np.nan) for name in ("conditional_shortfall", "conditional_mean")}
     for v, variant in enumerate(cells.variants):
         rows = simulated_rows(cells, variant)
@@ -57,6 +58,7 @@ def conditional_losses(tree: xr.DataTree) -> xr.Dataset:
                 flat["mean"][v, h, k] = (probability * losses[k]).sum()
                 weights = distress_weights(losses[k], probability, LEVEL)
                 flat["chance"][v, h, k] = 0.0 if weights is None else probability[weights > 0.0].sum()
+                flat["n_distress"][v, h, k] = 0.0 if weights is None else effective_number(weights)
                 if weights is None:
                     continue
                 inside = np.flatnonzero(weights)
@@ -66,8 +68,9 @@ def conditional_losses(tree: xr.DataTree) -> xr.Dataset:
                     deep["conditional_shortfall"][v, h, k, other] = tail_mean(given, weights[inside], LEVEL)
     sources = CONDITIONAL
     dims = ("variant", "headline", "party")
+    units = {"chance": "share", "n_distress": "rows"}
     data = {
-        name: quantity(dims, given, "share" if name == "chance" else "USD", name.replace("_", " "), *sources)
+        name: quantity(dims, given, units.get(name, "USD"), name.replace("_", " "), *sources)
         for name, given in flat.items()
     }
     data |= {

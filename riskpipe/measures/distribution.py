@@ -86,7 +86,8 @@ def tail_weights(losses: FloatArray, probability: FloatArray, level: float) -> F
     weights = require_probabilities(probability)
     at = quantile(losses, probability, level)
     beyond, boundary = np.where(losses > at, weights, 0.0), np.where(losses == at, weights, 0.0)
-    left = max(0.0, 1.0 - level - float(beyond.sum()))
+    left = 1.0 - level - float(beyond.sum())
+    left = left if left > _ROUNDING else 0.0
     tail = beyond + boundary * min(1.0, left / float(boundary.sum()))
     return np.asarray(tail / tail.sum(), np.float64)
 

@@ -76,3 +76,11 @@ def capital_shortfall(debt: float, equity: float, long_run: float, requirement: 
     Source: Brownlees and Engle, SRISK, Review of Financial Studies 30 (2017), equation 1.
     """
     return requirement * debt - (1.0 - requirement) * equity * (1.0 - long_run)
+
+
+def break_even_leverage(long_run: float, requirement: float) -> float:
+    """Leverage, debt and equity over equity, at which `capital_shortfall` is 0: 1 + (1 - k) (1 - long_run) / k.
+
+    long_run and requirement k > 0 are shares. Source: the same equation, solved.
+    """
+    return 1.0 + (1.0 - requirement) * (1.0 - long_run) / requirement

@@ -83,6 +83,8 @@ def conditional_blocks(report: ReportInput) -> list[Block]:
                 column("expected_shortfall", "Expected shortfall", "usd",
                        found["expected_shortfall"].values[variant, headline, party]),
                 column("chance", "Chance of distress", "share", found["chance"].values[variant, headline, distressed]),
+                column("n_distress", "Scenarios of it", "count",
+                       found["n_distress"].values[variant, headline, distressed]),
             ),
             source_of(report, found, "conditional_mean"),
             n_shown=16,
