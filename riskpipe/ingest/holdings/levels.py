@@ -33,7 +33,8 @@ def level_of(price: FloatArray, mark: FloatArray, is_long: BoolArray) -> OffsetA
     """
     with np.errstate(invalid="ignore"):
         size = np.where(is_long, 1.0 - price / mark, price / mark - 1.0)
-    outward = np.searchsorted(LEVEL_EDGES, size, side="left")  # 0 = passed, else bins outward
+    edges = np.asarray(LEVEL_EDGES) * (1.0 + 1e-12)  # 1 - 0.99 is a little more than 0.01
+    outward = np.searchsorted(edges, size, side="left")  # 0 = passed, else bins outward
     outward = np.where(is_long, np.minimum(outward, len(LEVEL_EDGES) - 1), outward)
     level = np.where(is_long, PASSED_IX - outward, PASSED_IX + outward)
     return np.where(np.isnan(size), -1, level).astype(np.int64)
