@@ -91,6 +91,46 @@ def entity_concentration(tree: xr.DataTree) -> xr.Dataset:
     return xr.Dataset(data, coords=cells.coordinates())
 
 
+def shortfall_owners(tree: xr.DataTree, n_top: int) -> xr.Dataset:
+    """The owners with the largest shortfalls, in each variant's scenario with the largest shortfall of all funds.
+
+    An owner's shortfall is added over the funds among whose ten largest it stands; what is in no list is left out, so
+    that shares and `hhi` are lower bounds where `listed_share` is below 1.
+
+    Returns dims (variant, rank): `entity` index (-1 = none), `shortfall` USD >= 0, `share` of the scenario's (NaN where
+    there is none); (variant): `hhi` 0 to 10,000, `listed_share`, `total` USD and coordinate `scenario`.
+    """
+    cells = cells_of(tree)
+    total = read(tree, SHORTFALL).sum(axis=1)
+    entity, amount = read(tree, ENTITY), read(tree, ENTITY_SHORTFALL)
+    shape = (len(cells.variants), n_top)
+    who, what = np.full(shape, NO_ENTITY, np.int64), np.zeros(shape)
+    rows = np.zeros(len(cells.variants), np.int64)
+    hhi, listed = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    for v, variant in enumerate(cells.variants):
+        inside = np.flatnonzero(cells.variant == variant)
+        rows[v] = inside[total[inside].argmax()]
+        is_one = entity[rows[v]] != NO_ENTITY
+        owners, place = np.unique(entity[rows[v]][is_one].astype(np.int64), return_inverse=True)
+        owed = np.bincount(place, amount[rows[v]][is_one], len(owners))
+        order = np.argsort(-owed, kind="stable")[:n_top]
+        who[v, : len(order)], what[v, : len(order)] = owners[order], owed[order]
+        if total[rows[v]] > 0.0:
+            hhi[v] = ((100.0 * owed / total[rows[v]]) ** 2).sum()
+            listed[v] = owed.sum() / total[rows[v]]
+    dims, one, sources = ("variant", "rank"), ("variant",), (ENTITY, ENTITY_SHORTFALL, SHORTFALL)
+    data = {
+        "entity": quantity(dims, who, "index", "owner", *sources),
+        "shortfall": quantity(dims, what, "USD", "its shortfall", *sources),
+        "share": quantity(dims, divide(what, total[rows][:, None]), "share", "its share", *sources),
+        "hhi": quantity(one, hhi, "HHI", "HHI of the shortfall by owner", *sources),
+        "listed_share": quantity(one, listed, "share", "share of the listed", *sources),
+        "total": quantity(one, total[rows], "USD", "shortfall of all funds", SHORTFALL),
+    }
+    coords = {"variant": cells.variants, "rank": np.arange(1, n_top + 1), "scenario": ("variant", rows)}
+    return xr.Dataset(data, coords=coords)
+
+
 def account_concentration(tree: xr.DataTree, n_top: int) -> xr.Dataset:
     """The largest accounts by equity and by maintenance margin at the snapshot.
 

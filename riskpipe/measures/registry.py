@@ -212,6 +212,12 @@ MEASURES: Mapping[str, Measure] = {
             _plain(concentration.entity_concentration),
         ),
         Measure(
+            "shortfall_owners",
+            "owners with the largest shortfalls",
+            (concentration.ENTITY, concentration.ENTITY_SHORTFALL, funds.SHORTFALL),
+            lambda tree, options: concentration.shortfall_owners(tree, options.n_top),
+        ),
+        Measure(
             "account_concentration",
             "largest accounts at the snapshot",
             (concentration.EQUITY, concentration.MAINTENANCE, concentration.WEIGHT, concentration.OWNER,

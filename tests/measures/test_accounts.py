@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 from support.hand_made import hand_made
 
 from riskpipe.measures.accounts import NEVER, NOW, distances
-from riskpipe.measures.concentration import account_concentration, entity_concentration
+from riskpipe.measures.concentration import account_concentration, entity_concentration, shortfall_owners
 
 
 def test_every_account_stands_in_one_bin_of_each_direction(tree, measures):
@@ -62,6 +63,24 @@ def test_an_entity_is_added_up_over_the_funds_that_list_it():
     assert int(found["entity"][0]) == 4
     assert float(found["entity_share"][0]) == 0.5
     assert float(found["listed_share"][0]) == 14 / 16
+
+
+def test_owners_of_the_largest_shortfall_are_added_over_funds_and_concentrated_as_they_are():
+    entity, amount = np.full((2, 2, 10), -1.0), np.zeros((2, 2, 10))
+    entity[0, :, :2], amount[0, :, :2] = [[7, 3], [3, 5]], [[30.0, 20.0], [25.0, 5.0]]
+    values = {
+        "entities/entity": entity,
+        "entities/entity_shortfall": amount,
+        "funds/shortfall": np.array([[60.0, 40.0], [0.0, 0.0]]),
+    }
+    tree = hand_made({"index_shock": [-0.2, 0.0]}, values, fund=["alpha", "alts"])
+    found = shortfall_owners(tree, 4).isel(variant=0)
+    assert found["entity"].values.tolist() == [3, 7, 5, -1]
+    assert found["shortfall"].values.tolist() == [45.0, 30.0, 5.0, 0.0]
+    assert found["share"].values.tolist() == [0.45, 0.3, 0.05, 0.0]
+    assert float(found["hhi"]) == pytest.approx(45.0**2 + 30.0**2 + 5.0**2)
+    assert float(found["listed_share"]) == pytest.approx(0.8)
+    assert int(found["scenario"]) == 0
 
 
 def test_without_a_shortfall_there_is_no_largest_entity():

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import xarray as xr
 
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Paragraph, Table
@@ -15,42 +16,53 @@ MAX_MARKETS = 40  # drawn in the liquidation map
 _SHARES = ("0.05", "0.5", "0.95")
 
 
-def owners_table(report: ReportInput) -> Table:
-    """The largest owners, and how concentrated each holding is."""
-    owners = report.measures["owners"]
+def owners_tables(report: ReportInput) -> list[Block]:
+    """How concentrated each holding and the largest shortfall are, and the largest owners of each."""
+    owners, short = report.measures["owners"], report.measures["shortfall_owners"].isel(variant=0)
+    found, nearby = owners.attrs["searched"], float(owners.attrs["nearby"])
+    reach = " and ".join(f"{numbers.share(min(nearby, found[name]))} {name}" for name in ("down", "up"))
+    total, unknown = owners["holding_total"].values, owners["holding_unknown"].values
+    is_short = float(short["total"]) > 0.0
+    more = [f"shortfall, scenario {int(short['scenario'])}"] if is_short else []
+
+    def of_each(name: str, of_shortfall: xr.DataArray) -> list[float]:
+        return [*owners[name].values.tolist(), *([float(of_shortfall)] if is_short else [])]
+
+    of_all = np.where(total > 0.0, unknown / np.where(total > 0.0, total, 1.0), np.nan)
+    about = Table(
+        "holdings",
+        "How concentrated the book is by owner. Liquidatable: positions in accounts that an index move of up to "
+        f"{reach} makes liquidatable, no cascade, other axes neutral; shortfall: in the central variant's scenario "
+        "with the largest, of the owners listed (lower bounds). An account of unknown owner counts as one, one that "
+        "stands for several as so many",
+        (
+            column("holding", "Holding", "text", [*owners["holding"].values, *more]),
+            column("total", "Total", "usd", of_each("holding_total", short["total"])),
+            column("hhi", "HHI (10,000 = one owner)", "number", of_each("holding_hhi", short["hhi"])),
+            column("top_share", "Ten largest hold", "share", of_each("top_share", short["share"].sum())),
+            column("unknown_share", "Unknown owners hold", "share", [*of_all.tolist(), *([None] * len(more))]),
+        ),
+        source_of(report, owners, "holding_hhi"),
+    )
     amount = flattened(owners, "holding_amount")
     keep = np.flatnonzero(amount > 0.0)
     holding, rank = label_columns(owners, ("holding", "rank"), ("Holding", "Rank"), ("text", "count"))
-    totals = "; ".join(
-        f"{name}: {numbers.usd(total)}, HHI {numbers.number(hhi)}, the listed hold {numbers.share(top)}, unknown "
-        f"owners {numbers.share(unknown / total if total else math.nan)}"
-        for name, total, hhi, top, unknown in zip(
-            owners["holding"].values.tolist(),
-            *(
-                owners[name].values.tolist()
-                for name in ("holding_total", "holding_hhi", "top_share", "holding_unknown")
-            ),
-            strict=True,
-        )
-    )
-    found = owners.attrs["searched"]
-    nearby = float(owners.attrs["nearby"])
-    reach = " and ".join(f"{numbers.share(min(nearby, found[direction]))} {direction}" for direction in ("down", "up"))
-    return Table(
+    owed = np.flatnonzero(short["shortfall"].values > 0.0)
+    entity = [*flattened(owners, "holding_entity")[keep], *short["entity"].values[owed]]
+    largest = Table(
         "owners",
-        f"Largest owners ({totals}). Liquidatable: positions in accounts that an index move of up to {reach} makes "
-        "liquidatable, no cascade. Rows that stand for several accounts of unknown owners are in totals only",
+        "Largest owners. Rows that stand for several accounts of unknown owners are in no list",
         (
-            column("holding", "Holding", "text", [holding.values[k] for k in keep]),
-            column("rank", "Rank", "count", [rank.values[k] for k in keep]),
-            column("owner", "Owner", "text",
-                   [entity_name(report, int(ix)) for ix in flattened(owners, "holding_entity")[keep]]),
-            column("amount", "Amount", "usd", amount[keep]),
-            column("share", "Share", "share", flattened(owners, "share")[keep]),
+            column("holding", "Holding", "text", [*(holding.values[k] for k in keep), *(more * len(owed))]),
+            column("rank", "Rank", "count", [*(rank.values[k] for k in keep), *(owed + 1).tolist()]),
+            column("owner", "Owner", "text", [entity_name(report, int(ix)) for ix in entity]),
+            column("amount", "Amount", "usd", [*amount[keep], *short["shortfall"].values[owed]]),
+            column("share", "Share", "share", [*flattened(owners, "share")[keep], *short["share"].values[owed]]),
         ),
         source_of(report, owners, "holding_amount"),
-        n_shown=40,
-    )  # fmt: skip
+        n_shown=50,
+    )
+    return [about, largest]
 
 
 def positions_table(report: ReportInput) -> Table:
