@@ -7,8 +7,9 @@ count, weighted, in totals, and enter no list.
 
 from itertools import pairwise
 
+from riskpipe.domain.scenarios import DIRECTIONS
+
 NEARBY = 0.10  # index move, down or up, within which an account counts as liquidatable
-DIRECTIONS = ("down", "up")  # of the index
 INTEREST, COLLATERAL = "open interest", "collateral"
 LIQUIDATABLE = tuple(f"liquidatable {direction}" for direction in DIRECTIONS)
 HOLDINGS = (INTEREST, COLLATERAL, *LIQUIDATABLE)  # what owners are ranked by

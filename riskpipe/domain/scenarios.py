@@ -19,6 +19,7 @@ AXES = ("index_shock", "basis_shock", "vol_shock", "depth_factor")
 BASIS_AXIS = "basis_axis_"  # moves of bases, in standard deviations
 ASSET_AXIS = "asset_axis_"  # moves of single assets, fractions
 GRID, HISTORICAL, SIMULATED = "grid", "historical", "simulated"  # labels of sets
+DIRECTIONS = ("down", "up")  # in which something moves
 NEUTRAL = {"index_shock": 0.0, "basis_shock": 0.0, "vol_shock": 0.0, "depth_factor": 1.0}
 
 

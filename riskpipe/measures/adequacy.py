@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from riskpipe.domain.scenarios import DIRECTIONS
 from riskpipe.measures.cells import (
     INDEX_AXIS,
     FloatArray,
@@ -17,7 +18,6 @@ from riskpipe.measures.distribution import require_probabilities, tail_weights
 from riskpipe.measures.funds import (
     ADL_NOTIONAL,
     BALANCE,
-    DIRECTIONS,
     NO_SHOCK,
     SHORTFALL,
     STAGES,

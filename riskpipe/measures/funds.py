@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from riskpipe.domain.scenarios import DIRECTIONS
 from riskpipe.measures.cells import (
     INDEX_AXIS,
     BoolArray,
@@ -23,7 +24,6 @@ STAGES = ("shortfall", "fee_offset", "fund_used", "backstop_loss", "adl_loss", "
 SHORTFALL, FEES, USED, BACKSTOP = (f"funds/{name}" for name in STAGES[:4])
 BALANCE, ADL_NOTIONAL = "funds/fund_balance", "funds/adl_notional"
 UNCOVERED = (SHORTFALL, FEES, USED, BACKSTOP)
-DIRECTIONS = ("down", "up")
 VOL_AXIS = "vol_shock"
 COUNTS = ("n_exhausted", "n_values", "n_cells_exhausted", "n_cells")
 

@@ -22,7 +22,7 @@ from riskpipe.errors import ComputeError
 from riskpipe.liquidation.closeout import Losses
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.lanes import Lanes
-from riskpipe.measures.tail import tail_weights
+from riskpipe.measures.distribution import tail_weights
 from riskpipe.run.block import open_kernel
 from riskpipe.run.inputs import read_scenarios
 from riskpipe.run.night import Night

@@ -16,6 +16,7 @@ from riskpipe.compute import SerialExecutor
 from riskpipe.config import ExhaustionConfig, RunConfig
 from riskpipe.cube.store import open_store
 from riskpipe.domain.book import Book, FloatArray
+from riskpipe.domain.scenarios import DIRECTIONS
 from riskpipe.ingest.controls import gross_notional
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.measures.funds import bracket, left_uncovered
@@ -24,7 +25,7 @@ from riskpipe.run.inputs import read_scenarios
 from riskpipe.run.night import Night
 from riskpipe.run.plan import read_plan
 from riskpipe.run.preflight import scenario_seconds
-from riskpipe.scenarios.walks import DIRECTIONS, Search, walk
+from riskpipe.scenarios.walks import Search, walk
 
 INDEX = "index"
 IN_PROCESS_SECONDS = 10.0  # of computing, up to which starting workers takes longer than the work

@@ -10,10 +10,10 @@ from riskpipe.cube.layout import plan_key
 from riskpipe.cube.store import Store
 from riskpipe.cube.template import Template, cube_template, scenario_coordinates
 from riskpipe.domain.book import Book
-from riskpipe.domain.holdings import DIRECTIONS, HOLDINGS, LEVELS, RATIO_SHARES
+from riskpipe.domain.holdings import HOLDINGS, LEVELS, RATIO_SHARES
 from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, TAILS
 from riskpipe.domain.rules import Rules
-from riskpipe.domain.scenarios import ScenarioSet, block_bounds
+from riskpipe.domain.scenarios import DIRECTIONS, ScenarioSet, block_bounds
 from riskpipe.domain.schema import N_CONTRIBUTORS, N_RANKS
 from riskpipe.errors import StoreError
 from riskpipe.run.identity import Identity

@@ -9,8 +9,6 @@ import numpy as np
 from riskpipe.domain.book import FloatArray
 from riskpipe.domain.scenarios import GRID, ScenarioSet, Variant
 
-DIRECTIONS = ("down", "up")
-
 
 @dataclass(frozen=True)
 class Search:
@@ -24,7 +22,7 @@ class Search:
     def labels(self) -> dict[str, Sequence[Any]]:
         """Labels of the cube's dimensions that the search adds."""
         depths = [f"{depth:g}" for depth in self.depth_factors]
-        return {"mover": list(self.movers), "depth": depths, "direction": list(DIRECTIONS)}
+        return {"mover": list(self.movers), "depth": depths}
 
 
 def walk(

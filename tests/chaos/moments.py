@@ -9,8 +9,8 @@ from chaos.processes import POLL_S
 from chaos.scene import N_BLOCKS
 
 STAGES = (
-    "ingest", "calibrate", "scenarios", "compute", "validate", "spreads", "exhaustion", "attribution", "accounts", "seal",
-    "report",
+    "ingest", "calibrate", "scenarios", "compute", "validate", "spreads", "exhaustion", "attribution",
+    "accounts", "seal", "report",
 )  # fmt: skip
 
 

@@ -28,7 +28,6 @@ DIMENSIONS = {
     "pair": ["BTC-PERP / index"],
     "mover": ["index"],
     "depth": ["1"],
-    "direction": ["down", "up"],
     "account": [f"account {number}" for number in range(7)],
     "segment": ["retail", ""],
     "contributor": ["1", "2"],

@@ -3,8 +3,9 @@
 import numpy as np
 import xarray as xr
 
-from riskpipe.domain.holdings import DIRECTIONS, HOLDINGS, LEVELS, RATIO_SHARES
+from riskpipe.domain.holdings import HOLDINGS, LEVELS, RATIO_SHARES
 from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, TAILS
+from riskpipe.domain.scenarios import DIRECTIONS
 from riskpipe.domain.schema import GROUPS, N_RANKS, VARIABLES
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel

@@ -12,7 +12,7 @@ from support.postgresql import PASSWORD, Postgresql, why_no_postgresql
 
 WHY_NOT = why_no_postgresql()
 pytestmark = [pytest.mark.system, pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))]
-STAGES = "ingest calibrate scenarios compute validate spreads accounts seal report"
+STAGES = "ingest calibrate scenarios compute validate spreads exhaustion attribution accounts seal report"
 
 
 @pytest.fixture(scope="module")
