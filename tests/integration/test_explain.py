@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from support.nights import riskpipe_command, run_on
+from markdown_it import MarkdownIt
+from support.nights import riskpipe_command, run_on, write_inputs
 
 import riskpipe
 from riskpipe.config import load, shipped
@@ -151,6 +154,26 @@ def test_a_selection_that_names_less_means_the_central_and_neutral_scenario(stor
     assert scenarios.variants[scenarios.variant[other]].gap_share == 0.0
     assert find_scenario(scenarios, "gap_share=0,index_shock=-0.4") == other
     assert isinstance(scenarios, ScenarioSet)
+
+
+def test_a_hostile_name_in_a_snapshot_does_nothing_in_the_story(tmp_path):
+    inputs = write_inputs(tmp_path / "inputs", n_accounts=40)
+    hostile = "<img src=x onerror=alert(1)>[red]`*\u202e"
+    tables = {
+        name: pq.read_table(inputs / f"snapshot/{name}.parquet") for name in ("accounts", "balances", "positions")
+    }
+    first = tables["positions"]["account_id"][0].as_py()
+    for name, table in tables.items():
+        at = table.schema.get_field_index("account_id")
+        names = [hostile if one == first else one for one in table["account_id"].to_pylist()]
+        changed = table.set_column(at, table.schema.field(at), pa.array(names, table.schema.field(at).type))
+        pq.write_table(changed, inputs / f"snapshot/{name}.parquet")
+    run_on(inputs, tmp_path / "store", scenarios={"grid": {"index_shock": [-0.4, 0.0]}})
+    told = riskpipe_command("explain", tmp_path / "store", "--scenario", 0, "--account", hostile, check=True).stdout
+    assert "`` <img src=x onerror=alert(1)>[red]`*\\u202e ``" in told
+    assert "\u202e" not in told
+    page = MarkdownIt("commonmark", {"html": True}).render(told)
+    assert "<img" not in page
 
 
 def test_a_replay_that_is_not_what_the_run_keeps_is_refused(inputs, tmp_path):
