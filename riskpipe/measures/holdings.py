@@ -141,6 +141,8 @@ def margin_calls(tree: xr.DataTree) -> xr.Dataset:
 def collateral_ratios(tree: xr.DataTree) -> xr.Dataset:
     """Collateral ratios, equity over maintenance margin (liquidatable below 1), and how much they vary with the index.
 
+    Of loans the health factor, collateral at its liquidation thresholds over debt; sums leave loans out.
+
     The volatility is the ratio's slope in the index times the standard deviation of the simulated index moves, over
     the simulated set's horizon: to first order, basis and volatility moves apart. A venue's own is of its sums, as if
     it were one account: what its accounts lose to one another cancels.

@@ -1,18 +1,21 @@
 """What a book holds: owners, contracts, levels and margins against loops, books worked by hand, and laws."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import random_case
+from support.random_loans import with_loans
 from support.worlds import Account, Contract, world
 
 from riskpipe.domain.holdings import HOLDINGS, LEVELS, NEARBY, PASSED_IX, RATIO_SHARES
 from riskpipe.ingest.controls import gross_notional
 from riskpipe.ingest.holdings.contracts import contracts_of
 from riskpipe.ingest.holdings.levels import level_of, main_positions
+from riskpipe.ingest.holdings.margins import loan_ratios
 from riskpipe.ingest.holdings.owners import concentration, largest
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel
@@ -178,6 +181,21 @@ def test_a_collateral_ratio_moves_with_the_index_as_its_slope_says():
         assert found["ratio_slope"][v] == pytest.approx(expected, rel=1e-4)
         assert found["ratio_accounts"][v] == weight[rows].sum()
         assert found["equity"][v] == pytest.approx((equity * weight)[rows].sum())
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_collateral_ratio_of_a_loan_is_its_health_factor_and_moves_as_its_slope_says(seed):
+    rng = np.random.default_rng(seed)
+    case = with_loans(rng, random_case(seed, n_accounts=5), 30)
+    book, beta = case.book, case.market.index_beta
+    _, health = kept(case)
+    ratio, slope = loan_ratios(book, beta)
+    np.testing.assert_array_equal(np.isnan(ratio), np.isnan(health.health_factor))
+    assert (~np.isnan(ratio)).sum() > 10
+    np.testing.assert_allclose(ratio, health.health_factor, rtol=1e-9)
+    factor = 1.0 + 1e-7 * beta
+    moved = replace(book, index_price=book.index_price * factor, venue_price=book.venue_price * factor)
+    np.testing.assert_allclose(np.abs(loan_ratios(moved, beta)[0] - ratio) / 1e-7, slope, rtol=1e-4, atol=1e-5)
 
 
 def test_owners_on_two_venues_and_neutral_ones_are_seen_by_their_name():

@@ -52,8 +52,9 @@ def collateral_ratios(
     """Equity over maintenance margin by venue (v): in sum, and the ratios and slopes of shares of the accounts.
 
     The slope of an account's ratio E / M is |E' - (E / M) M'| / M per unit of index move, its margin M taken to move in
-    proportion to its notional. Accounts without maintenance margin and portfolio accounts (their delta needs a model)
-    are left out of shares; the former also of sums.
+    proportion to its notional. A loan's ratio is its health factor (see `loan_ratios`); it is in no sum. Accounts
+    without maintenance margin, other than loans, and portfolio accounts (their delta needs a model) are left out of
+    shares; the former also of sums.
 
     Returns `equity`, `maintenance_margin`, `index_delta`, `ratio_accounts` [v], `collateral_ratio` and `ratio_slope`
     [v, shares], NaN where a venue has no such account.
@@ -70,11 +71,14 @@ def collateral_ratios(
     follows = np.divide(notional_delta, interest, out=np.zeros(len(interest)), where=interest > 0.0)
     ratio = equity / margin
     slope = np.abs(delta / margin - ratio * follows)
+    health, health_slope = loan_ratios(book, index_beta)
+    is_loan = ~np.isnan(health)
+    ratio, slope = np.where(is_loan, health, ratio), np.where(is_loan, health_slope, slope)
 
     def summed(amount: FloatArray, chosen: BoolArray) -> FloatArray:
         return np.bincount(venue[chosen], (amount * weight)[chosen], n).astype(np.float64)
 
-    is_shared = must_hold & ~book.account_is_portfolio
+    is_shared = (must_hold & ~book.account_is_portfolio) | is_loan
     shape = (n, len(shares))
     ratios, slopes = np.full(shape, np.nan), np.full(shape, np.nan)
     for v in range(n):
@@ -90,6 +94,30 @@ def collateral_ratios(
         "collateral_ratio": ratios,
         "ratio_slope": slopes,
     }
+
+
+def loan_ratios(book: Book, index_beta: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Health factors of loans, collateral at its liquidation thresholds over debt, and their slopes, ([a], [a]).
+
+    Slopes are sizes per unit of index move, every asset moving by its beta. NaN of accounts that are no loan or owe
+    nothing.
+    """
+    account, asset = book.slot_account, book.slot_asset
+    is_loan, venue = book.account_is_lending[account], book.account_venue[account]
+    own = book.venue_price[venue, asset]
+    of_venue = book.lending_threshold[venue, asset]
+    threshold = np.nan_to_num(np.where(np.isnan(book.slot_threshold), of_venue, book.slot_threshold))
+    price, beta = book.index_price[asset], np.nan_to_num(index_beta)[asset]
+    held = np.maximum(book.slot_quantity, 0.0) * np.where(np.isnan(own), price, own) * threshold
+    owed = np.maximum(-book.slot_quantity, 0.0) * price
+
+    def summed(amount: FloatArray) -> FloatArray:
+        return np.bincount(account, np.where(is_loan, np.nan_to_num(amount), 0.0), book.n_accounts).astype(np.float64)
+
+    debt = summed(owed)
+    owes = np.where(debt > 0.0, debt, np.nan)
+    ratio = summed(held) / owes
+    return ratio, np.abs(summed(held * beta) / owes - ratio * (summed(owed * beta) / owes))
 
 
 def weighted_quantiles(values: FloatArray, weight: FloatArray, shares: Sequence[float]) -> FloatArray:

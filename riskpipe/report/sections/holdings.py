@@ -174,7 +174,7 @@ def calls_blocks(report: ReportInput) -> list[Block]:
 def ratios_blocks(report: ReportInput) -> list[Block]:
     """Collateral ratios of venues and their accounts, and how much they vary with the index."""
     found = report.measures["collateral_ratios"]
-    keep = np.flatnonzero(~np.isnan(found["ratio"].values))
+    keep = np.flatnonzero(found["ratio_accounts"].values > 0.0)
     if len(keep) == 0:
         return []
     deviation = float(found.attrs["index_deviation"])
@@ -200,8 +200,8 @@ def ratios_blocks(report: ReportInput) -> list[Block]:
     return [
         Table(
             "collateral_ratios",
-            "Collateral ratios at the snapshot: equity over maintenance margin, liquidatable below 1x. That so large a "
-            f"share of accounts does not exceed; {how}",
+            "Collateral ratios at the snapshot: equity over maintenance margin, of loans health factors (in no sum); "
+            f"liquidatable below 1x. Numbers that so large a share of accounts does not exceed; {how}",
             tuple(columns),
             source_of(report, found, "ratio"),
         )

@@ -13,7 +13,7 @@ HEADLINES = {
     "shortfall": "Shortfall",
     "liquidated_notional": "Notional liquidated",
 }
-_LEVELLED = {"value_at_risk": "Value at risk", "expected_shortfall": "Expected shortfall"}
+_LEVELLED = {"value_at_risk": ("Value at risk", "VaR"), "expected_shortfall": ("Expected shortfall", "ES")}
 
 
 def losses_blocks(report: ReportInput) -> list[Block]:
@@ -59,8 +59,8 @@ def distribution_table(report: ReportInput, found: xr.Dataset, n: int) -> Table:
         column("headline", "Loss", "text", [HEADLINES[str(name)] for name in found["headline"].values[series]]),
         column("level", "Level", "share", found["level"].values[level]),
     ]
-    for name, label in _LEVELLED.items():
-        for end, words in (("", label), ("_low", "from"), ("_high", "to")):
+    for name, (label, short) in _LEVELLED.items():
+        for end, words in (("", label), ("_low", f"{short} from"), ("_high", f"{short} to")):
             columns.append(column(f"{name}{end}", words, "usd", found[f"{name}{end}"].values[variant, series, level]))
     columns += [
         column("chance", "Chance of any", "share", chance[variant, series]),
