@@ -133,7 +133,7 @@ def venue_overlap(tree: xr.DataTree) -> xr.Dataset:
     over the root of the two own costs, -1 to 1: 1 where both close the same book in proportion. Underlyings without a
     known depth are left out.
 
-    Source: Cont and Schaanning, Monitoring indirect contagion, Journal of Banking and Finance 104 (2019), section 3:
+    Source: Cont and Schaanning, Monitoring indirect contagion, Journal of Banking and Finance 104 (2019):
     liquidity-weighted overlaps, of what is closed instead of what is held.
 
     Returns dims (variant, venue, other_venue): `overlap` (NaN where one of them closes nothing), `price_cost` USD;

@@ -100,7 +100,7 @@ def tail_mean(losses: FloatArray, probability: FloatArray, level: float) -> floa
 def effective_number(probability: FloatArray) -> float:
     """Count the equally likely scenarios that would say as much: (sum w)^2 / sum w^2, n where all are equal.
 
-    Source: Kish, Survey Sampling (1965), section 11.7.
+    Source: Kish, Survey Sampling (1965).
     """
     weights = require_probabilities(probability)
     return float(1.0 / (weights**2).sum())

@@ -5,7 +5,7 @@ import numpy as np
 from riskpipe.measures.cells import FloatArray
 from riskpipe.measures.distribution import tail_mean, tail_weights
 
-CRISIS_FACTOR = 18.0  # daily shortfalls of a day's worst 2% in a crisis of six months, as its authors fitted it
+CRISIS_FACTOR = 18.0  # from a day on which the market falls by 2% to six months in which it falls by 40%
 
 
 def marginal_expected_shortfall(losses: FloatArray, system: FloatArray, probability: FloatArray, level: float) -> float:
@@ -33,8 +33,7 @@ def conditional_expected_shortfall(
 
     Distress is the worst 1 - level of the other's losses, as far as it loses anything; NaN where it never does.
 
-    Source: Adrian and Brunnermeier, CoVaR, American Economic Review 106 (2016), section I.B, with distress a tail and
-    not a point.
+    Source: Adrian and Brunnermeier, CoVaR, American Economic Review 106 (2016), with distress a tail and not a point.
 
     Parameters
     ----------
@@ -73,7 +72,7 @@ def capital_shortfall(debt: float, equity: float, long_run: float, requirement: 
 
     In the units of debt and equity; negative = capital left. long_run and requirement are shares.
 
-    Source: Brownlees and Engle, SRISK, Review of Financial Studies 30 (2017), equation 1.
+    Source: Brownlees and Engle, SRISK, Review of Financial Studies 30 (2017).
     """
     return requirement * debt - (1.0 - requirement) * equity * (1.0 - long_run)
 

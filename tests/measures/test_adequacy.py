@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from strategies import random_case
-from support.cubes import kernel_cube
-from support.hand_made import hand_made
+from support.cubes import cube, kernel_cube
+from support.hand_made import COORDINATES, hand_made
 
 from riskpipe.domain.scenarios import Variant
 from riskpipe.measures.adequacy import adl_cost, cover, exhaustion_by_depth, fund_tail
@@ -67,6 +67,17 @@ def test_who_bears_the_tail_adds_up_to_its_expected_shortfall(simulated_tree):
     balance = funds["fund_balance"].values[rows, 0]
     in_tail = float(found["fund_balance"].isel(fund=0, variant=0).sel(level=0.95))
     assert balance.min() * (1 - 1e-12) <= in_tail <= balance.max() * (1 + 1e-12)
+
+
+def test_the_fund_in_the_tail_is_what_it_is_worth_in_those_scenarios():
+    planned = scenario_set({"index_shock": [0.0]}, [], (Variant(),), n_simulated=100)
+    worth = np.append(500.0, 200.0 - np.arange(100.0))  # a fund in coins, worth less where more is lost
+    values = {"funds/shortfall": np.append(0.0, np.arange(100.0))[:, None], "funds/fund_balance": worth[:, None]}
+    still = replace(planned, index_shock=np.nan_to_num(planned.index_shock))
+    one = fund_tail(cube(still, values, COORDINATES)).isel(fund=0, variant=0).sel(level=0.95)
+    assert [float(one[name]) for name in ("expected_shortfall", "fund_balance", "fund_over_shortfall")] == (
+        pytest.approx([97.0, 103.0, 103.0 / 97.0])
+    )
 
 
 def test_without_probabilities_a_fund_has_no_tail(tree):

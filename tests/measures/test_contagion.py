@@ -85,6 +85,15 @@ def test_the_mean_amplification_is_over_probabilities():
     )
 
 
+def test_of_equal_amplifications_the_one_that_closes_more_is_told():
+    values = {
+        "system/liquidated_notional": np.array([4.0, 8.0, 9.0]),
+        "system/first_round_notional": np.array([2.0, 4.0, 9.0]),
+    }
+    one = amplification(hand_made({"index_shock": [-0.3, -0.2, 0.0]}, values)).isel(variant=0).sel(set="grid")
+    assert one["scenario"].values.tolist() == [2, 1, -1]
+
+
 @given(FLOWS, DEPTHS)
 def test_overlaps_are_symmetric_bounded_and_one_with_themselves(flow, depth):
     alike, cost = overlaps(flow, depth)

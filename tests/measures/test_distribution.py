@@ -86,6 +86,9 @@ def test_in_distress_the_tail_of_another_is_at_least_its_mean_and_only_losing_is
 def test_the_interval_of_a_median_of_a_hundred_lies_between_the_published_order_statistics():
     losses = np.arange(1.0, 101.0)  # tables of distribution-free intervals: ranks 40 and 61 at 95%
     assert quantile_interval(losses, np.ones(100), 0.5) == (40.0, 61.0)
+    six = np.arange(1.0, 7.0)  # the fewest that bound a median at 95%: 1/64 on either side
+    assert quantile_interval(six, np.ones(6), 0.5) == (1.0, 6.0)
+    assert quantile_interval(six[:5], np.ones(5), 0.5) == (-np.inf, np.inf)
 
 
 @given(parties(), LEVELS)
