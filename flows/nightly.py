@@ -12,7 +12,8 @@ from prefect import flow
 from pydantic import Field
 
 from flows.recovery import sign
-from flows.steps import TIMEOUT_S, as_task, instant_of, log, show
+from flows.steps import TIMEOUT_S, as_task, instant_of, kept_address, log, show
+from riskpipe.run.addresses import addressed
 from riskpipe.run.listening import listening
 from riskpipe.run.nightly import run_night
 from riskpipe.run.progress import tenths
@@ -50,9 +51,10 @@ def _night(
     sign()
     instant, say = instant_of(as_of, behind_minutes), log()
     settings = requested(config, overrides, instant)
-    with listening():
+    with listening(), addressed(kept_address()):
         result = run_night(settings, as_of=instant, is_published=publish, progress=tenths(say), say=say, step=as_task)
     say(result.took)
     found = result.as_json()
     show(found)
+    result.conclude()
     return found

@@ -6,7 +6,8 @@ from prefect import flow
 from pydantic import Field
 
 from flows.recovery import sign
-from flows.steps import TIMEOUT_S, as_task, instant_of, log, show
+from flows.steps import TIMEOUT_S, as_task, instant_of, kept_address, log, show
+from riskpipe.run.addresses import addressed
 from riskpipe.run.listening import listening
 from riskpipe.run.requests import ConfigName, InstantText, Override
 from riskpipe.run.several import Nights, run_backfill, run_books
@@ -26,7 +27,7 @@ def books(
     """
     sign()
     instant = instant_of(as_of, behind_minutes)
-    with listening():
+    with listening(), addressed(kept_address()):
         nights = run_books(configs, urgent=urgent or [], as_of=instant, is_published=publish, step=as_task, say=log())
     return _told(nights)
 
@@ -46,7 +47,7 @@ def backfill(
     Failed when any is missing, naming it, after the others are done; run again, it does what is missing.
     """
     sign()
-    with listening():
+    with listening(), addressed(kept_address()):
         nights = run_backfill(
             config,
             start,
@@ -66,4 +67,6 @@ def _told(nights: Nights) -> dict[str, Any]:
     if found["done"]:
         show(*found["done"].values())
     nights.require_all()
+    for night in nights.done.values():
+        night.conclude()
     return found

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 # an embedded server needs 16 to 26 s on two cores; Prefect waits 20 by default
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
@@ -13,14 +13,19 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.blocks.notifications import SlackWebhook
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.tasks import Task, exponential_backoff
 
 from riskpipe.config import read_as_of
 from riskpipe.cube.store import open_store
+from riskpipe.domain.limits import LimitState
 from riskpipe.errors import ClusterLost
+from riskpipe.report.sections.limits import state_words
+from riskpipe.run.addresses import DEFAULT_VARIABLE
 from riskpipe.run.publish import headline_of, markdown_of
 
 Result = TypeVar("Result")
@@ -28,6 +33,8 @@ RETRIES = 2
 BACK_OFF_S = 10
 TIMEOUT_S = float(os.environ.get("RISKPIPE_FLOW_TIMEOUT_SECONDS") or 12 * 3600)
 RESULT_KEY = "riskpipe-result"
+ADDRESS_BLOCK = "riskpipe-notify"
+LIMIT_EVENT = "riskpipe.limit.over"
 
 
 def _may_work_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -81,6 +88,36 @@ def show(*results: dict[str, Any]) -> None:
         create_markdown_artifact(key="riskpipe-summary", markdown=markdown_of(store, run_id), description=run_id)
         rows = [{"what to know": line} for line in headline_of(store, run_id)]
         create_table_artifact(key="riskpipe-headlines", table=rows, description=run_id)
+        if result["limits"]:
+            _show_limits(result)
     names = ("run_id", "as_of", "is_published", "was_complete", "report", "cube", "store", "took")
     rows = [{name: str(result[name]) for name in names} for result in results]
     create_table_artifact(key=RESULT_KEY, table=rows, description="where the results are")
+
+
+def kept_address() -> dict[str, str]:
+    """Return the address for notifications that `provision` keeps in an encrypted block, where the server has one."""
+    try:
+        block = cast("SlackWebhook", SlackWebhook.load(ADDRESS_BLOCK))  # it takes any Apprise address
+        return {DEFAULT_VARIABLE: block.url.get_secret_value()}
+    except ValueError:  # there is no such block
+        return {}
+
+
+def _show_limits(result: dict[str, Any]) -> None:
+    """Leave what was found of a night's limits as an artifact, and an event for each that is over."""
+    rows = []
+    for state in map(LimitState.from_json, result["limits"]):
+        known = "" if state.acknowledgement is None else f"by {state.acknowledgement.by}"
+        words, limit = state_words(state), state.limit
+        rows.append(
+            {"state": state.level, "limit": limit.name, "what": words, "acknowledged": known, "owner": limit.owner,
+             "to do": limit.action}
+        )  # fmt: skip
+        if state.is_over:
+            emit_event(
+                LIMIT_EVENT,
+                {"prefect.resource.id": f"riskpipe.limit.{limit.name}", "prefect.resource.name": limit.name},
+                payload={"run_id": result["run_id"], "as_of": result["as_of"], "state": state.level, "what": words},
+            )
+    create_table_artifact(key="riskpipe-limits", table=rows, description=result["run_id"])

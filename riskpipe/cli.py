@@ -1,7 +1,8 @@
 """The command line. Heavy libraries load inside commands, so that `riskpipe --help` answers at once.
 
 Exit codes: 0 complete (and published, if it was to be); 1 input refused, or `verify` found differences; 2 configuration
-or usage; 3 store; 4 compute; 5 some of several nights; 70 a defect; 130 interrupted.
+or usage; 3 store; 4 compute; 5 some of several nights; 6 an alert not delivered; 10 a limit breached, where configured;
+70 a defect; 130 interrupted.
 """
 
 import json
@@ -77,6 +78,7 @@ def run(
     with listening(log_format), shown(is_quiet=is_json or is_json_lines(log_format)) as (progress, say):
         result = run_night(settings, as_of=instant, is_published=is_published, progress=progress, say=say)
     show(result.as_json(), is_json=is_json)
+    result.conclude()
 
 
 @app.command()
@@ -255,6 +257,24 @@ def sweep(
         print_json(swept.as_json())
     else:
         typer.echo(swept.as_text())
+
+
+@app.command()
+def acknowledge(
+    store: StoreArgument,
+    limit: Annotated[str, typer.Argument(help="A limit's name, as under risk_limits.")],
+    *,
+    by: Annotated[str, typer.Option("--by", help="Who knows of it.")],
+    why: Annotated[str, typer.Option("--why", help="Why it may stand.")],
+    until: Annotated[str | None, typer.Option(help="Last night for which it holds (seven days on).")] = None,
+    as_of: AsOfOption = None,
+    book: BookOption = "",
+) -> None:
+    """Acknowledge a published night's limit: nobody is told of it again until it worsens or the time is over."""
+    from riskpipe.run.limits import acknowledge as remember
+    from riskpipe.run.limits import acknowledged_text
+
+    typer.echo(acknowledged_text(remember(store, limit, by=by, why=why, until=until, as_of=as_of, book=book)))
 
 
 for _command in (cli_explain.explain, cli_cluster.submit, cli_cluster.scheduler, cli_cluster.worker):

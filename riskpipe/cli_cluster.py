@@ -45,6 +45,7 @@ def _to_scheduler(
     with shown(is_quiet=is_json) as (progress, say):
         result = run_night(settings, as_of=instant, is_published=is_published, progress=progress, say=say)
     show(result.as_json(), is_json=is_json)
+    result.conclude()
 
 
 def _to_deployment(

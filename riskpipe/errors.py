@@ -8,7 +8,9 @@ RiskpipeError
 │   └── VerifyError    stored bytes differ from what the manifest promises   exit 3
 ├── ComputeError       blocks could not be computed                          exit 4
 │   └── ClusterLost    a cluster that is not there, or no longer: try again  exit 4
-└── NightsMissing      of several nights, some are not there                 exit 5
+├── NightsMissing      of several nights, some are not there                 exit 5
+├── AlertsUndelivered  a night is complete, but somebody could not be told   exit 6
+└── LimitsBreached     a night is complete, and a limit is breached          exit 10
 
 Exit 0 means complete (and published, if it was to be). Any other error is a defect and exits with 70. Interrupted is
 130, as for every program.
@@ -80,6 +82,18 @@ class ComputeError(RiskpipeError):
 
 class ClusterLost(ComputeError):
     """The cluster did not start, does not answer or is gone: the same may work when it is there again."""
+
+
+class AlertsUndelivered(RiskpipeError):
+    """A night is complete and published, but somebody could not be told of its limits."""
+
+    exit_code = 6
+
+
+class LimitsBreached(RiskpipeError):
+    """A night is complete; limits of it are breached or not measured, and its configuration asks for this status."""
+
+    exit_code = 10
 
 
 class NightsMissing(RiskpipeError):

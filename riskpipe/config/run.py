@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from riskpipe.config.alerts import AlertsConfig, LimitName, RiskLimitConfig
 from riskpipe.config.sections import (
     CalibrationConfig,
     ExecutorClass,
@@ -52,6 +53,8 @@ NOT_KEYED = {
     "block_timeout_seconds",
     "limits",
     "report",
+    "risk_limits",
+    "alerts",
     "security",
 }
 
@@ -81,6 +84,9 @@ class RunConfig(Strict):
     venues: dict[str, Venue] = Field(default_factory=dict)
     limits: LimitsConfig = LimitsConfig()
     report: ReportConfig = ReportConfig()
+    risk_limits: dict[LimitName, RiskLimitConfig] = Field(default_factory=dict)
+    """Limits on measures, by name: what the results may be. `limits` are on what the run may take."""
+    alerts: AlertsConfig = AlertsConfig()
 
     @model_validator(mode="after")
     def _executor_is_known(self) -> Self:

@@ -63,3 +63,11 @@ def pointer_prefix(book: str) -> str:
 def pointer_key(book: str, as_of: datetime) -> str:
     """Key of the pointer to a published night."""
     return f"{pointer_prefix(book)}/{format_as_of(as_of)}.json"
+
+
+def acknowledgements_key(book: str, limit: str) -> str:
+    """Key of what is acknowledged of a book's limit; StoreError when either name could be mistaken for a path."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", limit):
+        raise StoreError(f"limit {limit!r} is not made of small letters, digits, underscores and hyphens")
+    folder = pointer_prefix(book).removeprefix("published").strip("/")
+    return f"acknowledgements/{folder}/{limit}.json" if folder else f"acknowledgements/{limit}.json"

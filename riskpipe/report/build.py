@@ -27,6 +27,7 @@ from riskpipe.report.sections.contagion import contagion_section
 from riskpipe.report.sections.exhaustion import exhaustion_sections
 from riskpipe.report.sections.funds import funds_section
 from riskpipe.report.sections.lending import loans_points, loans_sections
+from riskpipe.report.sections.limits import limit_points, limits_section
 from riskpipe.report.sections.liquidation import liquidation_section
 from riskpipe.report.sections.provenance import (
     controls_section,
@@ -70,6 +71,7 @@ def build(report: ReportInput) -> Document:
         subtitle=subtitle,
         source=source_words(report),
         points=(
+            *limit_points(report),
             *axis_points(report),
             *_graded(
                 report,
@@ -90,6 +92,7 @@ def build(report: ReportInput) -> Document:
         ),
         figures=_graded_figures(report),
         sections=(
+            *limits_section(report),
             liquidation_section(report),
             funds_section(report),
             *exhaustion_sections(report),

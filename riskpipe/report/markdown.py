@@ -7,8 +7,8 @@ from riskpipe.report.document import Chart, Document, Table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~$@])")
 _LEADING = re.compile(r"^(\s*)(?:([-+=])(?=[\s\-=]|$)|(\d+)([.)])(?=\s|$))")
-_TABLES = ("ranges", "exhaustion", "funds", "worst_cells", "replication", "replication_mismatches", "controls",
-           "findings")  # fmt: skip
+_TABLES = ("limits", "ranges", "exhaustion", "funds", "worst_cells", "replication", "replication_mismatches",
+           "controls", "findings")  # fmt: skip
 _MARKS = {"good": "OK", "warn": "NOTE", "bad": "ALERT", "unknown": "UNKNOWN"}
 MAX_ROWS = 10
 MAX_COLUMNS = 13

@@ -9,6 +9,7 @@ import xarray as xr
 
 from riskpipe.domain.controls import Control
 from riskpipe.domain.findings import Findings
+from riskpipe.domain.limits import LimitState
 from riskpipe.domain.replication import Replication
 
 
@@ -32,6 +33,7 @@ class ReportInput:
     sources: where the snapshots say their data come from, as "synthetic accounts"; empty where none says so.
     preflight: what was forecast of the run, predicted and measured, in words; empty where it is not at hand.
     summary: the book in a few numbers, as the room of ingest counts them; None where it is not at hand.
+    limits: what was found of the limits configured, the worst first.
     """
 
     run_id: str
@@ -51,3 +53,4 @@ class ReportInput:
     preflight: Sequence[tuple[str, str, str]] = ()
     summary: Mapping[str, Any] | None = None
     replication: Replication = field(default_factory=Replication)
+    limits: Sequence[LimitState] = ()

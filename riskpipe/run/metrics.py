@@ -43,6 +43,9 @@ class Metrics(logging.Handler):
             "riskpipe_last_complete_timestamp_seconds", "When a night was last complete", ["book"],
             registry=self.registry,
         )  # fmt: skip
+        self._limits = Gauge(
+            "riskpipe_limits", "Limits of the last night reported, by state", ["book", "state"], registry=self.registry
+        )
         self._server: Any = None
         self._thread: threading.Thread | None = None
         if port is not None:
@@ -62,6 +65,9 @@ class Metrics(logging.Handler):
             self._block_seconds.labels(book).observe(fields["seconds"])
         elif event == "stage done":
             self._stage_seconds.labels(book, fields["stage"]).observe(fields["seconds"])
+        elif event == "limits held":
+            for state in ("breach", "not_measured", "warn", "ok", "acknowledged"):
+                self._limits.labels(book, state).set(fields[state])
         elif event in {"night done", "night failed"}:
             self._ended(book, event, fields, record.created)
         if self._file is not None and event != "block done":

@@ -27,6 +27,7 @@ from riskpipe.ingest.read import read_snapshot
 from riskpipe.measures.registry import check_requirements
 from riskpipe.run.events import bound, happened
 from riskpipe.run.identity import Identity, identify
+from riskpipe.run.limit_checks import check_risk_limits
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, how much is done, and of how much."""
@@ -116,6 +117,7 @@ def open_night(config: RunConfig, as_of: datetime | None = None, progress: Progr
             "use executor serial, or a local folder or s3://bucket/prefix as the store"
         )
     check_requirements(VARIABLES)
+    check_risk_limits(config)
     snapshots = read_snapshots(config, as_of)
     given = snapshots[0].as_of
     config.venues_at(given)  # no rules in force by then is known before anything is read on

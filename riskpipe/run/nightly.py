@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -11,7 +11,12 @@ from riskpipe.config import RunConfig
 from riskpipe.cube.catalogue import publish
 from riskpipe.cube.layout import cube_prefix, run_prefix
 from riskpipe.cube.manifest import require_verified
+from riskpipe.domain.limits import LimitState
+from riskpipe.errors import AlertsUndelivered, LimitsBreached
+from riskpipe.report.sections.limits import level_words, state_words
+from riskpipe.run.alerts import Alerts, alert
 from riskpipe.run.events import bound, happened
+from riskpipe.run.limits import limit_states
 from riskpipe.run.night import Night, Progress, Say, mute, open_night, run_stage, silent
 from riskpipe.run.outcome import read_outcome
 from riskpipe.run.stages import STAGES
@@ -47,10 +52,44 @@ class NightResult:
     """What was predicted, and what was measured (see `riskpipe.run.outcome.Outcome`)."""
     took: str
     """The same in one line."""
+    limits: tuple[LimitState, ...] = ()
+    """What was found of the limits configured, the worst first."""
+    alerts: Alerts = field(default_factory=Alerts)
+    """Who was told of them; nobody of a night that is not published."""
+    on_breach: int = 0
+    """Exit status that the configuration asks for where a limit is over."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**self.__dict__, "as_of": self.as_of.isoformat(), "headline": list(self.headline)}
+        return {
+            **self.__dict__,
+            "as_of": self.as_of.isoformat(),
+            "headline": list(self.headline),
+            "limits": [state.as_json() for state in self.limits],
+            "limits_in_words": level_words(self.limits),
+            "alerts": asdict(self.alerts),
+            "alerts_in_words": self.alerts.as_text(),
+        }
+
+    def conclude(self) -> None:
+        """Raise what a command ends with although the night is complete, after its result has been shown.
+
+        AlertsUndelivered where somebody could not be told; else LimitsBreached where a limit is over and the
+        configuration asks for a status of its own.
+        """
+        if self.alerts.failed:
+            listed = "".join(f"\n  - {name}: {why}" for name, why in self.alerts.failed.items())
+            asked = f"{len(self.alerts.failed)} of {self.alerts.n_addresses} addresses"
+            raise AlertsUndelivered(
+                f"night {self.run_id} is published, but {asked} could not be told that {self._over_words()}; the same "
+                f"command again tells these only{listed}"
+            )
+        if self.on_breach and any(state.is_over for state in self.limits):
+            raise LimitsBreached(f"night {self.run_id} is complete, and {self._over_words()}")
+
+    def _over_words(self) -> str:
+        over = [state for state in self.limits if state.is_over] or [one for one in self.limits if one.is_told("warn")]
+        return f"{level_words(over)}: {'; '.join(f'{one.limit.name}: {state_words(one)}' for one in over)}"
 
 
 def result_lines(result: dict[str, Any]) -> list[str]:
@@ -58,7 +97,9 @@ def result_lines(result: dict[str, Any]) -> list[str]:
     state = "was done already" if result["was_complete"] else "is done"
     published = " and published" if result["is_published"] else ", not published"
     headline = (f"  {line}" for line in result["headline"])
-    return [f"night {result['run_id']} {state}{published}", *headline, f"took:   {result['took']}"]
+    limits = [f"limits: {result['limits_in_words']}"] if result["limits"] else []
+    alerts = [result["alerts_in_words"]] if result["alerts_in_words"] else []
+    return [f"night {result['run_id']} {state}{published}", *headline, *limits, *alerts, f"took:   {result['took']}"]
 
 
 def finish(night: Night, *, was_complete: bool, is_published: bool, reported: dict[str, Any]) -> NightResult:
@@ -79,6 +120,8 @@ def finish(night: Night, *, was_complete: bool, is_published: bool, reported: di
         headline=tuple(reported["headline"]),
         preflight=outcome.as_json(),
         took=outcome.as_text(),
+        limits=tuple(limit_states(night.store, night.run_id)),
+        on_breach=night.config.alerts.on_breach,
     )
 
 
@@ -127,6 +170,11 @@ def _complete(night: Night, *, is_published: bool, step: Step) -> NightResult:
         core_seconds=measured["core_seconds"],
         bytes=measured["store_bytes"],
     )
+    if result.is_published and result.limits:
+        alerts = step("alert", lambda: alert(night, result.limits))
+        for name, why in alerts.failed.items():
+            happened("alert undelivered", level=logging.ERROR, address=name, error=why)
+        result = replace(result, alerts=alerts)
     return result
 
 

@@ -1,6 +1,7 @@
 """The report of a night: measured from its cube, rendered with what its stages left, and rendered again on demand."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from riskpipe.errors import StoreError
 from riskpipe.measures.registry import Options, take_measures
 from riskpipe.report.render import render
 from riskpipe.report.report_input import ReportInput
+from riskpipe.run.limits import keep_limits, limit_options, limit_states
 from riskpipe.run.night import FOUND_BEFORE_SEAL, Night, findings_of, stage_result
 from riskpipe.run.outcome import read_outcome
 from riskpipe.run.plan import read_plan
@@ -67,16 +69,17 @@ def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
 
 def report_options(night: Night) -> dict[str, Any]:
     """Return what the report shows, which is no part of the run's identity."""
-    return {"n_worst": night.config.report.worst_cells}
+    return {"n_worst": night.config.report.worst_cells, **limit_options(night.store, night.config)}
 
 
 def report(night: Night) -> dict[str, Any]:
     """Measure, render and keep the report; returns what to know."""
     store, run_id = night.store, night.run_id
-    shown = report_input(store, run_id, Options(**report_options(night)))
+    shown = report_input(store, run_id, Options(n_worst=night.config.report.worst_cells))
+    shown = replace(shown, limits=keep_limits(store, run_id, night.config, night.as_of, shown.measures))
     for name, content in render(shown).items():
         store.write(f"{run_prefix(run_id)}/report/{name}", content)
-    return {"headline": headline_of(store, run_id)}
+    return {"headline": headline_of(store, run_id), "limits": [state.as_json() for state in shown.limits]}
 
 
 def headline_of(store: Store, run_id: str) -> list[str]:
@@ -99,8 +102,9 @@ def render_again(store_uri: str, *, as_of: str | None, book: str, out: Path) -> 
         raise StoreError(f"cannot write the report to {out}: it is not a folder")
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    options = Options(**stage_result(store, pointer.run_id, "report").get("options", {}))
-    for name, content in render(report_input(store, pointer.run_id, options)).items():
+    options = Options(n_worst=stage_result(store, pointer.run_id, "report").get("options", {}).get("n_worst", 20))
+    shown = replace(report_input(store, pointer.run_id, options), limits=limit_states(store, pointer.run_id))
+    for name, content in render(shown).items():
         (out / name).write_bytes(content)
         written.append(out / name)
     return written

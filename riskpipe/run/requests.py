@@ -17,7 +17,9 @@ from riskpipe.errors import ConfigError
 
 CONFIGS_VARIABLE = "RISKPIPE_CONFIGS"
 SCHEDULER_VARIABLE = "RISKPIPE_SCHEDULER"
-NOT_FOR_SUBMITTERS = ("book", "executor", "history", "limits", "n_workers", "security", "snapshot", "store")
+NOT_FOR_SUBMITTERS = (
+    "alerts", "book", "executor", "history", "limits", "n_workers", "risk_limits", "security", "snapshot", "store",
+)  # fmt: skip
 LONGEST_BACKFILL = 4000
 
 
