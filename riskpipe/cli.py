@@ -260,6 +260,25 @@ def sweep(
 
 
 @app.command()
+def changes(
+    store: StoreArgument,
+    *,
+    as_of: AsOfOption = None,
+    since: Annotated[str | None, typer.Option(help="The earlier night; else the last one before.")] = None,
+    book: BookOption = "",
+    is_json: JsonOption = False,
+) -> None:
+    """Explain what has changed since an earlier published night, and keep it beside both."""
+    from riskpipe.run.comparisons import changes_text, compare
+
+    found = compare(store, as_of=as_of, since=since, book=book)
+    if is_json:
+        print_json(found.as_json())
+    else:
+        typer.echo(changes_text(found))
+
+
+@app.command()
 def acknowledge(
     store: StoreArgument,
     limit: Annotated[str, typer.Argument(help="A limit's name, as under risk_limits.")],

@@ -180,6 +180,8 @@ class ReportConfig(Strict):
     """What the report shows."""
 
     worst_cells: Annotated[Int, Field(ge=1, le=1000)] = 20
+    changes: bool = True
+    """Explain what has changed since the previous published night, once this one is published."""
     performance: bool = False
     """Keep Dask's own performance report of the blocks in the run's folder."""
 

@@ -71,3 +71,9 @@ def acknowledgements_key(book: str, limit: str) -> str:
         raise StoreError(f"limit {limit!r} is not made of small letters, digits, underscores and hyphens")
     folder = pointer_prefix(book).removeprefix("published").strip("/")
     return f"acknowledgements/{folder}/{limit}.json" if folder else f"acknowledgements/{limit}.json"
+
+
+def changes_key(run_id: str, since_run_id: str) -> str:
+    """Key of what has changed from one run to another: outside both."""
+    own, earlier = (run_prefix(name).removeprefix("runs/") for name in (run_id, since_run_id))
+    return f"changes/{own}/since-{earlier}.json"

@@ -22,6 +22,7 @@ from riskpipe.report.points import (
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.attribution import attribution_sections
 from riskpipe.report.sections.basis import basis_section
+from riskpipe.report.sections.changes import changes_points, changes_section
 from riskpipe.report.sections.concentration import concentration_section, distances_section
 from riskpipe.report.sections.contagion import contagion_section
 from riskpipe.report.sections.exhaustion import exhaustion_sections
@@ -85,6 +86,7 @@ def build(report: ReportInput) -> Document:
                     *loans_points(report),
                 ),
             ),
+            *changes_points(report),
             *spread_points(report),
             replication_point(report),
             Point(f"{finding_words(report).capitalize()}.", finding_tone(report)),
@@ -98,6 +100,7 @@ def build(report: ReportInput) -> Document:
             *exhaustion_sections(report),
             *loans_sections(report),
             variants_section(report),
+            *changes_section(report),
             concentration_section(report),
             contagion_section(report),
             *attribution_sections(report),

@@ -7,6 +7,7 @@ from typing import Any
 
 import xarray as xr
 
+from riskpipe.domain.changes import Changes
 from riskpipe.domain.controls import Control
 from riskpipe.domain.findings import Findings
 from riskpipe.domain.limits import LimitState
@@ -34,6 +35,7 @@ class ReportInput:
     preflight: what was forecast of the run, predicted and measured, in words; empty where it is not at hand.
     summary: the book in a few numbers, as the room of ingest counts them; None where it is not at hand.
     limits: what was found of the limits configured, the worst first.
+    changes: what has changed since the previous night; None where there is none, or it is not known yet.
     """
 
     run_id: str
@@ -54,3 +56,4 @@ class ReportInput:
     summary: Mapping[str, Any] | None = None
     replication: Replication = field(default_factory=Replication)
     limits: Sequence[LimitState] = ()
+    changes: Changes | None = None

@@ -6,8 +6,6 @@ again, and nothing else.
 """
 
 import json
-import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -70,10 +68,6 @@ def keep_limits(
         happened("limits held", **{level.replace(" ", "_"): n for level, n in counted(states).items()})
     elif store.exists(key):  # an earlier configuration of this very run had some
         store.delete(key)
-    for state in states:
-        if state.is_told("warn"):
-            happened("limit reached", level=logging.WARNING, limit=state.limit.name, state=state.level,
-                     value=None if math.isnan(state.value) else state.value, owner=state.limit.owner)  # fmt: skip
     return states
 
 

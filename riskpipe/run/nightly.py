@@ -1,6 +1,7 @@
 """The river: one night from inputs to a published report, without an orchestrator. Flows wrap the same stages."""
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -15,6 +16,7 @@ from riskpipe.domain.limits import LimitState
 from riskpipe.errors import AlertsUndelivered, LimitsBreached
 from riskpipe.report.sections.limits import level_words, state_words
 from riskpipe.run.alerts import Alerts, alert
+from riskpipe.run.comparisons import compare_with_previous
 from riskpipe.run.events import bound, happened
 from riskpipe.run.limits import limit_states
 from riskpipe.run.night import Night, Progress, Say, mute, open_night, run_stage, silent
@@ -170,11 +172,24 @@ def _complete(night: Night, *, is_published: bool, step: Step) -> NightResult:
         core_seconds=measured["core_seconds"],
         bytes=measured["store_bytes"],
     )
-    if result.is_published and result.limits:
+    for state in result.limits:
+        if state.is_told("warn"):
+            value = None if math.isnan(state.value) else state.value
+            happened("limit reached", level=logging.WARNING, limit=state.limit.name, state=state.level, value=value)
+    return _followed(night, result, step) if result.is_published else result
+
+
+def _followed(night: Night, result: NightResult, step: Step) -> NightResult:
+    """Do what follows publication: tell of limits first, then compare with the previous night and say so."""
+    if result.limits:
         alerts = step("alert", lambda: alert(night, result.limits))
         for name, why in alerts.failed.items():
             happened("alert undelivered", level=logging.ERROR, address=name, error=why)
         result = replace(result, alerts=alerts)
+    if night.config.report.changes and step("changes", lambda: compare_with_previous(night)) is not None:
+        report = next(stage for stage in STAGES if stage.name == "report")
+        reported = step("report changes", partial(run_stage, night, report))
+        result = replace(result, headline=tuple(reported["headline"]))
     return result
 
 

@@ -14,12 +14,14 @@ from riskpipe.cube.manifest import read_manifest
 from riskpipe.cube.marks import read_attempts
 from riskpipe.cube.read import open_cube
 from riskpipe.cube.store import Store, open_store
+from riskpipe.domain.changes import Changes
 from riskpipe.domain.controls import Control
 from riskpipe.domain.replication import Replication
 from riskpipe.errors import StoreError
 from riskpipe.measures.registry import Options, take_measures
 from riskpipe.report.render import render
 from riskpipe.report.report_input import ReportInput
+from riskpipe.run.comparisons import changes_option, kept_changes, previous_changes
 from riskpipe.run.limits import keep_limits, limit_options, limit_states
 from riskpipe.run.night import FOUND_BEFORE_SEAL, Night, findings_of, stage_result
 from riskpipe.run.outcome import read_outcome
@@ -69,14 +71,26 @@ def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
 
 def report_options(night: Night) -> dict[str, Any]:
     """Return what the report shows, which is no part of the run's identity."""
-    return {"n_worst": night.config.report.worst_cells, **limit_options(night.store, night.config)}
+    return {
+        "n_worst": night.config.report.worst_cells,
+        **limit_options(night.store, night.config),
+        **changes_option(_changes(night)),
+    }
+
+
+def _changes(night: Night) -> Changes | None:
+    """Return what is known of the change since the previous night, where the report is to show it."""
+    if not night.config.report.changes:
+        return None
+    return previous_changes(night.store, night.run_id, night.as_of, night.config.book)
 
 
 def report(night: Night) -> dict[str, Any]:
     """Measure, render and keep the report; returns what to know."""
     store, run_id = night.store, night.run_id
     shown = report_input(store, run_id, Options(n_worst=night.config.report.worst_cells))
-    shown = replace(shown, limits=keep_limits(store, run_id, night.config, night.as_of, shown.measures))
+    states = keep_limits(store, run_id, night.config, night.as_of, shown.measures)
+    shown = replace(shown, limits=states, changes=_changes(night))
     for name, content in render(shown).items():
         store.write(f"{run_prefix(run_id)}/report/{name}", content)
     return {"headline": headline_of(store, run_id), "limits": [state.as_json() for state in shown.limits]}
@@ -102,8 +116,11 @@ def render_again(store_uri: str, *, as_of: str | None, book: str, out: Path) -> 
         raise StoreError(f"cannot write the report to {out}: it is not a folder")
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    options = Options(n_worst=stage_result(store, pointer.run_id, "report").get("options", {}).get("n_worst", 20))
-    shown = replace(report_input(store, pointer.run_id, options), limits=limit_states(store, pointer.run_id))
+    given = stage_result(store, pointer.run_id, "report").get("options", {})
+    options = Options(n_worst=given.get("n_worst", Options.n_worst))
+    changes = kept_changes(store, pointer.run_id, given["changes"]["since"]) if "changes" in given else None
+    shown = report_input(store, pointer.run_id, options)
+    shown = replace(shown, limits=limit_states(store, shown.run_id), changes=changes)
     for name, content in render(shown).items():
         (out / name).write_bytes(content)
         written.append(out / name)
