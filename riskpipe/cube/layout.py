@@ -77,3 +77,8 @@ def changes_key(run_id: str, since_run_id: str) -> str:
     """Key of what has changed from one run to another: outside both."""
     own, earlier = (run_prefix(name).removeprefix("runs/") for name in (run_id, since_run_id))
     return f"changes/{own}/since-{earlier}.json"
+
+
+def engine_backtest_key(run_id: str, since_run_id: str) -> str:
+    """Key of an earlier run's book held against the liquidations that a later one reports: outside both."""
+    return f"backtests/{changes_key(run_id, since_run_id).partition('/')[2]}"

@@ -190,6 +190,20 @@ INSURANCE_FUNDS = Table(
     key=("fund",),
 )
 
+REALISED_LIQUIDATIONS = Table(
+    "realised_liquidations",
+    (
+        Column("ts", "time", "when it was filled, after the previous night's instant"),
+        _id("instrument_id", "instrument closed, listed now or in the previous night"),
+        Column("side", "string", "side of the position that was closed", choices=("long", "short")),
+        _number("quantity", "contracts closed", "positive"),
+        _number("fill_price", "average price of the closing, quote units", "positive"),
+        _optional("bankruptcy_price", "float", "price at which nothing was left of the position", "positive"),
+        _optional("fund_pnl", "float", "USD that the insurance fund gained (+) or paid (-)"),
+    ),
+    required=False,
+)
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -203,6 +217,7 @@ TABLES: dict[str, Table] = {
         MARGIN_TIERS,
         COLLATERAL,
         INSURANCE_FUNDS,
+        REALISED_LIQUIDATIONS,
     )
 }
 

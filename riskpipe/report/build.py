@@ -26,6 +26,7 @@ from riskpipe.report.sections.changes import changes_points, changes_section
 from riskpipe.report.sections.concentration import concentration_section, distances_section
 from riskpipe.report.sections.contagion import contagion_section
 from riskpipe.report.sections.exhaustion import exhaustion_sections
+from riskpipe.report.sections.engine_backtest import engine_backtest_points, engine_backtest_section
 from riskpipe.report.sections.funds import funds_section
 from riskpipe.report.sections.lending import loans_points, loans_sections
 from riskpipe.report.sections.limits import limit_points, limits_section
@@ -87,6 +88,7 @@ def build(report: ReportInput) -> Document:
                 ),
             ),
             *changes_points(report),
+            *engine_backtest_points(report),
             *spread_points(report),
             replication_point(report),
             Point(f"{finding_words(report).capitalize()}.", finding_tone(report)),
@@ -101,6 +103,7 @@ def build(report: ReportInput) -> Document:
             *loans_sections(report),
             variants_section(report),
             *changes_section(report),
+            *engine_backtest_section(report),
             concentration_section(report),
             contagion_section(report),
             *attribution_sections(report),

@@ -9,6 +9,7 @@ import xarray as xr
 
 from riskpipe.domain.changes import Changes
 from riskpipe.domain.controls import Control
+from riskpipe.domain.engine_backtest import EngineBacktest
 from riskpipe.domain.findings import Findings
 from riskpipe.domain.limits import LimitState
 from riskpipe.domain.replication import Replication
@@ -36,6 +37,7 @@ class ReportInput:
     summary: the book in a few numbers, as the room of ingest counts them; None where it is not at hand.
     limits: what was found of the limits configured, the worst first.
     changes: what has changed since the previous night; None where there is none, or it is not known yet.
+    engine_backtest: liquidations reported since, held against the engine; None where none are reported, or not yet.
     """
 
     run_id: str
@@ -57,3 +59,4 @@ class ReportInput:
     replication: Replication = field(default_factory=Replication)
     limits: Sequence[LimitState] = ()
     changes: Changes | None = None
+    engine_backtest: EngineBacktest | None = None

@@ -7,7 +7,6 @@ runs, under `changes/`, and changes neither.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import combinations
 from typing import Literal
 
@@ -256,8 +255,3 @@ def gross_notional(book: Book, market: Market) -> FloatArray:
     account = book.pool_account[np.repeat(np.arange(book.n_pools), np.diff(book.pool_position_start))]
     size = np.abs(book.position_quantity) * book.instrument_multiplier[i]
     return np.asarray(size * price[i] * book.account_weight[account])
-
-
-def not_compared(earlier_id: str, since: datetime, later_id: str, as_of: datetime, why: str) -> Changes:
-    """Return that two nights were not compared, and why."""
-    return Changes(later_id, as_of, earlier_id, since, problem=why)

@@ -2,23 +2,30 @@
 
 import json
 import logging
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
 
 from riskpipe.config import read_as_of
 from riskpipe.cube.catalogue import Pointer, pointer_of
 from riskpipe.cube.digest import canonical_json, sha256
-from riskpipe.cube.layout import changes_key
+from riskpipe.cube.layout import changes_key, engine_backtest_key
 from riskpipe.cube.store import Store, open_store
 from riskpipe.domain.changes import MEASURES, PARTS, Changes
+from riskpipe.domain.engine_backtest import EngineBacktest
 from riskpipe.domain.instant import parse_as_of
+from riskpipe.domain.tables import REALISED_LIQUIDATIONS
 from riskpipe.errors import ConfigError, RiskpipeError, StoreError
 from riskpipe.report import numbers
 from riskpipe.report.sections.changes import change_words
-from riskpipe.run.changes import changes_between, not_compared
+from riskpipe.run.changes import changes_between
+from riskpipe.run.engine_backtest import engine_backtest
 from riskpipe.run.events import happened
 from riskpipe.run.finished import open_finished, pointer_before
 from riskpipe.run.night import Night
+
+Kept = TypeVar("Kept", Changes, EngineBacktest)
 
 
 def compare(store_uri: str, *, as_of: str | None = None, since: str | None = None, book: str = "") -> Changes:
@@ -63,7 +70,8 @@ def compare_with_previous(night: Night) -> Changes | None:
         return _compared(night.store, earlier, later)
     except RiskpipeError as error:
         happened("night not compared", level=logging.WARNING, since=earlier.run_id, error=str(error))
-        failed = not_compared(earlier.run_id, parse_as_of(earlier.as_of), night.run_id, night.as_of, str(error))
+        since = parse_as_of(earlier.as_of)
+        failed = Changes(night.run_id, night.as_of, earlier.run_id, since, problem=str(error))
         _keep(night.store, failed)
         return failed
 
@@ -74,32 +82,89 @@ def _compared(store: Store, earlier: Pointer, later: Pointer) -> Changes:
     return found
 
 
-def _keep(store: Store, found: Changes) -> None:
-    store.write(changes_key(found.run_id, found.since_run_id), canonical_json(found.as_json()))
+def backtest_with_previous(night: Night) -> EngineBacktest | None:
+    """Hold the liquidations that a published night reports against the book of the night before it, once.
+
+    None where its snapshots have no table of them, or there is no night before. What goes wrong is kept like that of
+    `compare_with_previous`.
+    """
+    realised = _reported(night)
+    earlier = pointer_before(night.store, night.as_of, night.config.book)
+    if realised is None or earlier is None:
+        return None
+    kept = kept_backtest(night.store, night.run_id, earlier.run_id)
+    if kept is not None and not kept.problem:
+        return kept
+    later = pointer_of(night.store, night.as_of, night.config.book)
+    runs = (earlier, later)
+    try:
+        first, second = (open_finished(night.store, one.run_id, one.manifest_sha256) for one in runs)
+        found = engine_backtest(first, second, realised, night.history)
+    except RiskpipeError as error:
+        happened("engine not back-tested", level=logging.WARNING, since=earlier.run_id, error=str(error))
+        since = parse_as_of(earlier.as_of)
+        found = EngineBacktest(night.run_id, night.as_of, earlier.run_id, since, problem=str(error))
+    _keep(night.store, found)
+    return found
+
+
+def _reported(night: Night) -> pa.Table | None:
+    """Return the liquidations that a night's snapshots report; None where none has the table, an empty one included."""
+    name = REALISED_LIQUIDATIONS.name
+    given = [one.tables[name] for one in night.snapshots if any(file.startswith(name) for file in one.file_hashes)]
+    return pa.concat_tables(given) if given else None
+
+
+def _keep(store: Store, found: Changes | EngineBacktest) -> None:
+    key = changes_key if isinstance(found, Changes) else engine_backtest_key
+    store.write(key(found.run_id, found.since_run_id), canonical_json(found.as_json()))
 
 
 def kept_changes(store: Store, run_id: str, since_run_id: str) -> Changes | None:
     """Return what is kept of two runs' comparison, None where there is nothing, or nothing that can be read."""
-    data = store.get(changes_key(run_id, since_run_id))
+    return _read(store, changes_key(run_id, since_run_id), Changes)
+
+
+def kept_backtest(store: Store, run_id: str, since_run_id: str) -> EngineBacktest | None:
+    """Return what is kept of an engine back-test, None where there is nothing, or nothing that can be read."""
+    return _read(store, engine_backtest_key(run_id, since_run_id), EngineBacktest)
+
+
+def _read(store: Store, key: str, kind: type[Kept]) -> Kept | None:
+    data = store.get(key)
     if data is None:
         return None
     try:
-        return Changes.from_json(json.loads(data))
+        return kind.from_json(json.loads(data))
     except (ValueError, KeyError, TypeError):
         return None  # torn, or another version's: it is made again
 
 
-def previous_changes(store: Store, run_id: str, as_of: datetime, book: str) -> Changes | None:
-    """Return what is kept of a night's change since the one before it."""
-    earlier = pointer_before(store, as_of, book)
-    return None if earlier is None else kept_changes(store, run_id, earlier.run_id)
+@dataclass(frozen=True)
+class Since:
+    """What is kept of a run against an earlier one."""
+
+    run_id: str = ""
+    changes: Changes | None = None
+    engine_backtest: EngineBacktest | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Return what a report depends on of it: nothing where there is nothing."""
+        given = [None if one is None else one.as_json() for one in (self.changes, self.engine_backtest)]
+        if given == [None, None]:
+            return {}
+        return {"since": {"run_id": self.run_id, "sha256": sha256(canonical_json({"kept": given}))}}
 
 
-def changes_option(found: Changes | None) -> dict[str, Any]:
-    """Return what a report depends on of a comparison."""
-    if found is None:
-        return {}
-    return {"changes": {"since": found.since_run_id, "sha256": sha256(canonical_json(found.as_json()))}}
+def since_run(store: Store, run_id: str, since_run_id: str) -> Since:
+    """Return what is kept of a run against an earlier one."""
+    return Since(since_run_id, kept_changes(store, run_id, since_run_id), kept_backtest(store, run_id, since_run_id))
+
+
+def since_previous(night: Night) -> Since:
+    """Return what is kept of a night against the one before it; nothing where the report is not to show it."""
+    earlier = pointer_before(night.store, night.as_of, night.config.book) if night.config.report.changes else None
+    return Since() if earlier is None else since_run(night.store, night.run_id, earlier.run_id)
 
 
 def changes_text(found: Changes) -> str:

@@ -16,7 +16,7 @@ from riskpipe.domain.limits import LimitState
 from riskpipe.errors import AlertsUndelivered, LimitsBreached
 from riskpipe.report.sections.limits import level_words, state_words
 from riskpipe.run.alerts import Alerts, alert
-from riskpipe.run.comparisons import compare_with_previous
+from riskpipe.run.comparisons import backtest_with_previous, compare_with_previous
 from riskpipe.run.events import bound, happened
 from riskpipe.run.limits import limit_states
 from riskpipe.run.night import Night, Progress, Say, mute, open_night, run_stage, silent
@@ -186,11 +186,17 @@ def _followed(night: Night, result: NightResult, step: Step) -> NightResult:
         for name, why in alerts.failed.items():
             happened("alert undelivered", level=logging.ERROR, address=name, error=why)
         result = replace(result, alerts=alerts)
-    if night.config.report.changes and step("changes", lambda: compare_with_previous(night)) is not None:
+    if night.config.report.changes and step("changes", lambda: compared(night)):
         report = next(stage for stage in STAGES if stage.name == "report")
         reported = step("report changes", partial(run_stage, night, report))
         result = replace(result, headline=tuple(reported["headline"]))
     return result
+
+
+def compared(night: Night) -> bool:
+    """Compare a published night with the one before it, and tell whether there was anything to compare."""
+    found = (compare_with_previous(night), backtest_with_previous(night))
+    return any(one is not None for one in found)
 
 
 def told(do: Callable[[], Result]) -> Result:

@@ -14,14 +14,13 @@ from riskpipe.cube.manifest import read_manifest
 from riskpipe.cube.marks import read_attempts
 from riskpipe.cube.read import open_cube
 from riskpipe.cube.store import Store, open_store
-from riskpipe.domain.changes import Changes
 from riskpipe.domain.controls import Control
 from riskpipe.domain.replication import Replication
 from riskpipe.errors import StoreError
 from riskpipe.measures.registry import Options, take_measures
 from riskpipe.report.render import render
 from riskpipe.report.report_input import ReportInput
-from riskpipe.run.comparisons import changes_option, kept_changes, previous_changes
+from riskpipe.run.comparisons import Since, since_previous, since_run
 from riskpipe.run.limits import keep_limits, limit_options, limit_states
 from riskpipe.run.night import FOUND_BEFORE_SEAL, Night, findings_of, stage_result
 from riskpipe.run.outcome import read_outcome
@@ -74,15 +73,8 @@ def report_options(night: Night) -> dict[str, Any]:
     return {
         "n_worst": night.config.report.worst_cells,
         **limit_options(night.store, night.config),
-        **changes_option(_changes(night)),
+        **since_previous(night).options(),
     }
-
-
-def _changes(night: Night) -> Changes | None:
-    """Return what is known of the change since the previous night, where the report is to show it."""
-    if not night.config.report.changes:
-        return None
-    return previous_changes(night.store, night.run_id, night.as_of, night.config.book)
 
 
 def report(night: Night) -> dict[str, Any]:
@@ -90,7 +82,8 @@ def report(night: Night) -> dict[str, Any]:
     store, run_id = night.store, night.run_id
     shown = report_input(store, run_id, Options(n_worst=night.config.report.worst_cells))
     states = keep_limits(store, run_id, night.config, night.as_of, shown.measures)
-    shown = replace(shown, limits=states, changes=_changes(night))
+    since = since_previous(night)
+    shown = replace(shown, limits=states, changes=since.changes, engine_backtest=since.engine_backtest)
     for name, content in render(shown).items():
         store.write(f"{run_prefix(run_id)}/report/{name}", content)
     return {"headline": headline_of(store, run_id), "limits": [state.as_json() for state in shown.limits]}
@@ -118,9 +111,10 @@ def render_again(store_uri: str, *, as_of: str | None, book: str, out: Path) -> 
     written = []
     given = stage_result(store, pointer.run_id, "report").get("options", {})
     options = Options(n_worst=given.get("n_worst", Options.n_worst))
-    changes = kept_changes(store, pointer.run_id, given["changes"]["since"]) if "changes" in given else None
+    since = since_run(store, pointer.run_id, given["since"]["run_id"]) if "since" in given else Since()
     shown = report_input(store, pointer.run_id, options)
-    shown = replace(shown, limits=limit_states(store, shown.run_id), changes=changes)
+    states = limit_states(store, shown.run_id)
+    shown = replace(shown, limits=states, changes=since.changes, engine_backtest=since.engine_backtest)
     for name, content in render(shown).items():
         (out / name).write_bytes(content)
         written.append(out / name)

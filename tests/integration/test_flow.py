@@ -43,7 +43,7 @@ def test_a_flow_publishes_and_shows_its_stages_and_a_broken_one_fails(home, tmp_
         artifacts = [key for (key,) in server.execute("select key from artifact where key is not null")]
     assert sorted(flows) == ["Completed", "Failed"]
     stages = "ingest calibrate scenarios compute validate spreads exhaustion attribution accounts seal report"
-    assert sorted(tasks) == sorted(["open", *stages.split(), "publish", "open"])
+    assert sorted(tasks) == sorted(["open", *stages.split(), "publish", "changes", "open"])
     assert sorted(artifacts) == ["riskpipe-headlines", "riskpipe-result", "riskpipe-summary"]
 
 
