@@ -25,8 +25,8 @@ from riskpipe.report.sections.basis import basis_section
 from riskpipe.report.sections.changes import changes_points, changes_section
 from riskpipe.report.sections.concentration import concentration_section, distances_section
 from riskpipe.report.sections.contagion import contagion_section
-from riskpipe.report.sections.exhaustion import exhaustion_sections
 from riskpipe.report.sections.engine_backtest import engine_backtest_points, engine_backtest_section
+from riskpipe.report.sections.exhaustion import exhaustion_sections
 from riskpipe.report.sections.funds import funds_section
 from riskpipe.report.sections.lending import loans_points, loans_sections
 from riskpipe.report.sections.limits import limit_points, limits_section

@@ -136,8 +136,8 @@ def headline_cells(runs: Sequence[FinishedRun]) -> list[Cell]:
 def _usable(scenarios: ScenarioSet) -> np.ndarray:
     sets = np.array(scenarios.sets, dtype=object)[scenarios.set_index]
     mask = (scenarios.variant == 0) & (sets != SIMULATED) & (scenarios.haircut_shock == 0.0)
-    if scenarios.basis_multiple is not None:
-        mask &= (scenarios.basis_multiple == 0.0).all(axis=1)
+    if scenarios.own_value is not None:
+        mask &= (scenarios.own_value == 0.0).all(axis=1)
     return np.asarray(mask, dtype=np.bool_)
 
 
