@@ -41,7 +41,7 @@ test: $(STAMP) ## check and test all that needs only pip packages
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/python -m pytest --durations=10 -m "not system and not bench"
 
-test-system: $(STAMP) ## tests that need Debian packages or root: chromium, faketime, a small disk to fill
+test-system: $(STAMP) ## tests that need Debian packages or root: browser, PostgreSQL, hosts as network namespaces, a full disk
 	@$(BIN)/python -m pytest --durations=10 -m system
 
 check: $(STAMP) ## lint, format, strict types, layers

@@ -117,14 +117,16 @@ class Processes:
         for command in reversed(self._started):
             command.kill_all()
 
-    def start(self, name: str, *arguments: object, **environment: str) -> Command:
-        """Start `python ARGUMENTS`."""
+    def execute(self, name: str, *words: object, **environment: str) -> Command:
+        """Start any command."""
         log = self.folder / f"{name}-{len(self._started)}.log"
-        command = Command(
-            (*self.launcher, sys.executable, *arguments), log, self.environment | environment, self.folder
-        )
+        command = Command((*self.launcher, *words), log, self.environment | environment, self.folder)
         self._started.append(command)
         return command
+
+    def start(self, name: str, *arguments: object, **environment: str) -> Command:
+        """Start `python ARGUMENTS`."""
+        return self.execute(name, sys.executable, *arguments, **environment)
 
     def riskpipe(self, *arguments: object, **environment: str) -> Command:
         """Start `riskpipe ARGUMENTS`."""

@@ -40,7 +40,7 @@ def test_everything_that_is_copied_exists_and_is_sent_to_the_builder():
 
 
 def pins(path):
-    return set(re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==(\S+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    return set(re.findall(r"^([\w.-]+)(?:\[[^\]]+\])?==(\S+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE))
 
 
 def test_the_images_lock_has_the_versions_that_tests_run_with_a_hash_each_and_no_tools_of_developers():

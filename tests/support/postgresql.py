@@ -39,63 +39,74 @@ def _has_account() -> bool:
 
 
 class Postgresql:
-    """A server that can be killed and started again with the same data; usable in a `with` statement."""
+    """A server that can be killed and started again with the same data; usable in a `with` statement.
 
-    def __init__(self):
-        self._binaries = binaries()
+    `launcher` stands before every command, such as the one that enters another host; `network` are those who may come
+    from beyond the server's own loopback interface.
+    """
+
+    def __init__(self, *, user="postgres", password=PASSWORD, port=None, launcher=(), network=None):
+        self._binaries, self._user, self._password = binaries(), user, password
         # not below pytest's own folder, which only the account that runs the tests may enter
         self._folder = Path(tempfile.mkdtemp(prefix="riskpipe-postgresql-"))
-        self._account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-        if self._account:
+        self._launcher = list(launcher)
+        if os.geteuid() == 0:
             shutil.chown(self._folder, "postgres", "postgres")
-        self.port = free_port()
-        self.url = f"postgresql+asyncpg://postgres:{PASSWORD}@127.0.0.1:{self.port}/{NAME}"
+            self._launcher += ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        self.port = port or free_port()
+        self.url = f"postgresql+asyncpg://{user}:{password}@127.0.0.1:{self.port}/{NAME}"
+        self._listen = "127.0.0.1" if network is None else "*"
         self._process: subprocess.Popen[bytes] | None = None
         try:
             secret = self._folder / "password"
-            secret.write_text(PASSWORD, encoding="ascii")
-            self._run(
-                "initdb", "-D", self._folder / "data", "-A", "scram-sha-256", "-U", "postgres", "--pwfile", secret
-            )
+            secret.write_text(password, encoding="ascii")
+            data = self._folder / "data"
+            self._run("initdb", "-D", data, "-A", "scram-sha-256", "-U", user, "--pwfile", secret)
+            if network is not None:
+                with (data / "pg_hba.conf").open("a", encoding="ascii") as rules:
+                    rules.write(f"host all all {network} scram-sha-256\n")
             self.start()
-            self._run("createdb", "-h", "127.0.0.1", "-p", self.port, "-U", "postgres", NAME)
+            self._run("createdb", *self._address, NAME)
         except BaseException:
             self.close()
             raise
 
     @property
+    def _address(self) -> tuple[object, ...]:
+        return ("-h", "127.0.0.1", "-p", self.port, "-U", self._user)
+
+    def _command(self, program: str, *words: object) -> list[str]:
+        return [*map(str, (*self._launcher, self._binaries / program, *words))]
+
+    @property
     def _environment(self) -> dict[str, str]:
-        return {"PGPASSWORD": PASSWORD, "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}
+        return {"PGPASSWORD": self._password, "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}
 
     def _run(self, program: str, *words: object) -> str:
-        command = [str(self._binaries / program), *map(str, words)]
+        command = self._command(program, *words)
         done = subprocess.run(
-            command, capture_output=True, text=True, cwd=self._folder, env=self._environment, check=False,
-            **self._account,
-        )  # fmt: skip
+            command, capture_output=True, text=True, cwd=self._folder, env=self._environment, check=False
+        )
         assert done.returncode == 0, f"{program}: {done.stderr}"
         return done.stdout
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        command = [self._binaries / "postgres", "-D", self._folder / "data", "-p", self.port, "-k", self._folder,
-                   "-c", "listen_addresses=127.0.0.1"]  # fmt: skip
+        own = ("-D", self._folder / "data", "-p", self.port, "-k", self._folder)
+        command = self._command("postgres", *own, "-c", f"listen_addresses={self._listen}")
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*map(str, command)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
-                env=self._environment, **self._account,
-            )  # fmt: skip
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder, env=self._environment
+            )
         wait_until(self._answers, timeout=60, what="PostgreSQL answers")
 
     def _answers(self) -> bool:
-        command = [self._binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        command = self._command("pg_isready", "-q", "-h", "127.0.0.1", "-p", self.port)
         return subprocess.run(command, check=False).returncode == 0
 
     def rows(self, query: str) -> list[list[str]]:
         """Return what a query finds, as text."""
-        said = self._run(
-            "psql", "-h", "127.0.0.1", "-p", self.port, "-U", "postgres", "-d", NAME, "-AtXF", "\t", "-c", query
-        )
+        said = self._run("psql", *self._address, "-d", NAME, "-AtXF", "\t", "-c", query)
         return [line.split("\t") for line in said.splitlines()]
 
     def kill(self) -> None:
