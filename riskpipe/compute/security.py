@@ -36,6 +36,9 @@ class TlsFiles:
             "distributed.comm.tls.ca-file": self.ca,
             "distributed.comm.require-encryption": True,
             "distributed.comm.default-scheme": "tls",
+            # schedulers and workers that a cluster's class starts would serve pages to whoever asks, beyond loopback
+            "distributed.scheduler.http.routes": [],
+            "distributed.worker.http.routes": [],
             **own,
         }
 

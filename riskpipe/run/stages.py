@@ -203,7 +203,7 @@ def _preflight(night: Night, predicted: Forecast, n_jobs: int) -> None:
         "" if n_jobs == predicted.blocks else f"; {count_text(n_jobs, 'block')} {'is' if n_jobs == 1 else 'are'} left"
     )
     night.say(predicted.as_text(workers) + rest)
-    is_here = night.config.executor in {"serial", "local"}
+    is_here = night.config.executor in ("serial", "local")  # a cluster by its class has no hash
     warning = memory_warning(predicted, workers) if is_here else None
     if warning is not None:
         night.say(warning)

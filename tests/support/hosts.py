@@ -10,9 +10,10 @@ import subprocess
 from pathlib import Path
 
 from chaos.processes import Processes
+from support import stranger
 from support.certificates import Authority
 
-from riskpipe.compute.security import VARIABLES
+from riskpipe.compute.security import VARIABLES, is_loopback
 
 _SWITCH, _BRIDGE = "switch", "bridge"
 
@@ -59,6 +60,11 @@ class Host(Processes):
         places = [line.split()[3].rpartition(":") for line in said.splitlines()]
         return [(address.strip("[]"), int(port)) for address, _, port in places]
 
+    def answers_to_a_stranger(self, places: list[str]) -> dict[str, str]:
+        """Knock at places (address:port) from here, without a certificate, and tell how each one answers."""
+        told = self.start("stranger", Path(stranger.__file__), self.environment[VARIABLES["ca"]], *places).succeeds(120)
+        return dict(line.split() for line in told.output.splitlines())
+
     def cut_off(self) -> None:
         """Take its cable out: what is sent to it or by it is lost, and nobody is told."""
         _ip("-n", self._switch, "link", "set", self._port, "down")
@@ -66,6 +72,11 @@ class Host(Processes):
     def heal(self) -> None:
         """Put the cable back."""
         _ip("-n", self._switch, "link", "set", self._port, "up")
+
+
+def beyond_loopback(*some: Host) -> list[str]:
+    """List what listens on hosts where others can reach it, as address:port."""
+    return [f"{host.address}:{port}" for host in some for address, port in host.listeners() if not is_loopback(address)]
 
 
 @contextlib.contextmanager
@@ -87,6 +98,8 @@ def hosts(folder: Path, *names: str):
             _ip("-n", switch, "link", "set", port, "master", _BRIDGE, "up")
             _ip("-n", namespace, "address", "add", f"{address}/24", "dev", "eth0")
             _ip("-n", namespace, "link", "set", "eth0", "up")
+            # by its default route a host knows which address is its own; this one leads to the switch and no further
+            _ip("-n", namespace, "route", "add", "default", "dev", "eth0")
             files = authority.write(folder / name / "tls", address)
             made[name] = stack.enter_context(Host(folder / name, namespace, port, address, files))
         yield made

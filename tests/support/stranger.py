@@ -1,15 +1,26 @@
 """A stranger without a certificate: `python stranger.py AUTHORITY ADDRESS:PORT ...` tells how each one answers."""
 
+import http.client
 import socket
 import ssl
 import sys
 
 TIMEOUT_S = 20.0
+PAGES = (
+    "/health",
+    "/metrics",
+    "/status",
+    "/info/main/workers.html",
+    "/info/logs.html",
+    "/json/counts.json",
+    "/sitemap.json",
+)
 
 
 def answer_of(authority: str, address: str, port: int) -> str:
-    """Return what a client without a certificate hears: why it is refused, or `answers` where it is not."""
+    """Return what a client without a certificate hears: why it is refused, `answers`, or what `pages_of` says."""
     context = ssl.create_default_context(cafile=authority)
+    context.check_hostname = False  # a stranger does not care whom it speaks to
     try:
         with (
             socket.create_connection((address, port), timeout=TIMEOUT_S) as plain,
@@ -17,10 +28,23 @@ def answer_of(authority: str, address: str, port: int) -> str:
         ):
             connection.recv(1)  # a certificate is asked for before the handshake ends, and missed only afterwards
     except ssl.SSLError as error:
-        return str(error.reason)
+        is_plain = error.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}
+        return pages_of(address, port) if is_plain else str(error.reason)
     except OSError as error:
         return type(error).__name__
     return "answers"
+
+
+def pages_of(address: str, port: int) -> str:
+    """Return `no-pages` for a server of HTTP that has none of Dask's, else the paths of those that it has."""
+    found = []
+    for path in PAGES:
+        connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_S)
+        connection.request("GET", path)
+        if connection.getresponse().status != http.client.NOT_FOUND:
+            found.append(path)
+        connection.close()
+    return ",".join(found) or "no-pages"
 
 
 if __name__ == "__main__":

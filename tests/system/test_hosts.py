@@ -1,18 +1,16 @@
 """Three hosts over mutual TLS: right answers, also when one is cut off and heals; nobody else is let in."""
 
 import time
-from pathlib import Path
 
 import pytest
 from chaos.laws import right
 from chaos.processes import wait_until
 from chaos.scene import LONGEST_S
-from support import stranger
 from support.certificates import write_certificates
-from support.hosts import hosts, why_no_hosts
+from support.hosts import beyond_loopback, hosts, why_no_hosts
 from support.nights import attempts, marks
 
-from riskpipe.compute.security import VARIABLES, is_loopback
+from riskpipe.compute.security import VARIABLES
 
 WHY_NOT = why_no_hosts()
 pytestmark = [pytest.mark.system, pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))]
@@ -119,19 +117,10 @@ def test_a_client_that_is_given_no_certificate_says_so_and_publishes_nothing(thr
 
 
 def test_whatever_listens_beyond_loopback_asks_for_a_certificate(three):
-    beyond = [
-        f"{host.address}:{port}"
-        for host in (three.scheduler, *three.workers)
-        for address, port in host.listeners()
-        if not is_loopback(address)
-    ]
+    beyond = beyond_loopback(three.scheduler, *three.workers)
     assert f"{three.scheduler.address}:{PORT}" in beyond
     assert len(beyond) == 5, "the scheduler, and of either worker the process that computes and the one that watches it"
-    authority = three.first.environment[VARIABLES["ca"]]
-    told = three.first.start("stranger", Path(stranger.__file__), authority, *beyond).succeeds(60).output
-    assert dict(line.split() for line in told.splitlines()) == dict.fromkeys(
-        beyond, "TLSV13_ALERT_CERTIFICATE_REQUIRED"
-    )
+    assert three.first.answers_to_a_stranger(beyond) == dict.fromkeys(beyond, "TLSV13_ALERT_CERTIFICATE_REQUIRED")
 
 
 def test_a_client_with_a_certificate_of_another_authority_is_refused(three, scene, tmp_path):
