@@ -53,6 +53,7 @@ def _state(measures: Mapping[str, xr.Dataset], limit: Limit) -> LimitState:
         value, cell, n_cells = _number(array, limit)
     except _UnmeasuredError as error:
         return LimitState(limit, "not measured", math.nan, units, str(error), sources=sources)
+    units = str(cell.get("units", units))  # headlines have each its own
     return LimitState(limit, limit.level_of(value), value, units, cell=cell, n_cells=n_cells, sources=sources)
 
 
@@ -213,6 +214,6 @@ def _known(names: Sequence[str], wanted: str) -> str:
     """End of a message about an unknown name: the nearest, else some of those known."""
     close = get_close_matches(wanted.strip("'"), [name.strip("'") for name in names], n=1)
     if close:
-        return f": did you mean {close[0]!r}?"
+        return f" (did you mean {close[0]!r}?)"
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return f" (there are {', '.join(names[:MAX_NAMED])}{more})" if names else ""

@@ -73,7 +73,7 @@ class Table:
     """A table, stored whole as `<name>.parquet`; pages show its first n_shown rows.
 
     `tone_column` names a text column whose words (ok, differs, passes, fails, widens, steady,
-    not checked, error, warning, info, A, B, C) are marked.
+    not checked, not measured, error, warning, info, breach, warn, A, B, C) are marked.
     """
 
     name: str

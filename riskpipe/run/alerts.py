@@ -47,7 +47,7 @@ class Alerts:
         if self.n_due == 0:
             return ""
         if self.n_addresses == 0:
-            return "alerts: nobody is told: RISKPIPE_NOTIFY_URL is not set"
+            return "alerts: nobody is told: there is no address (set RISKPIPE_NOTIFY_URL, or name others in alerts)"
         told = [f"{name} of {', '.join(limits)}" for name, limits in self.told.items()]
         failed = [f"not {name} ({why})" for name, why in self.failed.items()]
         return f"alerts: told {'; '.join([*told, *failed]) or 'nobody anew: all were told before'}"

@@ -25,7 +25,16 @@ def home(tmp_path_factory):
 
 def test_a_flow_publishes_and_shows_its_stages_and_a_broken_one_fails(home, tmp_path):
     inputs = write_inputs(tmp_path / "inputs", n_accounts=60)
-    config = write_config(tmp_path / "c.yaml", settings(inputs, tmp_path / "store", executor="local", n_workers=1))
+    reached = {
+        "measure": "liquidation",
+        "variable": "rounds",
+        "reduce": "max",
+        "breach": 0.0,
+        "owner": "a",
+        "action": "b",
+    }
+    night = settings(inputs, tmp_path / "store", executor="local", n_workers=1, risk_limits={"rounds": reached})
+    config = write_config(tmp_path / "c.yaml", night)
     command = [sys.executable, "-m", "flows", "nightly", "--config", str(config)]
     done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -43,8 +52,8 @@ def test_a_flow_publishes_and_shows_its_stages_and_a_broken_one_fails(home, tmp_
         artifacts = [key for (key,) in server.execute("select key from artifact where key is not null")]
     assert sorted(flows) == ["Completed", "Failed"]
     stages = "ingest calibrate scenarios compute validate spreads exhaustion attribution accounts seal report"
-    assert sorted(tasks) == sorted(["open", *stages.split(), "publish", "changes", "open"])
-    assert sorted(artifacts) == ["riskpipe-headlines", "riskpipe-result", "riskpipe-summary"]
+    assert sorted(tasks) == sorted(["open", *stages.split(), "publish", "alert", "changes", "open"])
+    assert sorted(artifacts) == ["riskpipe-headlines", "riskpipe-limits", "riskpipe-result", "riskpipe-summary"]
 
 
 def test_ctrl_c_ends_a_flow_and_its_own_server_within_seconds_and_says_so_to_the_server(home, tmp_path):

@@ -6,7 +6,7 @@ from riskpipe.domain.changes import PARTS, Change
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Paragraph, Point, Section, Table
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.wording import cell_words, column
+from riskpipe.report.wording import AXES, cell_words, column
 
 _MEASURES = {
     "shortfall": "Shortfall",
@@ -47,7 +47,7 @@ def changes_section(report: ReportInput) -> list[Section]:
             "changes",
             "What explains the change of each headline, the scenarios of this night's first",
             (
-                column("scenario", "Scenario", "text", [row.name or cell_words(row.axes) for row in rows]),
+                column("scenario", "Scenario", "text", [_where(row) for row in rows]),
                 column("measure", "Measure", "text", [_MEASURES[row.measure] for row in rows]),
                 column("fund", "Fund", "text", [row.fund or "all" for row in rows]),
                 column("before", "Before", "usd", [row.before for row in rows]),
@@ -100,9 +100,13 @@ def change_words(row: Change) -> str:
     """What a measure was and is, and where."""
     what = _MEASURES[row.measure].lower()
     fund = f" of {row.fund}" if row.fund else ""
-    at = row.name or cell_words(row.axes)
+    at = _where(row)
     was = "a number not known" if math.isnan(row.before) else numbers.usd(row.before)
     return f"{what}{fund} at {at} went from {was} to {numbers.usd(row.after)}"
+
+
+def _where(row: Change) -> str:
+    return row.name or cell_words({name: row.axes[name] for name in AXES if name in row.axes})
 
 
 def _signed(amount: float) -> str:

@@ -10,7 +10,7 @@ from riskpipe.report.wording import AXES, UNIT_KINDS, cell_words, column, source
 
 _TONES: Mapping[str, Tone] = {"breach": "bad", "not measured": "unknown", "warn": "warn", "ok": "good"}
 _LEVEL_WORDS = {"breach": "breached", "not measured": "not measured", "warn": "at warning level", "ok": "ok"}
-_NOT_SHOWN = {"probability", "haircut_shock", "set", "headline_units"}
+_NOT_SHOWN = {"probability", "haircut_shock", "set", "units"}
 MAX_POINTS = 5
 
 
@@ -32,12 +32,12 @@ def limits_section(report: ReportInput) -> list[Section]:
             column("level", "State", "text", [state.level for state in states]),
             column("limit", "Limit", "text", [state.limit.name for state in states]),
             column("value", "Value", "text", [_value(state) for state in states]),
-            column("warn", "Warns", "text", [_level(state, state.limit.warn) for state in states]),
             column("breach", "Breached", "text", [_level(state, state.limit.breach) for state in states]),
             column("what", "Of", "text", [what_words(state) for state in states]),
-            column("acknowledged", "Acknowledged", "text", [_known(state.acknowledgement) for state in states]),
-            column("owner", "Owner", "text", [state.limit.owner for state in states]),
             column("action", "To do", "text", [state.limit.action for state in states]),
+            column("owner", "Owner", "text", [state.limit.owner for state in states]),
+            column("acknowledged", "Acknowledged", "text", [_known(state.acknowledgement) for state in states]),
+            column("warn", "Warns", "text", [_level(state, state.limit.warn) for state in states]),
             column("number", "Number", "number", [state.value for state in states]),
         ),
         n_shown=200,
