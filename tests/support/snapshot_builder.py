@@ -122,6 +122,7 @@ def rows() -> dict[str, Rows]:
             {"venue": "beta", "asset": "BTC", "floor_usd": 0.0, "haircut": 0.0},
         ],
         "insurance_funds": [{"fund": "alpha-fund", "venue": "alpha", "asset": "USDT", "balance": 1e6}],
+        "realised_liquidations": [],
     }
 
 
