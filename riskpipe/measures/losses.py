@@ -96,8 +96,9 @@ def loss_distribution(tree: xr.DataTree) -> xr.Dataset:
             losses = one.values[rows]
             flat["chance"][v, k] = (weights * (losses > 0.0)).sum() / weights.sum()  # exactly 1 where all are
             flat["mean"][v, k], flat["largest"][v, k] = (weights * losses).sum(), losses.max()
+            order = np.argsort(losses, kind="stable")  # once: what is sorted is sorted again in no time
             for at, level in enumerate(LEVELS):
-                for name, value in zip(names, _at_level(losses, weights, level), strict=True):
+                for name, value in zip(names, _at_level(losses[order], weights[order], level), strict=True):
                     deep[name][v, k, at] = value
     sources = (*UNCOVERED, TOTAL, LONG, SHORT, FUND_VENUE)
     units = {"chance": "share"}

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import random_case
-from support.cubes import kernel_cube
+from support.cubes import cube, kernel_cube
+from support.hand_made import COORDINATES
 
 from riskpipe.domain.scenarios import Variant
 from riskpipe.measures.distribution import quantile, tail_mean
@@ -58,6 +59,47 @@ def test_only_simulated_scenarios_of_each_variant_make_its_distribution():
         assert one["value_at_risk"].sel(level=0.95) == np.sort(loss[rows])[37]
         assert one["expected_shortfall"].sel(level=0.95) == pytest.approx(np.sort(loss[rows])[-2:].mean())
     assert (found["chance"] > 0.0).any()
+
+
+def test_scenarios_count_by_their_probability_for_system_venues_and_funds():
+    planned = scenario_set({"index_shock": [0.0]}, [], (Variant(),), n_simulated=4)
+    probability = np.array([np.nan, 0.1, 0.2, 0.3, 0.4])
+    planned = replace(planned, index_shock=np.nan_to_num(planned.index_shock), probability=probability)
+    shortfall = np.zeros((5, 3))
+    shortfall[1:] = [[8.0, 0.0, 1.0], [4.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    used = shortfall.copy()
+    used[1, 0] = 5.0
+    closed = np.zeros((5, 2, 1))
+    closed[1:, 1, 0] = [10.0, 20.0, 30.0, 0.0]
+    values = {
+        "funds/shortfall": shortfall,
+        "funds/fund_used": used,
+        "exposure/liquidated_notional_long": closed,
+        "book/fund_venue": np.array(["alpha", "alpha", "bravo"], object),
+    }
+    places = COORDINATES | {"venue": ["alpha", "bravo"], "fund": ["main", "alts", "bravo"]}
+    found = loss_distribution(cube(planned, values, places)).isel(variant=0)
+    keys = list(zip(*(found[name].values.tolist() for name in ("scope", "place", "headline")), strict=True))
+    assert keys[:3] == [("system", "", name) for name in HEADLINES]
+    assert ("fund", "alts", "liquidated_notional") not in keys
+
+    def numbers(*key):
+        one = found.isel(series=keys.index(key))
+        return [float(one["mean"]), float(one["chance"]), float(one["value_at_risk"].sel(level=0.95))]
+
+    assert numbers("venue", "alpha", "shortfall") == pytest.approx([0.8 + 1.2 + 0.4, 0.7, 8.0])
+    assert numbers("fund", "alts", "shortfall") == pytest.approx([0.8, 0.6, 2.0])
+    assert numbers("system", "", "shortfall") == pytest.approx([0.9 + 1.2 + 0.4, 0.7, 9.0])
+    assert numbers("venue", "alpha", "uncovered_loss") == pytest.approx([0.3, 0.1, 3.0])
+    assert numbers("venue", "bravo", "liquidated_notional") == pytest.approx([1.0 + 4.0 + 9.0, 0.6, 30.0])
+
+
+def test_a_simulated_set_without_probabilities_is_refused():
+    planned = scenario_set({"index_shock": [0.0]}, [], (Variant(),), n_simulated=4)
+    probability = np.array([np.nan, 0.5, 0.5, np.nan, 0.1])
+    still = replace(planned, index_shock=np.nan_to_num(planned.index_shock), probability=probability)
+    with pytest.raises(ValueError, match="1 of 4 scenarios have no probability"):
+        loss_distribution(cube(still, {}, COORDINATES))
 
 
 def test_without_probabilities_there_is_no_distribution(tree):
