@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from riskpipe.domain.holdings import HOLDINGS, LEVELS, RATIO_SHARES
 from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, NOT_CHECKED, STEADY, TAILS
-from riskpipe.domain.schema import GROUPS, N_RANKS, VARIABLES
+from riskpipe.domain.scenarios import DIRECTIONS
+from riskpipe.domain.schema import DIMENSIONS, GROUPS, N_CONTRIBUTORS, N_RANKS, VARIABLES
 
 UNKNOWN = ("\N{REPLACEMENT CHARACTER} one", "\N{REPLACEMENT CHARACTER} other")
 """Labels that stand for those that only the data will tell: two, so that what takes one cell for granted shows."""
-_OF_DATA = ("venue", "underlying", "fund", "instrument", "pair", "account")
 _BLANK = {"entities/entity": -1.0, "accounts/weight": 1.0}
 _BLANK_TEXT = {"validation/verdict": NOT_CHECKED, "validation/tail_verdict": NOT_CHECKED, "spreads/verdict": STEADY}
 
@@ -27,12 +28,17 @@ def blank_cube(scenario_coordinates: Mapping[str, np.ndarray], sets: Sequence[st
     scenario_coordinates: what labels each scenario, arrays [scenario]. sets: labels of the scenario sets.
     """
     labels: dict[str, Any] = {
-        **{name: list(UNKNOWN) for name in _OF_DATA},
+        **{name: list(UNKNOWN) for name in DIMENSIONS},  # what only the data will tell, unless said below
         "scenario": np.arange(len(scenario_coordinates["variant"])),
         "rank": np.arange(1, N_RANKS + 1),
+        "contributor": np.arange(1, N_CONTRIBUTORS + 1),
         "horizon": list(HORIZON_LABELS),
         "estimator": list(ESTIMATORS),
         "tail": list(TAILS),
+        "direction": list(DIRECTIONS),
+        "holding": list(HOLDINGS),
+        "level": list(LEVELS),
+        "share": [f"{share:g}" for share in RATIO_SHARES],
         "set": list(sets),
     }
     groups = {}
