@@ -13,9 +13,10 @@ from support.worlds import Account, Contract, world
 
 from riskpipe.domain.holdings import HOLDINGS, LEVELS, NEARBY, PASSED_IX, RATIO_SHARES
 from riskpipe.ingest.controls import gross_notional
+from riskpipe.ingest.holdings.arrays import book_arrays
 from riskpipe.ingest.holdings.contracts import contracts_of
 from riskpipe.ingest.holdings.levels import level_of, main_positions
-from riskpipe.ingest.holdings.margins import loan_ratios
+from riskpipe.ingest.holdings.margins import index_deltas, loan_ratios
 from riskpipe.ingest.holdings.owners import concentration, largest
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel
@@ -181,6 +182,27 @@ def test_a_collateral_ratio_moves_with_the_index_as_its_slope_says():
         assert found["ratio_slope"][v] == pytest.approx(expected, rel=1e-4)
         assert found["ratio_accounts"][v] == weight[rows].sum()
         assert found["equity"][v] == pytest.approx((equity * weight)[rows].sum())
+
+
+def test_what_is_quoted_in_an_asset_that_moves_too_moves_by_the_difference():
+    case = world([Contract("line")], [Account("long", balances={"USDT": 10.0}, positions=(("line", 5.0, 90.0),))])
+    usdt = case.book.names("asset").index("USDT")
+    beta = np.where(np.arange(case.book.n_assets) == usdt, 0.25, 1.0)
+    delta, _ = index_deltas(case.book, contracts_of(case.book), beta)
+    assert delta == pytest.approx([500.0 * (1.0 - 0.25) + (50.0 + 10.0) * 0.25]), "the mark, then the PnL and balance"
+
+
+def test_depth_is_that_of_each_side_and_unknown_where_nothing_says():
+    contracts = [Contract("line"), Contract("other", underlying="ETH")]
+    case = world(contracts, [Account("long", balances={"USDT": 10.0}, positions=(("line", 1.0, 100.0),))])
+    market = replace(case.market, depth_bid=np.array([400.0, np.nan]), depth_ask=np.array([600.0, np.nan]))
+    nothing = np.zeros(1)
+    found = book_arrays(
+        case.book, market, equity=nothing, maintenance_margin=nothing, distance_down=nothing, distance_up=nothing,
+        liquidation_price=nothing + np.nan, margin_call_price=nothing + np.nan, is_neutral=np.zeros(1, bool),
+    )  # fmt: skip
+    assert (found["depth_sale"][0], found["depth_purchase"][0]) == (4.0, 6.0)
+    np.testing.assert_array_equal(found["underlying_depth"], [5.0, np.nan])
 
 
 @pytest.mark.parametrize("seed", [0, 3])
