@@ -71,7 +71,8 @@ def net_carry(
     financing = np.asarray(financing_rate) * (1.0 + np.where(is_reverse, 0.0, margin_share))
     daily = (gross - financing) / DAYS_PER_YEAR
     pays = daily > 0.0
-    break_even = np.where(pays, np.asarray(round_trip_fees) / np.where(pays, daily, 1.0), np.inf)
+    with np.errstate(over="ignore"):  # what pays next to nothing breaks even in no number of days
+        break_even = np.where(pays, np.asarray(round_trip_fees) / np.where(pays, daily, 1.0), np.inf)
     break_even = np.where(np.isnan(daily), np.nan, break_even)
     shaped = np.broadcast_arrays(gross, fees, financing, gross - fees - financing, break_even)
     return NetCarry(*(np.array(values, dtype=np.float64) for values in shaped))
