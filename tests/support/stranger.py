@@ -5,7 +5,7 @@ import socket
 import ssl
 import sys
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 5.0
 PAGES = (
     "/health",
     "/metrics",
@@ -13,12 +13,15 @@ PAGES = (
     "/info/main/workers.html",
     "/info/logs.html",
     "/json/counts.json",
-    "/sitemap.json",
 )
 
 
 def answer_of(authority: str, address: str, port: int) -> str:
-    """Return what a client without a certificate hears: why it is refused, `answers`, or what `pages_of` says."""
+    """Return what a client without a certificate hears: of pages, why it is refused, or `answers` where it is not."""
+    try:
+        return pages_of(address, port)
+    except (OSError, http.client.HTTPException):
+        pass  # it speaks no HTTP
     context = ssl.create_default_context(cafile=authority)
     context.check_hostname = False  # a stranger does not care whom it speaks to
     try:
@@ -28,8 +31,7 @@ def answer_of(authority: str, address: str, port: int) -> str:
         ):
             connection.recv(1)  # a certificate is asked for before the handshake ends, and missed only afterwards
     except ssl.SSLError as error:
-        is_plain = error.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}
-        return pages_of(address, port) if is_plain else str(error.reason)
+        return str(error.reason)
     except OSError as error:
         return type(error).__name__
     return "answers"
