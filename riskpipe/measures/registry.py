@@ -18,6 +18,7 @@ from riskpipe.measures import (
     concentration,
     contagion,
     exhaustion,
+    flags,
     funds,
     holdings,
     lending,
@@ -94,6 +95,7 @@ MEASURES: Mapping[str, Measure] = {
             (*_WORST, *_FLAGS),
             lambda tree, options: worst.worst_cells(tree, options.n_worst),
         ),
+        Measure("cell_flags", "what to be careful about in each scenario", flags.REQUIRES, _plain(flags.cell_flags)),
         Measure(
             "worst_index_move",
             "worst cell along the index axis",

@@ -1,45 +1,31 @@
 """From measures to the document tree: what to know first, then the sections in the order in which people ask."""
 
-from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC
 
 from riskpipe.report import numbers
-from riskpipe.report.document import Document, KeyFigures, Point
-from riskpipe.report.points import (
-    axis_points,
-    controls_point,
-    finding_tone,
-    fund_points,
-    key_figures,
-    named_points,
-    simulated_points,
-    uncovered_point,
-    volatility_points,
-    weighted_accounts,
-    worst_move_point,
-)
+from riskpipe.report.document import Document
+from riskpipe.report.head import candidates, graded_figures, head_points, with_rest
+from riskpipe.report.points import weighted_accounts
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.attribution import attribution_sections
 from riskpipe.report.sections.basis import basis_section
-from riskpipe.report.sections.changes import changes_points, changes_section
+from riskpipe.report.sections.changes import changes_section
 from riskpipe.report.sections.concentration import concentration_section, distances_section
 from riskpipe.report.sections.contagion import contagion_section
-from riskpipe.report.sections.engine_backtest import engine_backtest_points, engine_backtest_section
+from riskpipe.report.sections.engine_backtest import engine_backtest_section
 from riskpipe.report.sections.exhaustion import exhaustion_sections
 from riskpipe.report.sections.funds import funds_section
-from riskpipe.report.sections.lending import loans_points, loans_sections
-from riskpipe.report.sections.limits import limit_points, limits_section
+from riskpipe.report.sections.lending import loans_sections
+from riskpipe.report.sections.limits import limits_section
 from riskpipe.report.sections.liquidation import liquidation_section
 from riskpipe.report.sections.provenance import (
     controls_section,
-    finding_words,
     findings_section,
     method_section,
     source_words,
 )
-from riskpipe.report.sections.replication import headline_grade, replication_point, replication_section
-from riskpipe.report.sections.spreads import spread_points, spreads_section
+from riskpipe.report.sections.replication import replication_section
+from riskpipe.report.sections.spreads import spreads_section
 from riskpipe.report.sections.validation import validation_section
 from riskpipe.report.sections.variants import variants_section
 
@@ -68,63 +54,35 @@ def build(report: ReportInput) -> Document:
             numbers.plural(report.n_blocks, "block"),
         )
     )
+    found = candidates(report)
     return Document(
         title=f"Liquidation and basis risk: {report.book}" if report.book else "Liquidation and basis risk",
         subtitle=subtitle,
         source=source_words(report),
-        points=(
-            *limit_points(report),
-            *axis_points(report),
-            *_graded(
-                report,
-                (
-                    worst_move_point(report),
-                    *fund_points(report),
-                    *volatility_points(report),
-                    uncovered_point(report),
-                    *named_points(report),
-                    *simulated_points(report),
-                    *loans_points(report),
-                ),
+        points=head_points(found),
+        figures=graded_figures(report),
+        sections=with_rest(
+            found,
+            (
+                *limits_section(report),
+                liquidation_section(report),
+                funds_section(report),
+                *exhaustion_sections(report),
+                *loans_sections(report),
+                variants_section(report),
+                *changes_section(report),
+                *engine_backtest_section(report),
+                concentration_section(report),
+                contagion_section(report),
+                *attribution_sections(report),
+                distances_section(report),
+                basis_section(report),
+                spreads_section(report),
+                validation_section(report),
+                replication_section(report),
+                findings_section(report),
+                controls_section(report),
+                method_section(report),
             ),
-            *changes_points(report),
-            *engine_backtest_points(report),
-            *spread_points(report),
-            replication_point(report),
-            Point(f"{finding_words(report).capitalize()}.", finding_tone(report)),
-            controls_point(report),
-        ),
-        figures=_graded_figures(report),
-        sections=(
-            *limits_section(report),
-            liquidation_section(report),
-            funds_section(report),
-            *exhaustion_sections(report),
-            *loans_sections(report),
-            variants_section(report),
-            *changes_section(report),
-            *engine_backtest_section(report),
-            concentration_section(report),
-            contagion_section(report),
-            *attribution_sections(report),
-            distances_section(report),
-            basis_section(report),
-            spreads_section(report),
-            validation_section(report),
-            replication_section(report),
-            findings_section(report),
-            controls_section(report),
-            method_section(report),
         ),
     )
-
-
-def _graded(report: ReportInput, points: Iterable[Point]) -> tuple[Point, ...]:
-    """Headlines with their grade; a point that reads no number off the cube has none."""
-    grade = headline_grade(report)
-    return tuple(replace(point, grade=grade) if point.source else point for point in points)
-
-
-def _graded_figures(report: ReportInput) -> KeyFigures:
-    grade = headline_grade(report)
-    return KeyFigures(tuple(replace(figure, grade=grade) for figure in key_figures(report).figures))

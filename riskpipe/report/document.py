@@ -22,7 +22,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Point:
-    """One sentence of what to know, with its source; `grade` of the numbers in it by replication, "" for none."""
+    """One sentence of what to know, with its source; `grade` of the numbers in it, "" for none."""
 
     text: str
     tone: Tone = "plain"
@@ -33,7 +33,7 @@ class Point:
 @dataclass(frozen=True)
 class KeyFigure:
     """One number in large type: what it is, the value as read by people, what stands beside it, its source, its grade
-    by replication ("" for none).
+    ("" for none).
     """  # noqa: D205
 
     label: str

@@ -1,15 +1,19 @@
-"""The report as JSON: the document tree itself, for programs. Grows by addition; anything else raises the version."""
+"""The report as JSON: the document tree itself, for programs, as `report.schema.json` beside this file describes it.
+
+Grows by addition; anything else raises the version.
+"""
 
 import json
 import math
 from typing import Any
 
 from riskpipe.report.document import Block, Chart, Code, Document, KeyFigures, Paragraph, Point, Source, Table
+from riskpipe.report.grade import grade_parts, suppressed_words
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.tables import file_name
 
 SCHEMA = "riskpipe-report"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MAX_ROWS = 1000
 
 
@@ -28,6 +32,8 @@ def json_bytes(report: ReportInput, document: Document) -> bytes:
         "book_summary": None if report.summary is None else dict(report.summary),
         "points": [_point(point) for point in document.points],
         "key_figures": _block(document.figures),
+        "suppressed": suppressed_words(report) or None,
+        "grade": [{"part": part.name, "grade": part.grade, "why": part.why} for part in grade_parts(report)],
         "sections": [
             {"name": section.name, "title": section.title, "blocks": [_block(block) for block in section.blocks]}
             for section in document.sections

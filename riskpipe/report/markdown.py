@@ -29,7 +29,7 @@ def markdown_bytes(document: Document) -> bytes:
     lines = [f"# {escape(document.title)}", f"{escape(document.subtitle)}. {escape(document.source)}", ""]
     lines += [
         f"- {_MARKS.get(point.tone, 'INFO')}: {escape(point.text)}"
-        + (f" (replication {escape(point.grade)})" if point.grade else "")
+        + (f" (grade {escape(point.grade)})" if point.grade else "")
         for point in document.points
     ]
     tables = document.tables()

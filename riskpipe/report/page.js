@@ -104,11 +104,14 @@
       const measure = chart.measures[state.measure];
       const z = up.values.map(() => across.values.map(() => null));
       const cells = up.values.map(() => across.values.map(() => null));
+      const tally = new Map();
       chart.variant.forEach((variant, cell) => {
         if (variant !== state.variant) return;
         if (others.some((axis) => axis !== up && axis.codes[cell] !== state.held.get(axis.name))) return;
         z[up.codes[cell]][across.codes[cell]] = measure.values[cell];
-        cells[up.codes[cell]][across.codes[cell]] = chart.scenario[cell];
+        const flags = chart.flags.filter((_, bit) => (chart.flagged[cell] >> bit) & 1);
+        flags.forEach((flag) => tally.set(flag, (tally.get(flag) || 0) + 1));
+        cells[up.codes[cell]][across.codes[cell]] = letters(`${chart.scenario[cell]}${flags.length ? `: ${flags.join(", ")}` : ""}`);
       });
       const [x, y] = [across, up].map((axis) => axis.values.map((value) => write(axis.kind, value)));
       const texts = z.map((row) => row.map((value) => write(measure.kind, value)));
@@ -116,13 +119,15 @@
       const top = Math.max(0, ...known);
       const held = others.filter((axis) => axis !== up && (axis.values.length > 1 || axis.values[0] !== axis.rest)).map((axis) => `${axis.label.toLowerCase()} ${write(axis.kind, axis.values[state.held.get(axis.name)])}`).join(", ");
       const said = `${measure.label}${chart.variants.length > 1 ? `, variant ${chart.variants[state.variant]}` : ""}${held ? `; ${held}` : ""}.`;
-      figure.querySelector(".state").textContent = top === 0 ? `${said} Zero in every cell.` : `${said} Largest ${write(measure.kind, top)}.`;
+      const flagged = tally.size ? ` Flags of the cells drawn: ${[...tally].map(([flag, n]) => `${flag} ${n}`).join(", ")}.` : "";
+      figure.querySelector(".state").textContent = `${said} ${top === 0 ? "Zero in every cell." : `Largest ${write(measure.kind, top)}.`}${flagged}`;
       const small = isNarrow() || across.values.length > 14;
       const low = css("--heat-low"), high = css("--heat-high");
-      // each number stands on its own cell's colour: light on dark cells, dark on light ones
+      // each number stands on its own cell's colour: in black or white, whichever contrasts more (WCAG 2.2)
       const ink = (value) => {
-        const [red, green, blue] = mix(low, high, top > 0 && value ? value / top : 0);
-        return (0.299 * red + 0.587 * green + 0.114 * blue) > 140 ? "#10202f" : "#ffffff";
+        const linear = mix(low, high, top > 0 && value ? value / top : 0).map((one) => (one / 255 <= 0.04045 ? one / 255 / 12.92 : ((one / 255 + 0.055) / 1.055) ** 2.4));
+        const luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+        return (luminance + 0.05) ** 2 > 0.05 * 1.05 ? "#000000" : "#ffffff";
       };
       const notes = small ? [] : z.flatMap((row, j) => row.map((value, i) => ({
         x: i, y: j, text: letters(texts[j][i].replace("USD ", "")), showarrow: false,
@@ -163,7 +168,7 @@
       const total = sums.flat().reduce((sum, value) => sum + value, 0);
       figure.querySelector(".state").textContent = total === 0 ? "Nothing for this choice: every bar is zero." : "";
       const traces = chart.series.map((series, at) => ({
-        type: "bar", name: letters(series.label), x, y: sums[at], marker: { color: css(`--series-${at + 1}`) },
+        type: "bar", name: letters(series.label), x, y: sums[at], marker: { color: css(`--series-${series.place + 1}`) },
         text: sums[at].map((value) => write(kind, value)), textposition: "none",
         hovertemplate: `%{x}<br>${letters(series.label)} %{text}<extra></extra>`,
       }));
@@ -201,7 +206,7 @@
       const step = top > 0 ? niceStep(top / (isNarrow() ? 2 : 4)) : 1;
       const ticks = Array.from({ length: Math.floor(top / step) + 2 }, (_, place) => place * step);
       draw(figure, [...lines, dots], {
-        xaxis: { tickvals: ticks, ticktext: ticks.map(usd), range: [-0.02 * ticks[ticks.length - 1], ticks[ticks.length - 1]], zeroline: true },
+        xaxis: { tickvals: ticks, ticktext: ticks.map(usd), range: [-0.03 * ticks[ticks.length - 1], 1.04 * ticks[ticks.length - 1]], zeroline: true },
         yaxis: { type: "category", autorange: "reversed", showgrid: false },
       }, 70 + 42 * y.length);
     }

@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from riskpipe.report import numbers
-from riskpipe.report.document import KeyFigure, KeyFigures, Point, Tone
+from riskpipe.report.document import KeyFigure, Point, Tone
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.sections.provenance import control_words, unproven_words
+from riskpipe.report.sections.provenance import control_words, finding_words, unproven_words
 from riskpipe.report.wording import (
     axes_of,
     bracket_words,
@@ -19,7 +19,7 @@ from riskpipe.report.wording import (
     variant_words,
 )
 
-MAX_FUND_POINTS = 3
+MAX_FUND_POINTS = 2
 
 
 def worst_move_point(report: ReportInput) -> Point:
@@ -263,18 +263,19 @@ def finding_tone(report: ReportInput) -> Tone:
     return "bad" if "error" in severities else "warn" if "warning" in severities else "plain"
 
 
-def controls_point(report: ReportInput) -> Point:
-    """State of the controls; unmeasured is never good."""
+def trust_point(report: ReportInput) -> Point:
+    """What the night noticed and the state of its controls; unmeasured is never good."""
     statuses = {one.status for one in report.controls}
-    if not statuses:
-        return Point("Controls: not checked.", "unknown")
-    tone: Tone = "bad" if "differs" in statuses else "unknown" if "not checked" in statuses else "good"
     unproven = unproven_words(report)
-    return Point(f"Controls: {control_words(report)}{f' ({unproven})' if unproven else ''}.", tone)
+    said = f"{control_words(report)}{f' ({unproven})' if unproven else ''}" if statuses else "not checked"
+    tones: tuple[Tone, ...] = ("plain", "warn", "unknown", "bad")
+    of_controls: Tone = "bad" if "differs" in statuses else "unknown" if statuses != {"ok"} else "plain"
+    tone = max(finding_tone(report), of_controls, key=tones.index)
+    return Point(f"{finding_words(report).capitalize()}; controls: {said}.", tone)
 
 
-def key_figures(report: ReportInput) -> KeyFigures:
-    """Headlines in large type: central, with the range of the variants beside it."""
+def key_figures(report: ReportInput) -> dict[str, KeyFigure]:
+    """Headlines in large type by name: central, with the range of the variants beside it."""
     ranges, variants = report.measures["ranges"].sel(scope="grid"), report.measures["variants"]
     cells = report.measures["headline_cells"]
     labels = {
@@ -283,7 +284,7 @@ def key_figures(report: ReportInput) -> KeyFigures:
         "liquidated_accounts": "Accounts liquidated",
         "amplification": "Amplification",
     }
-    figures = []
+    figures = {}
     for name, label in labels.items():
         one = ranges.sel(headline=name)
         low, central, high = (float(one[key].values) for key in ("low", "central", "high"))
@@ -297,8 +298,8 @@ def key_figures(report: ReportInput) -> KeyFigures:
                 note = f"{amplification_words(report, int(cell['scenario'].values))}, {note}"
         if low != high and not np.isnan(central):
             note = f"{write(low)} to {write(high)}, {note}"
-        figures.append(KeyFigure(label, write(central), note, source_of(report, variants, name)))
-    return KeyFigures(tuple(figures))
+        figures[name] = KeyFigure(label, write(central), note, source_of(report, variants, name))
+    return figures
 
 
 def amplification_words(report: ReportInput, scenario: int) -> str:

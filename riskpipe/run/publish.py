@@ -92,7 +92,7 @@ def report(night: Night) -> dict[str, Any]:
 def headline_of(store: Store, run_id: str) -> list[str]:
     """Return what to know of a reported run, line by line."""
     points = json.loads(store.read(f"{run_prefix(run_id)}/report/report.json"))["points"]
-    return [f"{point['text']} (replication {point['grade']})" if point["grade"] else point["text"] for point in points]
+    return [f"{point['text']} (grade {point['grade']})" if point["grade"] else point["text"] for point in points]
 
 
 def markdown_of(store: Store, run_id: str) -> str:

@@ -102,13 +102,13 @@ def test_the_json_is_the_tree_and_holds_no_nan(night, files):
         raise AssertionError(text)
 
     content = json.loads(files["report.json"], parse_constant=refuse)
-    assert (content["schema"], content["schema_version"]) == ("riskpipe-report", 1)
+    assert (content["schema"], content["schema_version"]) == ("riskpipe-report", 2)
     assert [one["name"] for one in content["sections"]] == [one.name for one in build(night).sections]
     assert content["points"][0]["source"]["command"].startswith('riskpipe.open_cube(store, run_id="2024-08-05T')
 
 
 def test_the_first_lines_say_what_to_know(files):
-    text = "\n".join(files["summary.md"].decode().splitlines()[:12])
+    text = "\n".join(files["summary.md"].decode().splitlines()[:13])
     for word in ("liquidated", "exhausted", "low USD", "finding", "not checked"):
         assert word in text
 

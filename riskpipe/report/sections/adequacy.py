@@ -67,6 +67,7 @@ def tail_blocks(report: ReportInput) -> list[Block]:
     )
     borne = np.asarray(tail["borne"].values).reshape(-1, tail.sizes["payer"])
     payers = [str(name) for name in tail["payer"].values]
+    paying = [name for k, name in enumerate(payers) if borne[keep, k].any()]
     table = Table(
         "fund_tail",
         "Expected shortfall of what falls to each fund, means over the worst 5% and 1% of its simulated shortfalls: "
@@ -90,7 +91,8 @@ def tail_blocks(report: ReportInput) -> list[Block]:
             table,
             x="fund",
             filters=(("variant", False), ("level", False)),
-            series=tuple(payers),
+            series=tuple(paying),
+            places=tuple(list(PAYERS).index(name) for name in paying),
         )
     ]
 

@@ -16,9 +16,10 @@ def bars(
     filters: tuple[tuple[str, bool], ...],
     series: tuple[str, ...],
     is_stacked: bool = True,
+    places: tuple[int, ...] = (),
 ) -> Chart:
     """Make a bar chart of a table: series summed over the rows that the filters (name, whether "all" is a choice)
-    select, at each value of x in the order of the rows.
+    select, at each value of x in the order of the rows. places: of each series' colour, in order unless given.
     """  # noqa: D205
     by_name: Mapping[str, Column] = {one.name: one for one in table.columns}
 
@@ -35,9 +36,10 @@ def bars(
             {
                 "label": by_name[key].label,
                 "kind": by_name[key].kind,
+                "place": place,
                 "values": [short(float(value)) for value in by_name[key].values],
             }
-            for key in series
+            for key, place in zip(series, places or range(len(series)), strict=True)
         ],
         "is_stacked": is_stacked,
     }

@@ -50,7 +50,7 @@ def worst_by_fund(report: ReportInput) -> Table:
     def at(name: str) -> np.ndarray:
         return np.asarray(losses[name].values)[worst, each]
 
-    shown = axis_columns(losses, worst, are_all_shown=True)
+    shown = axis_columns(losses, worst)
     axes = [replace(one, values=_where(has_loss, one.values, np.nan)) for one in shown]
     n_exhausting = losses["is_exhausted"].values[rows].sum(axis=0)
     return Table(
@@ -129,6 +129,7 @@ def payers_blocks(report: ReportInput) -> list[Block]:
         ),
         source_of(report, losses, "shortfall"),
     )
+    paid = tuple(name for name in PAYERS if losses[name].values.any())
     chart = bars(
         "fund_payers",
         "Who pays",
@@ -136,7 +137,8 @@ def payers_blocks(report: ReportInput) -> list[Block]:
         table,
         x="index_shock",
         filters=(("variant", False), ("fund", True)),
-        series=tuple(name for name in PAYERS if losses[name].values.any()),
+        series=paid,
+        places=tuple(list(PAYERS).index(name) for name in paid),
     )
     return [chart]
 

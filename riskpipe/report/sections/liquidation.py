@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from riskpipe.domain.findings import Reason
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Chart, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
@@ -25,6 +26,19 @@ from riskpipe.report.wording import (
 
 # numbers in the page's heat map: about 9 bytes each, beside 5 MB of drawing code
 MAX_HEATMAP_NUMBERS = 200_000
+MAX_EXAMPLES = 3
+_FLAG_WORDS = (
+    "Cut off: the cascade was still going on at max_rounds. Price limit: an impact law stands at its floor or cap, so "
+    "that the configuration sets the price. Beyond book: a contract's own impact is above 10%, ten times the move at "
+    "which depth is measured. Tenfold step: the next cell along some axis loses ten times as much, or a tenth. One "
+    "owner: more than half of the shortfall is one owner's."
+)
+_OF_EVERY_CELL = {
+    Reason.DEFAULT_BETA: "assets with a default beta",
+    Reason.DEFAULT_DEPTH: "contracts with a depth from volume and volatility",
+    Reason.NO_INDEX_DEPTH: "indices without depth",
+    Reason.STALE_PRICE: "stale prices dropped from history",
+}
 _HEATMAP = {
     "liquidated_notional": "Notional liquidated",
     "liquidated_long": "Longs liquidated",
@@ -46,7 +60,7 @@ def liquidation_section(report: ReportInput) -> Section:
             Paragraph(f"Nothing is liquidated and nothing is lost in any of {numbers.plural(n_scenarios, 'scenario')}.")
         )
     else:
-        blocks += [heatmap(report), *ladder_blocks(report), *worst_blocks(report)]
+        blocks += [heatmap(report), flags_words(report), *ladder_blocks(report), *worst_blocks(report)]
     blocks += [*named_blocks(report), *losses_blocks(report)]
     blocks.append(cells_table(report))
     return Section("liquidation", "Liquidation", tuple(blocks))
@@ -77,13 +91,16 @@ def heatmap(report: ReportInput) -> Block:
     axes = axes_of(flat)
     series = scenario_numbers(report)
     variants = list(dict.fromkeys(flat["variant"].values.tolist()))
-    if len(rows) * (len(series) + len(axes) + 1) > MAX_HEATMAP_NUMBERS:  # the central variant first of all
+    if len(rows) * (len(series) + len(axes) + 2) > MAX_HEATMAP_NUMBERS:  # the central variant first of all
         rows = rows[flat["variant"].values[rows] == variants[0]]
         variants = variants[:1]
-    if len(rows) * (len(series) + len(axes) + 1) > MAX_HEATMAP_NUMBERS or len(rows) == 0:
+    if len(rows) * (len(series) + len(axes) + 2) > MAX_HEATMAP_NUMBERS or len(rows) == 0:
         why = "is too large to be drawn here" if len(rows) else "has no cells to be drawn"
         return Paragraph(f"The grid {why}; every scenario is a row of cells.parquet.")
+    flags = report.measures["cell_flags"]
     data: dict[str, Any] = {
+        "flags": flags["flag"].values.tolist(),
+        "flagged": _flag_codes(flags)[rows].tolist(),
         "axes": [_axis(flat, name, rows) for name in axes],
         "variants": [str(variant) for variant in variants],
         "variant": [variants.index(variant) for variant in flat["variant"].values[rows].tolist()],
@@ -103,6 +120,41 @@ def heatmap(report: ReportInput) -> Block:
         data,
         source=source_of(report, report.measures["fund_losses"], "uncovered_loss"),
     )
+
+
+def flags_of(report: ReportInput, scenarios: np.ndarray) -> list[str]:
+    """Flags of some scenarios in words, none as empty text."""
+    flags = report.measures["cell_flags"]
+    names = flags["flag"].values.tolist()
+    rows = (flags["is_flagged"].values[:, scenarios.astype(np.int64)] > 0.0).T
+    return [", ".join(name for name, is_flagged in zip(names, row, strict=True) if is_flagged) for row in rows]
+
+
+def flags_words(report: ReportInput) -> Paragraph:
+    """How many scenarios have which flag, and what holds for all of them, as findings of the inputs tell it."""
+    flags = report.measures["cell_flags"]
+    hits = (flags["is_flagged"].values > 0.0).sum(axis=1).tolist()
+    named = [f"{name} {numbers.count(n)}" for name, n in zip(flags["flag"].values.tolist(), hits, strict=True) if n]
+    n_flagged, n = int((flags["n_flags"].values > 0.0).sum()), flags.sizes["scenario"]
+    said = f"{numbers.count(n_flagged)} of {numbers.plural(n, 'scenario')} have a flag"
+    said += f" ({', '.join(named)}). {_FLAG_WORDS}" if named else "."
+    every = [
+        f"{label} ({numbers.count(count)}, such as {examples})"
+        for reason, label in _OF_EVERY_CELL.items()
+        for found in [[one for one in report.findings if one.reason == reason]]
+        if found
+        for count, examples in [
+            (sum(one.count for one in found), ", ".join([*found[0].examples, found[0].where][:MAX_EXAMPLES]))
+        ]
+    ]
+    said += f" In every scenario: {'; '.join(every)}." if every else ""
+    return Paragraph(said, "warn" if n_flagged or every else "good")
+
+
+def _flag_codes(flags: xr.Dataset) -> np.ndarray:
+    """Flags of each scenario as the bits of a number, the first flag the lowest."""
+    bits = 1 << np.arange(flags.sizes["flag"])
+    return np.asarray((flags["is_flagged"].values > 0.0).T @ bits)
 
 
 def distinct_words(report: ReportInput) -> str:
@@ -163,11 +215,10 @@ def worst_blocks(report: ReportInput) -> list[Block]:
             column("rank", "Rank", "count", worst["rank"].values),
             column("scenario", "Scenario", "id", worst["scenario"].values),
             *axis_columns(worst),
-            column("price_limits_hit", "Price limits hit", "count", worst["price_limits_hit"].values),
-            column("max_rounds_hit", "Cut off", "flag", worst["max_rounds_hit"].values > 0.0),
             column("variant", "Variant", "text", worst["variant"].values),
             column("set", "Set", "text", [set_words(label) for label in worst["set"].values.tolist()]),
             *measure_columns(worst, names, labels),
+            column("flags", "Flags", "text", flags_of(report, worst["scenario"].values)),
         ),
         source_of(report, worst, "uncovered_loss"),
     )
@@ -193,8 +244,7 @@ def named_blocks(report: ReportInput) -> list[Block]:
             column("liquidated_notional", "Notional", "usd", flat["liquidated_notional"].values[rows]),
             column("liquidated_accounts", "Accounts", "count", flat["liquidated_accounts"].values[rows]),
             column("rounds", "Rounds", "count", flat["rounds"].values[rows]),
-            column("price_limits_hit", "Price limits hit", "count", flat["price_limits_hit"].values[rows]),
-            column("max_rounds_hit", "Cut off", "flag", flat["max_rounds_hit"].values[rows] > 0.0),
+            column("flags", "Flags", "text", flags_of(report, rows)),
         ),
         source_of(report, flat, "liquidated_notional"),
     )
@@ -219,6 +269,7 @@ def cells_table(report: ReportInput) -> Table:
             column("hhi", "HHI", "number", concentration["hhi"].values),
             column("price_limits_hit", "Price limits hit", "count", flat["price_limits_hit"].values),
             column("max_rounds_hit", "Cut off", "flag", flat["max_rounds_hit"].values > 0.0),
+            column("flags", "Flags", "text", flags_of(report, flat["scenario"].values)),
         ),
         source_of(report, flat, "liquidated_notional"),
         n_shown=0,

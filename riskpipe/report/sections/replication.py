@@ -12,7 +12,7 @@ from riskpipe.domain.replication import (
     worst_grade,
 )
 from riskpipe.report import numbers
-from riskpipe.report.document import Block, Paragraph, Point, Section, Table, Tone
+from riskpipe.report.document import Block, Paragraph, Section, Table, Tone
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.wording import column
 
@@ -21,41 +21,30 @@ _ORDER: Mapping[Grade, int] = {"C": 0, "not checked": 1, "B": 2, "A": 3}
 MAX_NAMED = 5
 
 
-def headline_grade(report: ReportInput) -> Grade:
-    """Grade of every headline: the worst over all venues with accounts, since a cascade lets each enter each number."""
-    return report.replication.grade()
-
-
-def replication_point(report: ReportInput) -> Point:
-    """The grade of the headlines, and why."""
-    return Point(why_words(report), _TONES[headline_grade(report)])
-
-
-def why_words(report: ReportInput) -> str:
-    """Say why headlines have their grade, then what each venue has, and whose rules are approximated."""
+def reason_words(report: ReportInput) -> str:
+    """Say why the grade of replication, the worst over all venues with accounts, is what it is, and what each has."""
     found = report.replication
     if not found.figures:
-        return "Replication of every headline is not checked: nothing was compared with figures that venues report."
+        return "nothing was compared with figures that venues report"
     grade = found.grade()
     if grade == "not checked":
         why = _unchecked_words(found.figures)
     elif all(one.lowest_share == 1.0 for one in found.figures):
         compared = " and ".join(sorted({one.figure for one in found.figures if one.reporting > 0.0}))
-        why = f"every reported {compared} is matched to 1 bp ({_threshold_words()})"
+        why = f"every reported {compared} is matched to 1 bp"
     else:
         lowest = min((one for one in found.figures if one.grade == grade), key=lambda one: one.lowest_share)
-        why = (
-            f"{lowest.figure} on {lowest.venue} is matched to 1 bp for {lowest.matched_words()}, "
-            f"the least of any figure and venue ({_threshold_words()})"
-        )
-    clauses = [f"Replication of every headline is {grade}: {why}"]
+        why = f"{lowest.figure} on {lowest.venue} is matched to 1 bp for {lowest.matched_words()}, the least of any"
     by_venue = _venue_grades(report)
     if len({given for _, given in by_venue}) > 1:
-        clauses.append(f"by venue: {_listed([f'{venue} {given}' for venue, given in by_venue])}")
-    approximated = [f"{numbers.plural(n, 'rule')} of {venue}" for venue, n in approximated_rules(report).items() if n]
-    if approximated:
-        clauses.append(f"approximated, as the venue's file says: {_listed(approximated)}")
-    return f"{'; '.join(clauses)}."
+        why += f"; by venue: {_listed([f'{venue} {given}' for venue, given in by_venue])}"
+    return why
+
+
+def approximated_words(report: ReportInput) -> str:
+    """Whose rules are approximated, as a clause after a grade; nothing where none are."""
+    rules = [f"{numbers.plural(n, 'rule')} of {venue}" for venue, n in approximated_rules(report).items() if n]
+    return f"; approximated, as the venue's file says: {_listed(rules)}" if rules else ""
 
 
 def approximated_rules(report: ReportInput) -> dict[str, int]:
@@ -69,7 +58,9 @@ def approximated_rules(report: ReportInput) -> dict[str, int]:
 def replication_section(report: ReportInput) -> Section:
     """Shares matched by venue and figure, and the worst mismatches."""
     found = report.replication
-    blocks: list[Block] = [Paragraph(why_words(report), _TONES[headline_grade(report)])]
+    grade = found.grade()
+    words = f"Replication is {grade}: {reason_words(report)}{approximated_words(report)}."
+    blocks: list[Block] = [Paragraph(words, _TONES[grade])]
     if found.figures:
         blocks += [Paragraph(_method_words()), _shares_table(report)]
     if any(one.reporting > 0.0 for one in found.figures):

@@ -4,8 +4,8 @@ import numpy as np
 
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Chart, Paragraph, Section, Table
+from riskpipe.report.grade import headline_grade
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.sections.replication import headline_grade
 from riskpipe.report.wording import UNIT_KINDS, column, label_columns, measure_columns, source_of
 
 HEADLINE_LABELS = {
@@ -54,7 +54,12 @@ def range_blocks(report: ReportInput) -> list[Block]:
     values = {name: np.asarray(ranges[name].values).reshape(-1).tolist() for name in ("low", "central", "high")}
     kinds = [UNIT_KINDS[unit] for unit in units]
     shown = [HEADLINE_LABELS[name] for name in headline.values]
-    graded = column("grade", "Replication", "text", [headline_grade(report)] * len(shown))
+    graded = column(
+        "grade",
+        "Grade",
+        "text",
+        [headline_grade(report, str(name), str(of)) for name, of in zip(headline.values, scope.values, strict=True)],
+    )
     table = Table(
         "ranges",
         "Largest value of each headline over the whole grid, and over the index axis with the other axes neutral: "

@@ -1,0 +1,137 @@
+"""The grade of headlines, from four parts: replication, coverage, control totals and width; and when none is shown.
+
+A headline is worth what its weakest part is. Replication says how well the accounts are understood, coverage how much
+of the market the book holds, control totals whether the book is whole, width how far the uncertain rules move the
+number. What was not measured is "not checked", which is never good. Where control totals fail outright, headlines are
+suppressed: a book that lacks a side has winners and losers that nobody computed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from riskpipe.domain.controls import Control
+from riskpipe.domain.replication import THRESHOLDS, Grade, percent, worst_grade
+from riskpipe.report import numbers
+from riskpipe.report.document import Point, Tone
+from riskpipe.report.report_input import ReportInput
+from riskpipe.report.sections.replication import approximated_words, reason_words
+
+LONG_SHORT, COVERAGE = "long against short", "open interest covered"
+"""Names of the controls read here, as the room of ingest writes them."""
+WIDTHS: tuple[tuple[Grade, float], ...] = (("A", 0.25), ("B", 1.0))
+"""Widest range of the variants, as a share of the central value, for each grade; C is anything wider."""
+LEAST_BALANCED = 0.9
+"""Where longs and shorts agree for less than this share of open interest, headlines are suppressed."""
+TONES: dict[Grade, Tone] = {"A": "good", "B": "warn", "C": "bad", "not checked": "unknown"}
+HEADLINE = "uncovered_loss"  # whose width grades sentences, which speak of several headlines
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a grade and why it is so."""
+
+    name: str
+    grade: Grade
+    why: str
+
+
+def grade_parts(report: ReportInput, headline: str = HEADLINE, scope: str = "grid") -> tuple[Part, ...]:
+    """Return the parts of a headline's grade, over the grid or the index axis.
+
+    A book without contracts has neither coverage nor control totals.
+    """
+    controls = {name: [one for one in report.controls if one.name == name] for name in (COVERAGE, LONG_SHORT)}
+    held = _interest(report)
+    parts = [Part("replication", report.replication.grade(), reason_words(report))]
+    if held or any(controls.values()):
+        parts += [
+            _weighed("coverage", controls[COVERAGE], held, _covered, "of the market's open interest is in the book"),
+            _weighed("control totals", controls[LONG_SHORT], held, _balanced, "of open interest has its other side"),
+        ]
+    return (*parts, _width(report, headline, scope))
+
+
+def headline_grade(report: ReportInput, headline: str = HEADLINE, scope: str = "grid") -> Grade:
+    """Return the grade of a headline: that of its worst part."""
+    return worst_grade(part.grade for part in grade_parts(report, headline, scope))
+
+
+def suppressed_words(report: ReportInput) -> str:
+    """Say why no headline is shown; empty where they are."""
+    controls = [one for one in report.controls if one.name == LONG_SHORT]
+    share = _share(controls, _interest(report), _balanced)
+    if not share < LEAST_BALANCED:
+        return ""
+    worst = min((one for one in controls if one.status == "differs"), key=_balanced)
+    return (
+        f"only {percent(share)} of open interest has its other side in the book ({percent(LEAST_BALANCED)} is the "
+        f"least); {worst.subject}: {numbers.number(worst.value)} long, {numbers.number(worst.expected)} short"
+    )
+
+
+def grade_point(report: ReportInput) -> Point:
+    """Say the grade of the first headline and what each part of it rests on, the parts that set it first."""
+    parts = grade_parts(report)
+    grade = worst_grade(part.grade for part in parts)
+    said = [f"{part.name} {part.grade} ({part.why})" for part in sorted(parts, key=lambda one: one.grade != grade)]
+    return Point(
+        f"The uncovered loss has grade {grade}, that of its weakest part: {'; '.join(said)}"
+        f"{approximated_words(report)}. Other headlines differ by their own width.",
+        TONES[grade],
+    )
+
+
+def _interest(report: ReportInput) -> dict[str, float]:
+    """Open interest by instrument, USD, its larger side; instruments that are held only."""
+    held = report.measures["positions"]
+    size = np.maximum(held["open_interest_long"].values, held["open_interest_short"].values)
+    return {str(name): float(usd) for name, usd in zip(held["instrument"].values, size, strict=True) if usd > 0.0}
+
+
+def _covered(control: Control) -> float:
+    """How much of an instrument's open interest is in the book; more than all is as wrong as less."""
+    return min(control.value, 1.0 / control.value) if control.value > 0.0 else 0.0
+
+
+def _balanced(control: Control) -> float:
+    """The smaller side of an instrument over its larger."""
+    larger = max(control.value, control.expected)
+    return min(control.value, control.expected) / larger if larger > 0.0 else 1.0
+
+
+def _share(controls: list[Control], held: dict[str, float], of: Callable[[Control], float]) -> float:
+    """Mean of a share over instruments, weighted by open interest; NaN where half of it or more was not checked."""
+    known = [(of(one), held.get(one.subject, 0.0)) for one in controls if one.status != "not checked"]
+    weight = sum(size for _, size in known)
+    whole = sum(held.values())
+    return sum(share * size for share, size in known) / weight if weight > 0.5 * whole else float("nan")
+
+
+def _weighed(
+    name: str, controls: list[Control], held: dict[str, float], of: Callable[[Control], float], what: str
+) -> Part:
+    """Grade a share by the same thresholds as replication."""
+    share = _share(controls, held, of)
+    if np.isnan(share):
+        return Part(name, "not checked", "for half of open interest or more it was not measured")
+    unrounded = share + 1e-9
+    grade: Grade = next((earned for earned, least in THRESHOLDS if unrounded >= least), "C")
+    return Part(name, grade, f"{percent(share)} {what}")
+
+
+def _width(report: ReportInput, headline: str, scope: str) -> Part:
+    if report.measures["variants"].sizes["variant"] == 1:
+        return Part("width", "not checked", "one variant only")
+    one = report.measures["ranges"].sel(scope=scope, headline=headline)
+    low, central, high = (float(one[name].values) for name in ("low", "central", "high"))
+    if np.isnan([low, central, high]).any():
+        return Part("width", "not checked", "there is no number under some variant")
+    if low == high:
+        return Part("width", "A", "the variants do not change it")
+    width = (high - low) / abs(central) if central else float("inf")
+    grade: Grade = next((earned for earned, most in WIDTHS if width <= most), "C")
+    driver = f", driven by {one['driver'].values}" if str(one["driver"].values) else ""
+    size = f"{numbers.share(width)} of the central value" if central else "above 0 under some variant, 0 at the centre"
+    return Part("width", grade, f"{size}{driver}")
