@@ -34,6 +34,7 @@ def test_a_measure_reads_exactly_what_it_declares(tree, monkeypatch, name):
 
     for module in (
         "exhaustion",
+        "flags",
         "attribution",
         "liquidation",
         "funds",

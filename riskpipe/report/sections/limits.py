@@ -10,7 +10,7 @@ from riskpipe.report.wording import AXES, UNIT_KINDS, cell_words, column, source
 
 _TONES: Mapping[str, Tone] = {"breach": "bad", "not measured": "unknown", "warn": "warn", "ok": "good"}
 _LEVEL_WORDS = {"breach": "breached", "not measured": "not measured", "warn": "at warning level", "ok": "ok"}
-_NOT_SHOWN = {"probability", "haircut_shock", "set", "units", "headline_units"}
+_NOT_SHOWN = {"probability", "haircut_shock", "set", "units"}
 MAX_POINTS = 3
 
 

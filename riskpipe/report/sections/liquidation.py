@@ -114,7 +114,8 @@ def heatmap(report: ReportInput) -> Block:
         "grid",
         "The grid",
         "Each cell is one scenario: the index shock across, another axis upward. Choose the measure, the variant and "
-        "where the remaining axes are held. Darker is more. The table below the chart holds the numbers drawn. "
+        "where the remaining axes are held. The stronger the colour, the more. The table below the chart "
+        "holds the numbers drawn. "
         f"{distinct_words(report)}",
         "heatmap",
         data,
@@ -144,7 +145,7 @@ def flags_words(report: ReportInput) -> Paragraph:
         for found in [[one for one in report.findings if one.reason == reason]]
         if found
         for count, examples in [
-            (sum(one.count for one in found), ", ".join([*found[0].examples, found[0].where][:MAX_EXAMPLES]))
+            (sum(one.count for one in found), ", ".join((found[0].examples or (found[0].where,))[:MAX_EXAMPLES]))
         ]
     ]
     said += f" In every scenario: {'; '.join(every)}." if every else ""
