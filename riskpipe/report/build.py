@@ -18,6 +18,7 @@ from riskpipe.report.sections.funds import funds_section
 from riskpipe.report.sections.lending import loans_sections
 from riskpipe.report.sections.limits import limits_section
 from riskpipe.report.sections.liquidation import liquidation_section
+from riskpipe.report.sections.nights import nights_sections
 from riskpipe.report.sections.provenance import (
     controls_section,
     findings_section,
@@ -71,6 +72,7 @@ def build(report: ReportInput) -> Document:
                 *loans_sections(report),
                 variants_section(report),
                 *changes_section(report),
+                *nights_sections(report),
                 *engine_backtest_section(report),
                 concentration_section(report),
                 contagion_section(report),

@@ -16,6 +16,15 @@ from riskpipe.domain.replication import Replication
 
 
 @dataclass(frozen=True)
+class PastNight:
+    """Headlines of an earlier night over its grid: headline -> low, central, high and grade; empty = not readable."""
+
+    as_of: str
+    run_id: str
+    headlines: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
 class ReportInput:
     """A night's results and where they come from.
 
@@ -38,6 +47,7 @@ class ReportInput:
     limits: what was found of the limits configured, the worst first.
     changes: what has changed since the previous night; None where there is none, or it is not known yet.
     engine_backtest: liquidations reported since, held against the engine; None where none are reported, or not yet.
+    nights: headlines of the book's last published nights before this one, the oldest first.
     """
 
     run_id: str
@@ -60,3 +70,4 @@ class ReportInput:
     limits: Sequence[LimitState] = ()
     changes: Changes | None = None
     engine_backtest: EngineBacktest | None = None
+    nights: Sequence[PastNight] = ()

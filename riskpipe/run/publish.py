@@ -1,7 +1,7 @@
 """The report of a night: measured from its cube, rendered with what its stages left, and rendered again on demand."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from riskpipe.domain.controls import Control
 from riskpipe.domain.replication import Replication
 from riskpipe.errors import StoreError
 from riskpipe.measures.registry import Options, take_measures
+from riskpipe.report.json_form import plain
 from riskpipe.report.render import render
-from riskpipe.report.report_input import ReportInput
+from riskpipe.report.report_input import PastNight, ReportInput
 from riskpipe.run.comparisons import Since, since_previous, since_run
 from riskpipe.run.limits import keep_limits, limit_options, limit_states
 from riskpipe.run.night import FOUND_BEFORE_SEAL, Night, findings_of, stage_result
 from riskpipe.run.outcome import read_outcome
 from riskpipe.run.plan import read_plan
+from riskpipe.run.recent import recent_nights
 
 
 def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
@@ -83,10 +85,15 @@ def report(night: Night) -> dict[str, Any]:
     shown = report_input(store, run_id, Options(n_worst=night.config.report.worst_cells))
     states = keep_limits(store, run_id, night.config, night.as_of, shown.measures)
     since = since_previous(night)
-    shown = replace(shown, limits=states, changes=since.changes, engine_backtest=since.engine_backtest)
+    nights = recent_nights(night)
+    shown = replace(shown, limits=states, changes=since.changes, engine_backtest=since.engine_backtest, nights=nights)
     for name, content in render(shown).items():
         store.write(f"{run_prefix(run_id)}/report/{name}", content)
-    return {"headline": headline_of(store, run_id), "limits": [state.as_json() for state in shown.limits]}
+    return {
+        "headline": headline_of(store, run_id),
+        "limits": [state.as_json() for state in shown.limits],
+        "nights": [plain(asdict(one)) for one in nights],
+    }
 
 
 def headline_of(store: Store, run_id: str) -> list[str]:
@@ -109,12 +116,13 @@ def render_again(store_uri: str, *, as_of: str | None, book: str, out: Path) -> 
         raise StoreError(f"cannot write the report to {out}: it is not a folder")
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    given = stage_result(store, pointer.run_id, "report").get("options", {})
+    found = stage_result(store, pointer.run_id, "report")
+    given, nights = found.get("options", {}), [PastNight(**one) for one in found.get("nights", [])]
     options = Options(n_worst=given.get("n_worst", Options.n_worst))
     since = since_run(store, pointer.run_id, given["since"]["run_id"]) if "since" in given else Since()
     shown = report_input(store, pointer.run_id, options)
     states = limit_states(store, shown.run_id)
-    shown = replace(shown, limits=states, changes=since.changes, engine_backtest=since.engine_backtest)
+    shown = replace(shown, limits=states, changes=since.changes, engine_backtest=since.engine_backtest, nights=nights)
     for name, content in render(shown).items():
         (out / name).write_bytes(content)
         written.append(out / name)

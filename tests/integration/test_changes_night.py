@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 from support.nights import riskpipe_command, run_on
 
@@ -69,6 +70,13 @@ def test_the_report_of_the_later_night_shows_it_and_is_rendered_again_the_same(n
     assert all(file.read_bytes() == (folder / file.name).read_bytes() for file in written)
     (first,) = (path for path in (home / "store" / "runs").iterdir() if path.name != later.run_id)
     assert "Since" not in (first / "report" / "summary.md").read_text()
+    rows = [row for row in pq.read_table(folder / "nights.parquet").to_pylist() if row["run"] == first.name]
+    earlier = pq.read_table(first / "report" / "range_values.parquet").to_pylist()
+    kept = {row["headline"]: row["central"] for row in earlier if row["scope"] == "grid"}
+    assert [row["central"] for row in rows] == [
+        kept[name] for name in ("uncovered_loss", "shortfall", "liquidated_notional")
+    ]
+    assert not (first / "report" / "nights.parquet").exists()
 
 
 def test_the_same_night_again_compares_and_reports_nothing_anew(nights):

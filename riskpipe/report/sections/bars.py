@@ -37,7 +37,7 @@ def bars(
                 "label": by_name[key].label,
                 "kind": by_name[key].kind,
                 "place": place,
-                "values": [short(float(value)) for value in by_name[key].values],
+                "values": [None if value is None else short(float(value)) for value in by_name[key].values],
             }
             for key, place in zip(series, places or range(len(series)), strict=True)
         ],
