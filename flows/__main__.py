@@ -7,6 +7,7 @@ Prefect.
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,44 +94,58 @@ def _lines(flow: str, result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _do(given: argparse.Namespace) -> list[str]:
+    """Do what is asked, and return the lines to print of it."""
+    if given.flow == "serve":
+        from flows.serving import Ports, serve
+
+        serve(Path(given.home), given.workers, Ports(given.prefect_port, given.scheduler_port, given.dashboard_port))
+        return []
+    from prefect.exceptions import ParameterTypeError
+
+    from flows.server import loss_told, reachable_server
+    from riskpipe.errors import ConfigError
+
+    if given.flow == "provision":
+        from flows.provision import provision
+        from flows.serving import AT_ONCE
+
+        with loss_told():
+            provision(at_once=AT_ONCE, say=print)
+        return []
+    from flows.recovery import recover
+
+    with reachable_server(), loss_told():
+        recover()
+        try:
+            result = _call(given)()
+        except ParameterTypeError as error:
+            raise ConfigError(str(error)) from error
+    return _lines(given.flow, result)
+
+
 def main() -> int:
     """Run a flow; exit codes are those of the `riskpipe` command."""
     given = _parser().parse_args()
 
-    from riskpipe.errors import INTERRUPTED, INTERRUPTION, ConfigError, RiskpipeError
+    from riskpipe.errors import INTERRUPTED, INTERRUPTION, RiskpipeError, StoreError, masked
 
     try:
-        if given.flow == "serve":
-            from flows.serving import Ports, serve
-
-            serve(
-                Path(given.home), given.workers, Ports(given.prefect_port, given.scheduler_port, given.dashboard_port)
-            )
-            return 0
-        from prefect.exceptions import ParameterTypeError
-
-        if given.flow == "provision":
-            from flows.provision import provision
-            from flows.serving import AT_ONCE
-
-            provision(at_once=AT_ONCE, say=print)
-            return 0
-        from flows.recovery import recover
-        from flows.server import reachable_server
-
-        with reachable_server():
-            recover()
-            try:
-                result = _call(given)()
-            except ParameterTypeError as error:
-                raise ConfigError(str(error)) from error
+        lines = _do(given)
     except RiskpipeError as error:
         sys.stderr.writelines(f"{line}\n" for line in (f"riskpipe: {error}", *getattr(error, "__notes__", ())))
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTION}\n")
         return INTERRUPTED
-    sys.stdout.writelines(f"{line}\n" for line in _lines(given.flow, result))
+    except OSError as error:
+        sys.stderr.write(f"riskpipe: {masked(str(error))}\n")
+        return StoreError.exit_code
+    except Exception:  # noqa: BLE001  the last line of defence: Python's own code for it is that of a refused input
+        sys.stderr.write(masked(traceback.format_exc()))
+        sys.stderr.write("riskpipe: this is a defect; please report it with the lines above\n")
+        return RiskpipeError.exit_code
+    sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
 
 

@@ -1,13 +1,15 @@
-"""The Prefect server of one command: found where there is one, else started for as long as the command runs."""
+"""The Prefect server of one command: found, or started for as long as it runs; and what is said when it is lost."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from riskpipe.errors import ClusterLost, RiskpipeError
 from riskpipe.run.processes import Service, answers, free_port, running
 
 _DRAIN_S = 5
@@ -43,3 +45,43 @@ def reachable_server() -> Iterator[str]:
         finally:  # logs and task runs' states are sent by threads, and their server is about to end
             APILogWorker.drain_all(timeout=_DRAIN_S)
             EventsWorker.drain_all(timeout=_DRAIN_S)
+
+
+@contextmanager
+def loss_told() -> Iterator[None]:
+    """Raise ClusterLost for what Prefect raises in the `with` block when its server is gone, after its own retries.
+
+    A night that had failed already, and whose server then was not there to be told, ends with the night's own error:
+    that is what somebody must act on.
+    """
+    try:
+        yield
+    except RiskpipeError:
+        raise
+    except Exception as error:
+        chain = list(_chain(error))
+        for earlier in chain:
+            if isinstance(earlier, RiskpipeError):
+                earlier.add_note("besides, the Prefect server does not answer, and does not know of this")
+                raise earlier from None
+        if not any(map(_is_loss, chain)):
+            raise
+        raise ClusterLost(
+            f"the Prefect server at {PREFECT_API_URL.value()} does not answer ({chain[0]}). What is done stays "
+            "done: start the server, and the same command goes on where this one stopped"
+        ) from error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Give an error and what it came of, newest first."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
+
+
+def _is_loss(error: BaseException) -> bool:
+    """Tell whether a server was not there, or was there and could not answer."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, StateType
@@ -14,6 +15,7 @@ from prefect.client.schemas.sorting import LogSort
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling
 
+from flows.server import loss_told
 from flows.steps import RESULT_KEY
 from riskpipe.errors import ComputeError, ConfigError
 
@@ -43,12 +45,14 @@ def submit(deployment: str, parameters: dict[str, Any], say: Callable[[str], Non
     """Start a run of a deployment and follow it to its end, its log going to `say`.
 
     Ctrl-C cancels it, waits until it has ended, and goes on as KeyboardInterrupt. ConfigError for an unknown deployment
-    or parameters that it refuses; ComputeError for a run that crashed.
+    or parameters that it refuses; ComputeError for a run that crashed, ClusterLost when the server is not there.
     """
-    with get_client(sync_client=True) as client:
+    with loss_told(), get_client(sync_client=True) as client:
         try:
             found = client.read_deployment_by_name(deployment)
             run = client.create_flow_run_from_deployment(found.id, parameters=parameters)
+        except httpx.TransportError:
+            raise
         except Exception as error:  # of types that differ by what refuses
             raise ConfigError(
                 f"deployment {deployment!r} at {server_url()} was not started: {_reason(error)}"

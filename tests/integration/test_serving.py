@@ -1,135 +1,249 @@
-"""Everything on one machine: submitted nights are followed, cancelled and resumed; a dead one is marked Crashed."""
+"""Everything on one machine: deployments of every flow, what is cancelled or dies, and who is told of it."""
 
-import http.server
-import json
 import os
 import re
+import shutil
 import signal
 import subprocess
-import sys
-import threading
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import yaml
-from support.nights import GRID, settings, write_inputs
+from prefect.states import Scheduled
+from support.nights import GRID, settings, write_config, write_inputs
+from support.receivers import Webhook
+from support.serving import serving, until, wait_for
+
+from riskpipe.run.synthesis import synthesise
 
 CANARY = "canary-0815"
+DAYS = ("2026-01-05", "2026-01-06", "2026-01-07")
+NIGHTS = [f"{day}T000000Z" for day in DAYS]
+WITHIN_S = 60.0
+"""How long a notification may take: a loaded machine takes some seconds."""
 
 
 @pytest.fixture(scope="module")
 def told():
     """What is sent to the address for notifications."""
-    messages = []
-
-    class Receiver(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            messages.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        messages.append(server.server_port)
-        yield messages
-        server.shutdown()
+    with Webhook() as webhook:
+        yield webhook
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, told):
-    """`make serve` with free ports; gives its environment and its folder."""
+    """`make serve` with configurations of a night, and the flow run of a process that died without a word."""
     folder = tmp_path_factory.mktemp("served")
-    inputs = write_inputs(folder / "inputs", n_accounts=60)
     configs = folder / "configs"
     configs.mkdir()
-    data = settings(inputs, folder / "store", executor="local", scenarios={"grid": GRID}, book="desk")
-    (configs / "desk.yaml").write_text(yaml.safe_dump(data))
-    environment = os.environ | {
-        "RISKPIPE_CONFIGS": str(configs),
-        "RISKPIPE_NOTIFY_URL": f"json://127.0.0.1:{told[0]}/{CANARY}",
-    }
-    ports = ["--prefect-port", "0", "--scheduler-port", "0", "--dashboard-port", "0"]
-    command = [sys.executable, "-m", "flows", "serve", "--home", str(folder / "home"), "--workers", "1", *ports]
-    with (folder / "serve.log").open("w+") as log:
-        serving = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
-        url = None
-        for line in serving.stdout:
-            if found := re.search(r"PREFECT_API_URL=(\S+)", line):
-                url = found[1]
-                break
-        assert url is not None, (folder / "serve.log").read_text()
-        yield environment | {"PREFECT_API_URL": url}, folder, command
-        serving.send_signal(signal.SIGINT)
-        said = serving.communicate(timeout=30)[0]
-        assert serving.returncode == 130, said
+    inputs = write_inputs(folder / "inputs", n_accounts=60)
+    desk = settings(inputs, folder / "store", executor="local", scenarios={"grid": GRID}, book="desk")
+    write_config(configs / "desk.yaml", desk)
+    write_config(configs / "orphan.yaml", desk | {"executor": "serial", "block_size": 1, "book": "orphan"})
+    address = f"json://127.0.0.1:{told.port}/{CANARY}"
+    with serving(folder, configs, RISKPIPE_NOTIFY_URL=address) as found:
+        found.orphan = orphan(found)
+        yield found
 
 
-def start(served, *options):
-    command = [sys.executable, "-m", "riskpipe", "submit", "desk.yaml", *options]
-    return subprocess.Popen(command, env=served[0], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def orphan(served):
+    """Kill a flow's process that no worker watches as soon as the server has its first heartbeat; return its run."""
+    with (
+        served.start("flows", "nightly", "--config", served.configs / "orphan.yaml") as flow,
+        served.client() as client,
+    ):
+        name = until(flow, "Beginning flow run").split("Beginning flow run '")[1].split("'")[0]
+        run = client.read_flow_runs(sort="ID_DESC", limit=1)[0]
+        assert run.name == name
+        asked = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": [f"prefect.flow-run.{run.id}"]}}
+        wait_for(
+            lambda: client.request("POST", "/events/filter", json={"filter": asked}).json()["events"],
+            timeout=WITHIN_S,
+            what="the first heartbeat",
+        )
+        flow.kill()
+        run.killed = time.monotonic()
+    assert flow.returncode == -signal.SIGKILL
+    return run
 
 
-def until(process, words):
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if words in line:
-            return "".join(lines)
-    return pytest.fail("".join(lines))
+@pytest.fixture
+def dated(served, request):
+    """A book of three dated snapshots: its name, and the folder of its inputs."""
+    name = re.sub(r"\W", "_", request.node.name)[5:40].strip("_")
+    inputs = served.folder / name
+    for n, day in enumerate(DAYS):
+        synthesise(inputs / day, n_accounts=40, seed=n, as_of=f"{day}T00:00Z")
+    write_night(served, name, inputs / "{date}", book=name)
+    return name, inputs
 
 
-def run_of(served, said):
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+def write_night(served, name, inputs, *, book):
+    few = {"scenarios": {"grid": {"index_shock": [-0.3, 0.0]}}, "variants": {}, "history": None}
+    write_config(served.configs / f"{name}.yaml", settings(inputs, served.store, executor="local", book=book, **few))
 
-    name = re.search(r"flow-run/([0-9a-f-]{36})", said)[1]
-    with temporary_settings({PREFECT_API_URL: served[0]["PREFECT_API_URL"]}), get_client(sync_client=True) as client:
-        return client.read_flow_run(name)
+
+def pointers(served, book):
+    return {path.name: path.read_bytes() for path in (served.store / "published" / book).glob("*.json")}
+
+
+def submitted(served, *options):
+    return served.start("riskpipe", "submit", "desk.yaml", *options)
+
+
+def message_of(told, title):
+    """Wait for a notification with this title; return its text."""
+    found = wait_for(
+        lambda: [post["message"] for _, post in told.posts if post["title"] == title],
+        timeout=WITHIN_S,
+        what=f"a notification {title!r}",
+    )
+    return found[-1]
 
 
 def test_a_night_whose_process_is_killed_is_crashed_notified_and_finished_by_the_next(served, told):
-    with start(served, "--publish") as first:
+    with submitted(served, "--publish") as first:
         said = until(first, "calibrate: 0")
-        pid = int(run_of(served, said).labels["riskpipe.process"].split("/")[2])
+        pid = int(served.run_of(said).labels["riskpipe.process"].split("/")[2])
         os.kill(pid, signal.SIGKILL)
         rest = first.communicate(timeout=60)[0]
     assert first.returncode == 4, rest
-    assert run_of(served, said).state.name == "Crashed"
-    store = served[1] / "store"
-    assert not list(store.glob("published/*/*.json"))
-    with start(served, "--publish") as second:
+    assert served.run_of(said).state.name == "Crashed"
+    assert not pointers(served, "desk")
+    with submitted(served, "--publish") as second:
         done = second.communicate(timeout=120)[0]
     assert second.returncode == 0, done
     assert "ingest: 0 of 1" not in done, "the stage that was done is not done again"
-    assert len(list(store.glob("published/desk/*.json"))) == 1
+    assert len(pointers(served, "desk")) == 1
     report = Path(re.search(r"^report:\s+(\S+)$", done, flags=re.MULTILINE)[1])
     assert report.is_file()
-    assert [message["title"] for message in told[1:]] == ["riskpipe: ad-hoc Crashed"]
+    message_of(told, "riskpipe: ad-hoc Crashed")
+    assert [post["title"] for _, post in told.posts if "ad-hoc" in post["title"]] == ["riskpipe: ad-hoc Crashed"]
 
 
 def test_ctrl_c_cancels_a_submitted_night_and_leaves_nothing_visible(served):
-    before = list((served[1] / "store").glob("published/*/*.json"))
-    with start(served, "--publish", "--set", "scenarios.grid.index_shock=[-0.25, 0.0]") as submitted:
-        said = until(submitted, "calibrate: 0")
-        submitted.send_signal(signal.SIGINT)
-        rest = submitted.communicate(timeout=90)[0]
-    assert submitted.returncode == 130, rest
-    assert run_of(served, said).state.name == "Cancelled"
-    assert list((served[1] / "store").glob("published/*/*.json")) == before
+    before = pointers(served, "desk")
+    with submitted(served, "--publish", "--set", "scenarios.grid.index_shock=[-0.25, 0.0]") as night:
+        said = until(night, "calibrate: 0")
+        night.send_signal(signal.SIGINT)
+        rest = night.communicate(timeout=90)[0]
+    assert night.returncode == 130, rest
+    assert served.run_of(said).state.name == "Cancelled"
+    assert pointers(served, "desk") == before
+
+
+def test_a_backfill_skips_what_is_published_names_what_fails_and_ends_with_the_rest_when_run_again(served, dated):
+    book, inputs = dated
+    quotes = inputs / DAYS[1] / "snapshot" / "quotes.parquet"
+    asked = {"config": f"{book}.yaml", "start": "2026-01-05T00:00Z", "end": "2026-01-07T00:00Z"}
+    one, _ = served.ended("backfill/backfill", **asked | {"end": asked["start"]})
+    assert one.state == "COMPLETED", one.message
+    first = pointers(served, book)
+    shutil.move(quotes, inputs / "away")
+    some, said = served.ended("backfill/backfill", **asked)
+    assert some.state == "FAILED"
+    assert f"1 of 3 nights are missing: {NIGHTS[1]}" in some.message
+    assert "quotes" in some.message
+    assert f"{NIGHTS[0]}: is published already" in said
+    assert sorted(pointers(served, book)) == [f"{NIGHTS[0]}.json", f"{NIGHTS[2]}.json"]
+    shutil.move(inputs / "away", quotes)
+    rest, said = served.ended("backfill/backfill", **asked)
+    assert rest.state == "COMPLETED", rest.message
+    assert [name for name in NIGHTS if f"{name}: is published already" in said] == [NIGHTS[0], NIGHTS[2]]
+    assert sorted(pointers(served, book)) == [f"{name}.json" for name in NIGHTS]
+    assert first.items() <= pointers(served, book).items(), "what was published is left as it was"
+
+
+def test_a_backfill_whose_process_is_killed_is_finished_by_the_next_without_what_was_done(served, dated):
+    book, _ = dated
+    asked = {"config": f"{book}.yaml", "start": "2026-01-05T00:00Z", "end": "2026-01-07T00:00Z", "at_once": 1}
+    with served.client() as client:
+        found = client.read_deployment_by_name("backfill/backfill")
+        run = client.create_flow_run_from_deployment(found.id, parameters=asked)
+        wait_for(lambda: pointers(served, book), timeout=120, what="the first night")
+        pid = int(client.read_flow_run(run.id).labels["riskpipe.process"].split("/")[2])
+        os.kill(pid, signal.SIGKILL)
+        ended = wait_for(lambda: (now := client.read_flow_run(run.id)).state.is_final() and now, timeout=60, what="end")
+        assert ended.state.name == "Crashed"
+    first = pointers(served, book)
+    rest, said = served.ended("backfill/backfill", **asked)
+    assert rest.state == "COMPLETED", rest.message
+    assert {f"{name}.json" for name in NIGHTS if f"{name}: is published already" in said} == set(first)
+    assert sorted(pointers(served, book)) == [f"{name}.json" for name in NIGHTS]
+    assert first.items() <= pointers(served, book).items(), "what was published is left as it was"
+
+
+def test_a_failing_book_stops_no_other_and_state_and_notification_name_it(served, dated, told):
+    book, inputs = dated
+    shutil.copytree(inputs / DAYS[0], inputs / "broken")
+    (inputs / "broken" / "snapshot" / "quotes.parquet").unlink()
+    for name, folder in (("bad", "broken"), ("good", DAYS[0]), ("last", DAYS[0])):
+        write_night(served, name, inputs / folder, book=f"{book}-{name}")
+    ended, _ = served.ended("books/books", configs=["bad.yaml", "good.yaml", "last.yaml"], urgent=["last.yaml"])
+    assert ended.state == "FAILED"
+    assert "1 of 3 nights are missing: bad.yaml" in ended.message
+    assert "quotes" in ended.message
+    assert len(pointers(served, f"{book}-good")) == len(pointers(served, f"{book}-last")) == 1
+    assert not pointers(served, f"{book}-bad")
+    text = message_of(told, "riskpipe: books Failed")
+    assert ended.name in text
+    assert "1 of 3 nights are missing: bad.yaml" in text
+
+
+def test_a_snapshot_with_a_bad_table_is_refused_on_arrival_with_the_table_named_and_a_good_one_is_kept(
+    served, dated, told
+):
+    book, inputs = dated
+    asked = {"config": f"{book}.yaml", "as_of": "2026-01-06T00:00Z"}
+    table = inputs / DAYS[1] / "snapshot" / "positions.parquet"
+    whole = table.read_bytes()
+    table.write_bytes(whole[: len(whole) // 2])
+    refused, _ = served.ended("snapshot/snapshot", **asked)
+    assert refused.state == "FAILED"
+    assert "positions" in refused.message
+    assert "positions" in message_of(told, "riskpipe: snapshot Failed")
+    table.write_bytes(whole)
+    kept, said = served.ended("snapshot/snapshot", **asked)
+    assert kept.state == "COMPLETED", kept.message
+    assert "of 2026-01-06T000000Z is kept" in said
+    assert not pointers(served, book), "an arrival publishes nothing"
+
+
+def test_a_run_that_nobody_starts_is_told_as_late(served, told):
+    with served.client() as client:
+        found = client.read_deployment_by_name("snapshot/snapshot")
+        client.create_work_queue("closed", is_paused=True, work_pool_name="riskpipe")
+        due = Scheduled(scheduled_time=datetime.now(UTC) - timedelta(minutes=5))
+        run = client.create_flow_run_from_deployment(found.id, work_queue_name="closed", state=due)
+        text = message_of(told, "riskpipe: snapshot is late")
+        client.delete_flow_run(run.id)
+    assert run.name in text
+    assert "has not started" in text
+
+
+def test_a_flow_that_died_with_nobody_to_report_it_is_crashed_for_want_of_heartbeats_and_told(served, told):
+    with served.client() as client:
+        left = served.orphan.killed + 100 + WITHIN_S - time.monotonic()
+        ended = wait_for(
+            lambda: (now := client.read_flow_run(served.orphan.id)).state.is_final() and now,
+            timeout=max(left, 1.0),
+            what="the flow run that died is marked",
+        )
+    assert ended.state.name == "Crashed"
+    assert "no heartbeat for 100 s" in ended.state.message
+    assert "no heartbeat for 100 s" in message_of(told, "riskpipe: nightly Crashed")
 
 
 def test_a_second_one_says_that_one_is_running_and_where(served):
-    environment, _, command = served
-    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    second = subprocess.run(
+        served.command, env=served.environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert second.returncode == 2
-    assert environment["PREFECT_API_URL"].removesuffix("/api") in second.stderr
+    assert served.environment["PREFECT_API_URL"].removesuffix("/api") in second.stderr
 
 
 def test_the_secret_of_notifications_is_in_no_log_and_no_result(served):
-    folder = served[1]
-    files = [path for path in folder.rglob("*") if path.is_file() and "prefect.db" not in path.name]
+    files = [path for path in served.folder.rglob("*") if path.is_file() and "prefect.db" not in path.name]
     assert any("flows.log" in path.name for path in files)
     assert not [path for path in files if CANARY.encode() in path.read_bytes()]
