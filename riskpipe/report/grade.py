@@ -2,8 +2,9 @@
 
 A headline is worth what its weakest part is. Replication says how well the accounts are understood, coverage how much
 of the market the book holds, control totals whether the book is whole, width how far the uncertain rules move the
-number. What was not measured is "not checked", which is never good. Where control totals fail outright, headlines are
-suppressed: a book that lacks a side has winners and losers that nobody computed.
+number. What was not measured is "not checked", which is never good. Where a book that should be whole lacks a side,
+headlines are suppressed: it has winners and losers that nobody computed. A book that is part of a market by what it
+covers, as a prime broker's is, has neither side whole: its headlines are shown, and graded by how little it covers.
 """
 
 from collections.abc import Callable
@@ -60,15 +61,30 @@ def headline_grade(report: ReportInput, headline: str = HEADLINE, scope: str = "
 
 def suppressed_words(report: ReportInput) -> str:
     """Say why no headline is shown; empty where they are."""
-    controls = [one for one in report.controls if one.name == LONG_SHORT]
-    share = _share(controls, _interest(report), _balanced)
-    if not share < LEAST_BALANCED:
+    held, controls = _interest(report), [one for one in report.controls if one.name == LONG_SHORT]
+    share = _share(controls, held, _balanced)
+    if not share < LEAST_BALANCED or _is_part(report, held):
         return ""
     worst = min((one for one in controls if one.status == "differs"), key=_balanced)
     return (
         f"only {percent(share)} of open interest has its other side in the book ({percent(LEAST_BALANCED)} is the "
-        f"least); {worst.subject}: {numbers.number(worst.value)} long, {numbers.number(worst.expected)} short"
+        f"least); {worst.subject}: {numbers.number(worst.value)} long, {numbers.number(worst.expected)} short. Give "
+        "the accounts that are missing; of a book that is part of a market, the market's open interest"
     )
+
+
+def _is_part(report: ReportInput, held: dict[str, float]) -> bool:
+    """Whether even the larger side of the book covers less of the market than a whole book would."""
+    sides = {one.subject: one for one in report.controls if one.name == LONG_SHORT}
+
+    def larger_side(coverage: Control) -> float:
+        one = sides.get(coverage.subject)
+        if one is None or one.value <= 0.0:
+            return float("inf")  # of longs that are not there coverage says nothing
+        return coverage.value * max(one.value, one.expected) / one.value
+
+    share = _share([one for one in report.controls if one.name == COVERAGE], held, larger_side)
+    return share < LEAST_BALANCED
 
 
 def grade_point(report: ReportInput) -> Point:

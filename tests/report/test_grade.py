@@ -114,6 +114,17 @@ def test_headlines_are_suppressed_where_control_totals_fail_saying_why(good):
     assert json.loads(render(good)["report.json"])["suppressed"] is None
 
 
+def test_a_book_that_is_part_of_a_market_is_shown_with_the_grade_of_what_it_covers(good):
+    report = replace(good, controls=controls(good, covered=0.3, missing=0.5))
+    assert not graded.suppressed_words(report)
+    assert (parts(report)["coverage"], headline_grade(report)) == ("C", "C")
+    whole = [replace(one, status="not checked", value=np.nan) if one.name == COVERAGE else one
+             for one in controls(good, missing=0.5)]  # fmt: skip
+    assert graded.suppressed_words(replace(good, controls=tuple(whole))), "of a market that is not known it may be all"
+    short = [replace(one, value=0.0) for one in controls(good, covered=0.3, missing=0.5)]
+    assert graded.suppressed_words(replace(good, controls=tuple(short))), "all longs are missing"
+
+
 def test_a_contract_of_little_interest_suppresses_nothing(good):
     held = good.measures["positions"]
     size = np.maximum(held["open_interest_long"].values, held["open_interest_short"].values)
