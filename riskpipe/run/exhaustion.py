@@ -112,7 +112,7 @@ def search(is_exhausted: IsExhausted, settings: ExhaustionConfig, n_funds: int) 
     furthest = {"down": -settings.furthest_down, "up": settings.furthest_up}
     steps = np.arange(settings.steps + 1) / settings.steps
     walks = {
-        (d, k): furthest[direction] * steps
+        (d, k): furthest[direction] * steps + 0.0  # no move is 0, not -0
         for d, direction in enumerate(DIRECTIONS)
         for k in range(len(settings.depth_factors))
     }

@@ -46,6 +46,12 @@ def test_a_fund_that_fails_for_good_is_bracketed_by_one_step_of_the_finest_grid(
                 assert np.isnan(found["heals_at"][d, k, f])
 
 
+def test_a_fund_that_fails_without_a_move_is_told_at_zero_and_not_at_minus_zero():
+    found = search(lambda points: np.ones((len(points), 1), dtype=np.bool_), SETTINGS, 1)["first_exhausted"]
+    assert (found == 0.0).all()
+    assert not np.signbit(found).any()
+
+
 def test_a_fund_that_heals_and_fails_again_is_told_by_its_first_failure():
     def is_exhausted(points):
         size = np.abs(points[:, 1:])
