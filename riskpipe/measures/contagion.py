@@ -30,7 +30,8 @@ def conditional_losses(tree: xr.DataTree) -> xr.Dataset:
     the party given that distress; `conditional_mean`, its mean; (variant, headline, party): `expected_shortfall`,
     `mean`; `chance` of its distress and `n_distress`, the scenarios that make it, as many as if equally likely: few
     make numbers of chance. NaN where the distressed party never loses, a fund has no such figure, or the cube
-    has no simulated set. Coordinate `scope` of a party: system, venue or fund. Attribute `level`.
+    has no simulated set. Coordinates `scope` of a party and `distressed_scope` of the distressed one, system, venue
+    or fund: a venue and a fund may have one name. Attribute `level`.
     """
     cells = cells_of(tree)
     series = loss_series(tree)
@@ -84,6 +85,7 @@ def conditional_losses(tree: xr.DataTree) -> xr.Dataset:
         "distressed": names,
         "party": names,
         "scope": ("party", [scope for scope, _ in parties]),
+        "distressed_scope": ("distressed", [scope for scope, _ in parties]),
     }
     return xr.Dataset(data, coords=coords, attrs={"level": LEVEL})
 

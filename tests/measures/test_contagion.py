@@ -37,6 +37,7 @@ def test_losses_given_distress_are_those_of_the_scenarios_in_which_the_other_los
     found = conditional_losses(simulated_cube({"funds/shortfall": shortfall})).isel(variant=0).sel(headline="shortfall")
     assert found["party"].values.tolist() == ["system", "alpha", "bravo", "alpha", "alts"]
     assert found["scope"].values.tolist() == ["system", "venue", "venue", "fund", "fund"], "a lone fund is its venue"
+    assert found["distressed_scope"].values.tolist() == found["scope"].values.tolist(), "alpha is a venue and a fund"
     system, alpha, bravo, alts = 0, 1, 2, 4
     mean, tail = found["conditional_mean"].values, found["conditional_shortfall"].values
     losses, even = shortfall[1:], np.full(100, 0.01)

@@ -98,6 +98,17 @@ def test_owners_listed_hold_no_more_than_all(tables):
         assert share <= 1.0 + 1e-12
 
 
+def test_parties_are_told_apart_where_a_venue_and_a_fund_have_one_name(tables, simulated):
+    found = simulated.measures["conditional_losses"]
+    names = {
+        "system",
+        *(f"{scope} {name}" for scope, name in zip(found["scope"].values, found["party"].values, strict=True)),
+    }
+    told = columns(tables["conditional_losses"])
+    assert set(told["distressed"]) | set(told["party"]) <= names
+    assert {one.split()[0] for one in told["party"]} >= {"system", "venue"}
+
+
 def test_a_quiet_night_says_so_instead_of_showing_empty_tables(quiet):
     document = build(quiet)
     (words,) = section(quiet, "contagion").blocks

@@ -64,6 +64,11 @@ def conditional_blocks(report: ReportInput) -> list[Block]:
     variant, headline, distressed, party = (ix[order] for ix in (variant, headline, distressed, party))
     usual, given = usual[order], given[order]
     level = numbers.share(1.0 - float(found.attrs["level"]))
+    # a venue and the fund named after it would read alike
+    names = [
+        name if scope == "system" else f"{scope} {name}"
+        for scope, name in zip(found["scope"].values.tolist(), found["party"].values.tolist(), strict=True)
+    ]
     return [
         Table(
             "conditional_losses",
@@ -73,8 +78,8 @@ def conditional_blocks(report: ReportInput) -> list[Block]:
             (
                 column("variant", "Variant", "text", found["variant"].values[variant]),
                 column("headline", "Loss", "text", [HEADLINES[str(found["headline"].values[h])] for h in headline]),
-                column("distressed", "In distress", "text", found["distressed"].values[distressed]),
-                column("party", "Party", "text", found["party"].values[party]),
+                column("distressed", "In distress", "text", [names[k] for k in distressed]),
+                column("party", "Party", "text", [names[k] for k in party]),
                 column("conditional_mean", "Mean then", "usd", given),
                 column("mean", "Mean", "usd", usual),
                 column("multiple", "Times", "factor", given / np.where(usual > 0.0, usual, np.nan)),
