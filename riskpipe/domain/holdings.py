@@ -11,6 +11,7 @@ from riskpipe.domain.scenarios import DIRECTIONS
 
 NEARBY = 0.10  # index move, down or up, within which an account counts as liquidatable
 INTEREST, COLLATERAL = "open interest", "collateral"
+# positions, and debt of loans, in accounts that are liquidatable within NEARBY
 LIQUIDATABLE = tuple(f"liquidatable {direction}" for direction in DIRECTIONS)
 HOLDINGS = (INTEREST, COLLATERAL, *LIQUIDATABLE)  # what owners are ranked by
 NEUTRAL_TOLERANCE = 0.10  # of the larger of long and short, up to which an owner is delta-neutral
@@ -73,7 +74,7 @@ BOOK_VARIABLES: tuple[tuple[object, ...], ...] = (
     (_MAP, "call_notional", "USD", "main positions whose margin-call price is at this level, weighted"),
     (("venue",), "equity", "USD", "equity of accounts that must hold maintenance margin, weighted", "signed"),
     (("venue",), "maintenance_margin", "USD", "their maintenance margin, weighted"),
-    (("venue",), "index_delta", "USD", "what they gain per unit of index move, to first order, weighted", "signed"),
+    (("venue",), "index_delta", "USD", "their gain per unit of index move, first order; NaN = with options", "signed"),
     (
         ("venue", "share"),
         "collateral_ratio",

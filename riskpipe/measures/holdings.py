@@ -36,9 +36,9 @@ def _as_kept(tree: xr.DataTree, names: tuple[str, ...]) -> dict[str, tuple[tuple
 def owners(tree: xr.DataTree) -> xr.Dataset:
     """The largest owners by open interest, collateral and what is liquidatable nearby, and how concentrated each is.
 
-    Liquidatable are positions in accounts that an index move of 10%, down or up, would make so: no cascade, other axes
-    neutral. Distances are known as far as the scenarios' index axis goes: attribute `searched` has that, and where it
-    ends before 10% so does the search.
+    Liquidatable are positions, and debt of loans, in accounts that an index move of 10%, down or up, would make so: no
+    cascade, other axes neutral. Distances are known as far as the scenarios' index axis goes: attribute `searched` has
+    that, and where it ends before 10% so does the search.
 
     Returns dims (holding): `holding_total` USD, `holding_hhi` 0 to 10,000, `holding_pseudo` and `holding_unknown` USD,
     the parts in rows that stand for several accounts and in accounts of unknown owners; `top_share` of the listed; and
@@ -149,15 +149,17 @@ def collateral_ratios(tree: xr.DataTree) -> xr.Dataset:
 
     Returns dims (venue): `equity`, `maintenance_margin`, `index_delta` USD, `ratio`, `ratio_volatility` of the sums,
     `ratio_accounts`; (venue, share): `collateral_ratio`, `ratio_slope` that so large a share of accounts does not
-    exceed, `account_volatility`, the latter times the deviation. NaN where a venue has no such account, volatilities
-    also where the cube has no simulated set. Attribute `index_deviation`.
+    exceed, `account_volatility`, the latter times the deviation. NaN where a venue has no such account, `index_delta`
+    and `ratio_volatility` also where they hold options, whose delta needs a model, volatilities also where the cube has
+    fewer than two simulated scenarios: one deviates from nothing. Attribute `index_deviation`.
     """
     cells = cells_of(tree)
     data = _as_kept(tree, _RATIOS)
-    equity, margin, delta = (read(tree, f"book/{name}") for name in _RATIOS[:3])
+    equity, margin = (read(tree, f"book/{name}") for name in _RATIOS[:2])
+    delta = read(tree, "book/index_delta", may_hold_nan=True)
     deviation = np.nan
     rows = np.flatnonzero((cells.set == SIMULATED) & (cells.variant == cells.variants[0]))
-    if len(rows):
+    if len(rows) > 1:
         weights, moves = require_probabilities(cells.probability[rows]), cells.axes[INDEX_AXIS][rows]
         mean = float((weights * moves).sum())
         deviation = float(np.sqrt((weights * (moves - mean) ** 2).sum()))
@@ -175,7 +177,8 @@ def collateral_ratios(tree: xr.DataTree) -> xr.Dataset:
 def neutral_books(tree: xr.DataTree) -> xr.Dataset:
     """Margin under delta-neutral owners' positions, venue by venue: what they own elsewhere does not answer here.
 
-    Delta-neutral is an owner whose longs and shorts cancel to a tenth of the larger side, over all underlyings.
+    Delta-neutral is an owner whose longs and shorts, coins held and owed included, cancel: what is left, underlying by
+    underlying, adds up to at most a tenth of the larger sides.
 
     Returns dims (venue): `neutral_interest` (a lower bound, where owners are unknown), `neutral_equity`,
     `neutral_maintenance_margin` USD, `neutral_owners`; `ratio` of the two margins' sums; `interest_share` of all

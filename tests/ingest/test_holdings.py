@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import random_case
 from support.random_loans import with_loans
+from support.random_portfolios import with_portfolios
 from support.worlds import Account, Contract, world
 
 from riskpipe.domain.holdings import HOLDINGS, LEVELS, NEARBY, PASSED_IX, RATIO_SHARES
@@ -100,6 +101,20 @@ def test_owners_add_up_and_who_is_several_is_never_listed(held):
             assert owner == -1 or by_owner[int(owner)] == pytest.approx(value)
 
 
+def test_debt_of_loans_near_liquidation_is_liquidatable_and_no_open_interest():
+    case = with_loans(np.random.default_rng(3), random_case(3, n_accounts=0), 30)
+    book = case.book
+    found, health = kept(case)
+    owed = np.zeros(book.n_accounts)
+    np.add.at(owed, book.slot_account, np.maximum(-book.slot_quantity, 0.0) * book.index_price[book.slot_asset])
+    owed *= book.account_weight
+    for holding, distance in (("liquidatable down", health.distance_down), ("liquidatable up", health.distance_up)):
+        near = owed[distance <= NEARBY]
+        assert found["holding_total"][HOLDINGS.index(holding)] == pytest.approx(near.sum())
+    assert found["holding_total"][HOLDINGS.index("liquidatable down")] > 0.0
+    assert found["holding_total"][HOLDINGS.index("open interest")] == 0.0
+
+
 def test_the_map_holds_every_account_that_has_a_price_once(held):
     book, found, health = held
     has_price = ~np.isnan(health.liquidation_price)
@@ -182,6 +197,17 @@ def test_a_collateral_ratio_moves_with_the_index_as_its_slope_says():
         assert found["ratio_slope"][v] == pytest.approx(expected, rel=1e-4)
         assert found["ratio_accounts"][v] == weight[rows].sum()
         assert found["equity"][v] == pytest.approx((equity * weight)[rows].sum())
+
+
+def test_where_options_are_held_the_gain_of_the_sum_is_not_told_and_its_margin_is():
+    case = with_portfolios(np.random.default_rng(2), random_case(2, n_accounts=30))
+    book = case.book
+    found, _ = kept(case)
+    contracts = contracts_of(book)
+    venues = set(book.account_venue[contracts.account[contracts.is_option]].tolist())
+    assert venues
+    assert {v for v in range(book.n_venues) if np.isnan(found["index_delta"][v])} == venues
+    assert not np.isnan(found["maintenance_margin"]).any()
 
 
 def test_what_is_quoted_in_an_asset_that_moves_too_moves_by_the_difference():

@@ -77,6 +77,9 @@ def test_the_volatility_of_a_ratio_uses_probabilities():
     )
     system = tree["system"].to_dataset()
     names = np.array(["simulated", "simulated"], object)
+    one = system.assign_coords(set=("scenario", np.array(["grid", "simulated"], object)))
+    tree["system"] = one.assign_coords(probability=("scenario", np.array([np.nan, 1.0])))
+    assert np.isnan(collateral_ratios(tree).attrs["index_deviation"]), "one scenario deviates from nothing"
     tree["system"] = system.assign_coords(set=("scenario", names), probability=("scenario", np.array([0.8, 0.2])))
     found = collateral_ratios(tree)
     deviation = 0.2 * np.sqrt(0.8 * 0.2)

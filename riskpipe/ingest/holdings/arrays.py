@@ -42,7 +42,8 @@ def book_arrays(
     contracts, owners = contracts_of(book), owners_of(book)
     held = interest_by_account(book, contracts)
     is_nearby = [np.asarray(distance <= NEARBY) for distance in (distance_down, distance_up)]  # NaN is not
-    holdings = [held, _collateral(book), *(held * near for near in is_nearby)]
+    at_stake = held + _loan_debt(book)
+    holdings = [held, _collateral(book), *(at_stake * near for near in is_nearby)]
     owned = [owners.by_owner(amount) for amount in holdings]
     lists = [largest(amount, owners.is_listed, N_RANKS) for amount in owned]
     nearest = lists[-len(LIQUIDATABLE) :]
@@ -86,6 +87,13 @@ def _collateral(book: Book) -> FloatArray:
     """What an account of each row owns, at index prices, before haircuts and without what it owes, [a] USD."""
     usd = np.maximum(book.slot_quantity, 0.0) * book.index_price[book.slot_asset]
     return np.bincount(book.slot_account, np.nan_to_num(usd), book.n_accounts).astype(np.float64)
+
+
+def _loan_debt(book: Book) -> FloatArray:
+    """What an account of each row owes at index prices where it is a loan, else 0, [a] USD."""
+    usd = np.maximum(-book.slot_quantity, 0.0) * book.index_price[book.slot_asset]
+    owed = np.where(book.account_is_lending[book.slot_account], np.nan_to_num(usd), 0.0)
+    return np.bincount(book.slot_account, owed, book.n_accounts).astype(np.float64)
 
 
 def _underlying_depth(book: Book, depth: FloatArray, index_depth: FloatArray) -> FloatArray:

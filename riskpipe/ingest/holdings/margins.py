@@ -57,7 +57,7 @@ def collateral_ratios(
     shares; the former also of sums.
 
     Returns `equity`, `maintenance_margin`, `index_delta`, `ratio_accounts` [v], `collateral_ratio` and `ratio_slope`
-    [v, shares], NaN where a venue has no such account.
+    [v, shares], NaN where a venue has no such account; `index_delta` is NaN where they hold options.
 
     Parameters
     ----------
@@ -86,10 +86,13 @@ def collateral_ratios(
         if len(rows):
             ratios[v] = weighted_quantiles(ratio[rows], weight[rows], shares)
             slopes[v] = weighted_quantiles(slope[rows], weight[rows], shares)
+    # a sum that leaves options out, and has the futures that hedge them, is the delta of nothing
+    is_optional = must_hold[contracts.account] & contracts.is_option & (contracts.usd != 0.0)
+    has_options = np.bincount(venue[contracts.account[is_optional]], minlength=n) > 0
     return {
         "equity": summed(equity, must_hold),
         "maintenance_margin": summed(maintenance_margin, must_hold),
-        "index_delta": summed(delta, must_hold),
+        "index_delta": np.where(has_options, np.nan, summed(delta, must_hold)),
         "ratio_accounts": summed(np.ones(len(weight)), is_shared),
         "collateral_ratio": ratios,
         "ratio_slope": slopes,

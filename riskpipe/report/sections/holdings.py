@@ -31,10 +31,10 @@ def owners_tables(report: ReportInput) -> list[Block]:
     of_all = np.where(total > 0.0, unknown / np.where(total > 0.0, total, 1.0), np.nan)
     about = Table(
         "holdings",
-        "How concentrated the book is by owner. Liquidatable: positions in accounts that an index move of up to "
-        f"{reach} makes liquidatable, no cascade, other axes neutral; shortfall: in the central variant's scenario "
-        "with the largest, of the owners listed (lower bounds). An account of unknown owner counts as one, one that "
-        "stands for several as so many",
+        "How concentrated the book is by owner. Liquidatable: positions, and debt of loans, in accounts that an index "
+        f"move of up to {reach} makes liquidatable, no cascade, other axes neutral; shortfall: in the central "
+        "variant's scenario with the largest, of the owners listed (lower bounds). An account of unknown owner counts "
+        "as one, one that stands for several as so many",
         (
             column("holding", "Holding", "text", [*owners["holding"].values, *more]),
             column("total", "Total", "usd", of_each("holding_total", short["total"])),
@@ -179,7 +179,7 @@ def ratios_blocks(report: ReportInput) -> list[Block]:
         return []
     deviation = float(found.attrs["index_deviation"])
     how = (
-        "volatility is not measured: it needs the simulated set"
+        "volatility is not measured: it needs the simulated set, of two scenarios at least"
         if math.isnan(deviation)
         else f"volatility: one deviation of the simulated index moves, {numbers.share(deviation)}, to first order"
     )
@@ -220,9 +220,10 @@ def neutral_blocks(report: ReportInput) -> list[Block]:
     return [
         Table(
             "neutral_books",
-            "Delta-neutral owners (longs and shorts cancel to a tenth, over all underlyings): their positions and the "
-            "margin under them, venue by venue, because what they own on one venue does not answer on another; and the "
-            "part in accounts that an index move of up to 10% makes liquidatable. A lower bound",
+            "Delta-neutral owners (longs and shorts, coins held and owed included, cancel underlying by underlying, to "
+            "a tenth in sum): their positions and the margin under them, venue by venue, because what they own on one "
+            "venue does not answer on another; and the part in accounts that an index move of up to 10% makes "
+            "liquidatable. A lower bound",
             (
                 column("venue", "Venue", "text", found["venue"].values[keep]),
                 column("neutral_owners", "Owners", "count", found["neutral_owners"].values[keep]),
