@@ -11,6 +11,7 @@ from riskpipe.domain.instant import format_as_of, parse_as_of
 Direction = Literal["above", "below"]
 Reduction = Literal["max", "min", "mean", "sum"]
 Level = Literal["ok", "warn", "breach", "not measured"]
+ROUNDING = 1e-12  # relative: sums and shares that are a level on paper may miss it by this
 LEVELS: tuple[Level, ...] = ("breach", "not measured", "warn", "ok")  # as they are listed
 _SEVERITY: Mapping[Level, int] = {"ok": 0, "warn": 1, "breach": 2, "not measured": 2}
 
@@ -58,12 +59,15 @@ class Limit:
         return value > than if self.direction == "above" else value < than
 
     def level_of(self, value: float) -> Level:
-        """Return the level of a number; NaN is not measured."""
+        """Return the level of a number; NaN is not measured. What misses a level by rounding has reached it."""
         if math.isnan(value):
             return "not measured"
-        if not self.is_further(self.breach, value):
+        if self._is_reached(self.breach, value):
             return "breach"
-        return "warn" if self.warn is not None and not self.is_further(self.warn, value) else "ok"
+        return "warn" if self.warn is not None and self._is_reached(self.warn, value) else "ok"
+
+    def _is_reached(self, level: float, value: float) -> bool:
+        return not self.is_further(level, value) or math.isclose(value, level, rel_tol=ROUNDING)
 
 
 @dataclass(frozen=True)

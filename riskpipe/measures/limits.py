@@ -33,8 +33,8 @@ class Selection:
 def hold_against(measures: Mapping[str, xr.Dataset], limits: Iterable[Limit]) -> list[LimitState]:
     """Hold limits against measures, in the order given; never raises: what cannot be read is not measured, and says why.
 
-    A cell without a number (NaN) makes a limit not measured unless the other cells are breached already or the limit
-    allows it; no cell left is never allowed.
+    A cell without a number (NaN) makes a limit not measured unless the other cells breach it whatever that cell would
+    be, or the limit allows it; no cell left is never allowed.
     """  # noqa: E501
     return [_state(measures, limit) for limit in limits]
 
@@ -78,7 +78,8 @@ def _number(array: xr.DataArray, limit: Limit) -> tuple[float, Mapping[str, str 
     if math.isnan(value):  # infinite numbers of both signs
         raise _UnmeasuredError(f"the {limit.reduce} of its cells is no number")
     n_unknown = n_cells - len(known)
-    is_sure = at is not None and limit.level_of(value) == "breach"  # whatever the other cells would be
+    is_worst = (limit.reduce, limit.direction) in {("max", "above"), ("min", "below")}
+    is_sure = is_worst and limit.level_of(value) == "breach"  # whatever the other cells would be
     if n_unknown and not limit.allow_unmeasured and not is_sure:
         raise _UnmeasuredError(f"{n_unknown} of {n_cells} cells have no number")
     return value, {} if at is None else found.cells[int(known[at])], n_cells

@@ -100,6 +100,25 @@ def test_a_cell_without_a_number_is_never_silently_fine():
     assert none.level == "not measured"
 
 
+def test_a_level_that_a_sum_reaches_on_paper_is_reached():
+    assert 0.3 + 0.6 < 0.9, "by rounding"
+    tenths = measured([[0.3, 0.0], [0.6, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    assert held(tenths, reduce="sum").level == "breach"
+    assert held(tenths, reduce="sum", breach=0.9 + 1e-9).level == "warn"
+
+
+@pytest.mark.parametrize(("reduce", "direction"), [("min", "above"), ("max", "below")])
+def test_the_mildest_cell_breaches_nothing_while_another_without_a_number_may_be_milder(reduce, direction):
+    every_known_cell_is_over = (
+        {"breach": 0.05, "warn": None} if direction == "above" else {"breach": 0.99, "warn": None}
+    )
+    state = held(HOLED, reduce=reduce, direction=direction, **every_known_cell_is_over)
+    assert state.level == "not measured"
+    assert "3 of 8" in state.reason
+    fine = held(HOLED, reduce=reduce, direction=direction, allow_unmeasured=True, **every_known_cell_is_over)
+    assert fine.level == "breach"
+
+
 @pytest.fixture(scope="module")
 def shapes():
     grid = {"index_shock": [-0.4, 0.0], "basis_shock": [0.0], "vol_shock": [0.0], "depth_factor": [1.0, 0.2]}
