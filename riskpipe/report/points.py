@@ -212,7 +212,7 @@ def simulated_points(report: ReportInput) -> list[Point]:
         one = central.isel(series=headlines.index(headline))  # the system's
         levels = [
             f"{numbers.share(float(level))} of them stay within {numbers.usd(float(quantile))} (expected shortfall "
-            f"{numbers.usd(float(tail))})"
+            f"{numbers.usd(float(tail))}, of {_tail_size(float(level), n)})"
             for level, quantile, tail in zip(
                 one["level"].values, one["value_at_risk"].values, one["expected_shortfall"].values, strict=True
             )
@@ -230,6 +230,11 @@ def simulated_points(report: ReportInput) -> list[Point]:
             source_of(report, found, "value_at_risk"),
         )
     ]
+
+
+def _tail_size(level: float, n: int) -> str:
+    """How many scenarios a tail is made of, the one on its boundary counted whole."""
+    return numbers.plural(np.ceil(round((1.0 - level) * n, 6)), "scenario")
 
 
 def where_words(cell: xr.Dataset) -> str:
