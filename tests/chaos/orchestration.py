@@ -15,6 +15,8 @@ from chaos.scene import LONGEST_S, Scene
 from support.s3 import free_port
 
 START_S = 180.0
+LOST = 4
+"""Exit code of a flow whose server is gone."""
 
 
 class Prefect:
@@ -121,6 +123,8 @@ def server(scene: Scene, seed: int, folder: Path) -> str:
             right(scene, folder / "store")
         else:
             nothing_or_right(scene, folder / "store")
+        if ended.code not in {0, LOST}:
+            raise Failure(f"a lost server ended the flow with {ended.code}, expected {LOST}\n{ended.output[-2000:]}")
         now = prefect.flow_states().count("COMPLETED")
         if now > completed and ended.code:
             raise Failure(f"the server says completed, the flow ended with {ended.code}\n{ended.output[-2000:]}")

@@ -21,6 +21,7 @@ class Served:
 
     def __init__(self, folder: Path, configs: Path, environment: dict[str, str], command: list[str]):
         self.folder, self.configs, self.environment, self.command = folder, configs, environment, command
+        self.orphan: tuple | None = None
 
     @property
     def store(self) -> Path:
@@ -59,11 +60,12 @@ def serving(folder: Path, configs: Path, **variables: str):
     command = [sys.executable, "-m", "flows", "serve", "--home", str(folder / "home"), "--workers", "1", *ports]
     with (folder / "serve.log").open("w+") as log:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
-        said = until(process, "PREFECT_API_URL=")
-        url = re.search(r"PREFECT_API_URL=(\S+)", said)[1]
-        yield Served(folder, configs, environment | {"PREFECT_API_URL": url}, command)
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=30)[0]
+        try:
+            url = re.search(r"PREFECT_API_URL=(\S+)", until(process, "PREFECT_API_URL="))[1]
+            yield Served(folder, configs, environment | {"PREFECT_API_URL": url}, command)
+        finally:
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=30)[0]
         assert process.returncode == 130, said
 
 
