@@ -67,6 +67,8 @@ def _to_deployment(
     )
     if ended.state != "COMPLETED":
         raise ComputeError(f"flow run {ended.name} ended as {ended.state}: {ended.message}")
+    if not ended.result:
+        raise ComputeError(f"flow run {ended.name} has completed, but does not say where its results are")
     if is_json:
         typer.echo(json.dumps(ended.result, indent=2))
         return

@@ -1,5 +1,8 @@
+import shutil
+
 import numpy as np
 import pytest
+import xarray as xr
 
 from riskpipe.domain.schema import VARIABLES
 from riskpipe.errors import ConfigError
@@ -76,3 +79,14 @@ def test_a_quantile_is_the_smallest_loss_reached_with_that_probability(level, ex
 def test_dislocation_extremes_are_those_of_the_cube(tree, measures):
     moved, cube = measures["dislocation"], tree["instruments"]["dislocation"].values
     np.testing.assert_array_equal(moved["dislocation"].values, np.stack([cube.min(axis=0), cube.max(axis=0)], axis=1))
+
+
+def test_a_variable_is_read_from_the_store_once_however_often_it_is_measured(tmp_path):
+    dims = VARIABLES["funds/shortfall"].dims
+    values = np.arange(6.0).reshape(2, 3)
+    stored = xr.Dataset({"shortfall": (dims, values)}).chunk({dims[0]: 1})
+    stored.to_zarr(tmp_path, group="funds", zarr_format=3, consolidated=False)
+    with xr.open_datatree(tmp_path, engine="zarr", chunks=None, consolidated=False) as tree:
+        assert (cells.read(tree, "funds/shortfall") == values).all()
+        shutil.rmtree(tmp_path / "funds" / "shortfall" / "c")
+        assert (cells.read(tree, "funds/shortfall") == values).all()
