@@ -21,6 +21,8 @@ from riskpipe.errors import ComputeError, ConfigError
 
 DEPLOYMENT = "ad-hoc/ad-hoc"
 _LOOK_S = 1.0
+_LAST_LINES_S = 4.0
+"""How long an ended run's log may still grow: its process sends lines every two seconds, its state at once."""
 _CANCEL_S = 60.0
 
 
@@ -72,11 +74,11 @@ def submit(deployment: str, parameters: dict[str, Any], say: Callable[[str], Non
 
 def _follow(client: SyncPrefectClient, run: UUID, say: Callable[[str], None], seconds: float | None = None) -> FlowRun:
     """Wait for the end of a run and tell its log; with `seconds`, no longer."""
-    told, deadline = 0, None if seconds is None else time.monotonic() + seconds
+    told, deadline, ended = 0, None if seconds is None else time.monotonic() + seconds, float("inf")
     mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
     state: str | None = ""
     while True:
-        now = client.read_flow_run(run)  # first: what is logged by then is told before the end is
+        now = client.read_flow_run(run)
         logs = client.read_logs(mine, sort=LogSort.TIMESTAMP_ASC, limit=200, offset=told)
         told += len(logs)
         for line in logs:
@@ -84,7 +86,9 @@ def _follow(client: SyncPrefectClient, run: UUID, say: Callable[[str], None], se
         if now.state is not None and now.state.name != state:
             state = now.state.name
             say(f"[{state}]")
-        if (now.state is not None and now.state.is_final()) or (deadline is not None and time.monotonic() > deadline):
+        if now.state is not None and now.state.is_final():
+            ended = min(ended, time.monotonic())
+        if time.monotonic() > min(ended + _LAST_LINES_S, deadline or float("inf")):
             return now
         if not logs:
             time.sleep(_LOOK_S)
