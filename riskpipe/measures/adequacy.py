@@ -45,15 +45,16 @@ def cover(tree: xr.DataTree) -> xr.Dataset:
     Source: CPMI and IOSCO, Principles for financial market infrastructures (2012), principle 4, with an account's owner
     in the place of a participant.
 
-    Returns dims (fund, variant, set, owners): `ratio` (NaN where no scenario has such a shortfall), and of the scenario
-    that sets it: `owners_shortfall`, `fund_balance` USD, `scenario` index (-1 = none), `entity`, the largest owner's
-    index (-1 = none).
+    Returns dims (fund, variant, set, owners): `ratio` (infinite where no scenario has such a shortfall, NaN where the
+    fund has no balance either), and of the scenario that sets it: `owners_shortfall`, `fund_balance` USD, `scenario`
+    index (-1 = none), `entity`, the largest owner's index (-1 = none).
     """
     cells = cells_of(tree)
     funds, sets = labels(tree, "funds", "fund"), list(dict.fromkeys(cells.set.tolist()))
     owed = np.cumsum(read(tree, ENTITY_SHORTFALL), axis=2)[:, :, [n - 1 for n in COVERED]]
     balance, entity = read(tree, BALANCE), read(tree, ENTITY)
     ratios = np.where(owed > 0.0, divide(balance[:, :, None], owed), np.inf)
+    unused = np.where(balance > 0.0, np.inf, np.nan)  # nothing is owed to it
     shape = (len(funds), len(cells.variants), len(sets), len(COVERED))
     found = {name: np.full(shape, np.nan) for name in ("ratio", "owners_shortfall", "fund_balance")}
     where = {name: np.full(shape, -1, np.int64) for name in ("scenario", "entity")}
@@ -69,7 +70,7 @@ def cover(tree: xr.DataTree) -> xr.Dataset:
                 worst = rows[order[0]]
                 is_owed = owed[worst, each, k] > 0.0
                 here = (each, v, s, k)
-                found["ratio"][here] = np.where(is_owed, ratios[worst, each, k], np.nan)
+                found["ratio"][here] = np.where(is_owed, ratios[worst, each, k], unused[worst, each])
                 found["owners_shortfall"][here] = np.where(is_owed, owed[worst, each, k], 0.0)
                 found["fund_balance"][here] = balance[worst, each]
                 where["scenario"][here] = np.where(is_owed, worst, -1)
@@ -93,8 +94,9 @@ def fund_tail(tree: xr.DataTree) -> xr.Dataset:
     that what the payers bear adds up to the expected shortfall.
 
     Returns dims (fund, variant, level): `expected_shortfall` and `fund_balance` USD; `fund_over_shortfall`, their
-    ratio (NaN where nothing falls to the fund), below 1 = the fund alone does not pay the mean of its tail; and (fund,
-    variant, level, payer) `borne`, USD >= 0. NaN where the cube has no simulated set.
+    ratio (infinite where nothing falls to the fund, NaN where it has no balance either), below 1 = the fund alone does
+    not pay the mean of its tail; and (fund, variant, level, payer) `borne`, USD >= 0. NaN where the cube has no
+    simulated set.
     """
     cells = cells_of(tree)
     shortfall, balance = read(tree, SHORTFALL), read(tree, BALANCE)
@@ -115,7 +117,8 @@ def fund_tail(tree: xr.DataTree) -> xr.Dataset:
                 means["fund_balance"][f, v, at] = (weights * balance[rows, f]).sum()
                 borne[f, v, at] = (weights[:, None] * borne_by[rows, f]).sum(axis=0)
     dims = ("fund", "variant", "level")
-    ratio = divide(means["fund_balance"], means["expected_shortfall"])
+    is_unused = (means["expected_shortfall"] == 0.0) & (means["fund_balance"] > 0.0)
+    ratio = np.where(is_unused, np.inf, divide(means["fund_balance"], means["expected_shortfall"]))
     payers = tuple(f"funds/{payer}" for payer in PAYERS)
     data = {
         "expected_shortfall": quantity(dims, means["expected_shortfall"], "USD", "expected shortfall", SHORTFALL),

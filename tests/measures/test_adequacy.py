@@ -46,6 +46,9 @@ def test_a_fund_without_a_shortfall_has_no_cover_and_an_empty_fund_covers_nothin
     nothing = cover(hand_made({"index_shock": [-0.1, 0.0]})).isel(fund=0, variant=0).sel(set="grid", owners=1)
     assert np.isnan(float(nothing["ratio"]))
     assert (int(nothing["scenario"]), int(nothing["entity"])) == (-1, -1)
+    held = {"funds/fund_balance": np.array([[5.0], [6.0]])}
+    unused = cover(hand_made({"index_shock": [-0.1, 0.0]}, held)).isel(fund=0, variant=0).sel(set="grid", owners=1)
+    assert (float(unused["ratio"]), float(unused["owners_shortfall"])) == (np.inf, 0.0), "no limit below it is reached"
     owed = np.zeros((2, 1, 10))
     owed[:, 0, 0] = [3.0, 7.0]
     empty = cover(hand_made({"index_shock": [-0.1, 0.0]}, {"entities/entity_shortfall": owed})).isel(fund=0, variant=0)
@@ -78,6 +81,16 @@ def test_the_fund_in_the_tail_is_what_it_is_worth_in_those_scenarios():
     assert [float(one[name]) for name in ("expected_shortfall", "fund_balance", "fund_over_shortfall")] == (
         pytest.approx([97.0, 103.0, 103.0 / 97.0])
     )
+
+
+def test_a_fund_to_which_nothing_falls_is_larger_than_any_tail():
+    planned = scenario_set({"index_shock": [0.0]}, [], (Variant(),), n_simulated=100)
+    still = replace(planned, index_shock=np.nan_to_num(planned.index_shock))
+    nothing = {"funds/shortfall": np.zeros((101, 1))}
+    for balance, ratio in ((7.0, np.inf), (0.0, np.nan)):
+        values = {**nothing, "funds/fund_balance": np.full((101, 1), balance)}
+        found = fund_tail(cube(still, values, COORDINATES))["fund_over_shortfall"].values
+        assert np.array_equal(found, np.full(found.shape, ratio), equal_nan=True)
 
 
 def test_without_probabilities_a_fund_has_no_tail(tree):

@@ -27,7 +27,7 @@ def cover_blocks(report: ReportInput) -> list[Block]:
     """Funds against their largest owners."""
     cover = report.measures["cover"]
     dims = ("fund", "variant", "set", "owners")
-    keep = np.flatnonzero(~np.isnan(flattened(cover, "ratio")))
+    keep = np.flatnonzero(np.isfinite(flattened(cover, "ratio")))
     if len(keep) == 0:
         return []
     labelled = label_columns(cover, dims, ("Fund", "Variant", "Set", "Owners"), ("text", "text", "text", "count"))
