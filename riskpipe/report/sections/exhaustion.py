@@ -63,10 +63,10 @@ def _table(report: ReportInput, found: xr.Dataset) -> Table:
         "the fund holds, and the first that exhausts it; nothing is interpolated",
         (
             *label_columns(found, _DIMS, ("Moves", "Way", "Depth", "Fund"), ("text", "text", "text", "text")),
-            column("outcome", "Outcome", "text", words),
             column("last_held", "Last held", "signed_share", numbers_of["last_held"]),
             column("first_exhausted", "First exhausted", "signed_share", numbers_of["first_exhausted"]),
             column("heals_at", "Holds again at", "signed_share", numbers_of["heals_at"]),
+            column("outcome", "Outcome", "text", words),
         ),
         source_of(report, found, "first_exhausted"),
         n_shown=_N_SHOWN,
