@@ -13,12 +13,13 @@ def set_flags(pools: Pools, terms: Terms) -> None:
     """Fill the flags of a lowered book."""
     sides = np.zeros(len(terms.index_price), dtype=np.int32)
     has_trade = np.zeros(len(terms.index_price), dtype=np.bool_)
-    _set_pools(pools)
+    set_closable(pools)
     _set_entities(pools, terms, sides, has_trade)
 
 
 @compiled
-def _set_pools(pools: Pools) -> None:
+def set_closable(pools: Pools) -> None:
+    """Fill the flags of pools: which can be closed as one."""
     for p in range(len(pools.account)):
         is_at_stake = False
         for q in range(pools.position_start[p], pools.position_start[p + 1]):

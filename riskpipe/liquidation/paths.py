@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from riskpipe.compiled import compiled
-from riskpipe.domain.book import Book, BoolArray, FloatArray
+from riskpipe.domain.book import Book, FloatArray
 from riskpipe.domain.market import Market
 from riskpipe.domain.paths import CascadePath
 from riskpipe.domain.rules import Rules
@@ -18,6 +18,7 @@ from riskpipe.liquidation.batches import make_batch
 from riskpipe.liquidation.cascade import run_rounds
 from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_closing, make_losses
 from riskpipe.liquidation.exits import make_exits, set_exit_factors, set_far_exits
+from riskpipe.liquidation.flags import set_closable
 from riskpipe.liquidation.footprint import padded
 from riskpipe.liquidation.lanes import Lanes, State, distinct_lanes, make_state
 from riskpipe.liquidation.loans import Loans, loan_pools, make_loans
@@ -55,7 +56,7 @@ def cascade_path(
     by_haircut, _, _ = distinct_lanes(scenario, v, has_options=bool(book.is_option.any()))
     (haircut, lanes), *_ = by_haircut.items()
     pools, terms = lower_pools(book), lower_terms(book, market, rules, haircut)
-    pools.can_close[:] = _can_close(pools)
+    set_closable(pools)  # and nothing of entities: no hedge is measured here
     of_variant = lower_rules(book, rules, scenario.variants[v])
     models = unit_models(book, rules)
     portfolios = make_portfolios(pools, terms, lower_units(book, models, pools), list(models.values()))
@@ -68,17 +69,6 @@ def cascade_path(
     )  # fmt: skip
     removed = _removed(book, pools, terms, of_variant, draft, lanes, state, loans, portfolios) if with_winners else None
     return watch.path(is_cut_off=bool(state.is_cut_off[0]), removed=removed)
-
-
-def _can_close(pools: Pools) -> BoolArray:
-    """Tell which pools are closed as one, [p]: as `flags.set_flags` has it, without what it finds of entities."""
-    at_stake = np.zeros(len(pools.account), dtype=np.bool_)
-    at = (pools.quantity != 0.0, pools.position_start), (pools.slot_quantity < 0.0, pools.slot_start)
-    for is_there, start in at:
-        count = np.concatenate(([0], np.cumsum(is_there)))
-        at_stake |= count[start[1:]] > count[start[:-1]]
-    is_other = (pools.account_is_exempt | pools.account_is_lending)[pools.account]
-    return np.asarray(at_stake & ~is_other & ~pools.is_portfolio)
 
 
 def _tape(pools: Pools, terms: Terms) -> Tape:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.published_cases import SHARED, Row, case_table, cases_in, differing, uncalled
+from support.published_cases import SHARED, Row, assert_as_published, case_table, cases_in, literature_cases, uncalled
 
 from riskpipe.calibrate.estimators.garch import garch_update
 from riskpipe.calibrate.estimators.plain import ewma_update
@@ -149,10 +149,7 @@ TABLE = {
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_a_published_case_is_what_the_functions_find(case):
-    found = TABLE[case["kind"]].replay(case["inputs"])
-    assert found.keys() == case["expected"].keys()
-    assert case["tolerance"].keys() == {"abs"}
-    assert not differing(found, case)
+    assert_as_published(TABLE, case)
 
 
 @pytest.mark.parametrize("kind", TABLE)
@@ -167,11 +164,7 @@ def test_every_kind_has_a_case():
 def test_the_copies_are_the_cases_of_the_collections():
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is not here: the copies in published_cases.json stand alone")
-    expected = {}
-    for case in json.loads((SHARED / "literature.json").read_text(encoding="utf-8")):
-        if case["id"].startswith(("A", "B")):
-            own = {"kind": case["id"], "tolerance": {case["tolerance_kind"]: case["tolerance"]}}
-            expected[case["id"]] = {f: case[f] for f in ("id", "inputs", "expected", "source")} | own
+    expected = literature_cases("A", "B")
     for case in json.loads((SHARED / "venues.json").read_text(encoding="utf-8")):
         if case["kind"].startswith(("funding_", "mark_price_")):
             fields = ("id", "kind", "inputs", "expected", "tolerance", "source")

@@ -1,6 +1,7 @@
 """Kills: a process of a running night ends by `kill -9`, and the same command makes it whole again."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -12,64 +13,78 @@ from chaos.scene import LONGEST_S, Scene
 LEFT_OVER_S = 60.0
 
 
-def worker(scene: Scene, seed: int, folder: Path) -> str:
-    """One of two workers dies: its process, which the nanny starts again, or nanny and process for good."""
-    random = drawn("worker", seed)
+def _against_a_cluster(
+    scene: Scene, random: Random, folder: Path, kill: Callable[[Cluster], str], mend: Callable[[Cluster], None]
+) -> str:
+    """Start a night on a cluster, kill some of that at a drawn moment, and see how it ends; mend what a rerun needs."""
     with Processes(folder) as processes:
         cluster = Cluster(processes)
-        night, store = _start(scene, processes, cluster)
+        store = processes.folder / "store"
+        night = processes.riskpipe("run", scene.config(processes.folder, store, executor=cluster.address))
         moment = _wait(random, scene, night, store)
-        victim = random.choice(cluster.workers)
-        is_for_good = random.random() < 0.5
-        if is_for_good:
-            victim.kill_all()
-        else:
-            kill_computing_process(victim)
+        killed = kill(cluster)
         ended = night.wait(LONGEST_S)
         no_false_success(scene, store, ended, COMPUTE)
         if ended.code:
-            _again(scene, processes, store)
-    return f"{'worker' if is_for_good else 'its process'} killed {moment}; exit {ended.code}"
+            mend(cluster)
+            processes.riskpipe("run", processes.folder / "night.yaml").succeeds(LONGEST_S)
+            right(scene, store)
+    return f"killed {moment}: {killed}; exit {ended.code}"
+
+
+def _nothing(_cluster: Cluster) -> None:
+    """Mend nothing: what a rerun needs is there."""
+
+
+def worker(scene: Scene, seed: int, folder: Path) -> str:
+    """One of two workers dies: its process, which the nanny starts again, or nanny and process for good."""
+    random = drawn("worker", seed)
+
+    def kill(cluster: Cluster) -> str:
+        victim = random.choice(cluster.workers)
+        if random.random() < 0.5:
+            victim.kill_all()
+            return "worker"
+        kill_computing_process(victim)
+        return "its process"
+
+    return _against_a_cluster(scene, random, folder, kill, _nothing)
 
 
 def workers(scene: Scene, seed: int, folder: Path) -> str:
     """All workers die for good; new ones come after a while."""
     random = drawn("workers", seed)
-    with Processes(folder) as processes:
-        cluster = Cluster(processes)
-        night, store = _start(scene, processes, cluster)
-        moment = _wait(random, scene, night, store)
+
+    def kill(cluster: Cluster) -> str:
         for victim in list(cluster.workers):
             victim.kill_all()
         pause = random.uniform(0.0, 4.0)
         time.sleep(pause)
         cluster.start_worker()
         cluster.start_worker()
-        ended = night.wait(LONGEST_S)
-        no_false_success(scene, store, ended, COMPUTE)
-        if ended.code:
-            _again(scene, processes, store)
-    return f"killed {moment}, new ones after {pause:.1f} s; exit {ended.code}"
+        return f"new ones after {pause:.1f} s"
+
+    return _against_a_cluster(scene, random, folder, kill, _nothing)
 
 
 def scheduler(scene: Scene, seed: int, folder: Path) -> str:
     """The scheduler dies, and workers end without it; others come at once, or when the night has failed."""
     random = drawn("scheduler", seed)
-    with Processes(folder) as processes:
-        cluster = Cluster(processes)
-        night, store = _start(scene, processes, cluster)
-        moment = _wait(random, scene, night, store)
+    is_quick = False
+
+    def kill(cluster: Cluster) -> str:
+        nonlocal is_quick
         cluster.scheduler.kill()
         is_quick = random.random() < 0.5
         if is_quick:
             _replace(cluster)
-        ended = night.wait(LONGEST_S)
-        no_false_success(scene, store, ended, COMPUTE)
-        if ended.code:
-            if not is_quick:
-                _replace(cluster)
-            _again(scene, processes, store)
-    return f"killed {moment}, another {'at once' if is_quick else 'afterwards'}; exit {ended.code}"
+        return f"another {'at once' if is_quick else 'afterwards'}"
+
+    def mend(cluster: Cluster) -> None:
+        if not is_quick:
+            _replace(cluster)
+
+    return _against_a_cluster(scene, random, folder, kill, mend)
 
 
 def _replace(cluster: Cluster) -> None:
@@ -104,16 +119,5 @@ def run(scene: Scene, seed: int, folder: Path) -> str:
     return f"{executor}, killed {' and '.join(moments)}"
 
 
-def _start(scene: Scene, processes: Processes, cluster: Cluster) -> tuple[Command, Path]:
-    store = processes.folder / "store"
-    config = scene.config(processes.folder, store, executor=cluster.address)
-    return processes.riskpipe("run", config), store
-
-
 def _wait(random: Random, scene: Scene, night: Command, store: Path) -> str:
     return wait_for_moment(random, store, scene.seconds, lambda: night.is_over)
-
-
-def _again(scene: Scene, processes: Processes, store: Path) -> None:
-    processes.riskpipe("run", processes.folder / "night.yaml").succeeds(LONGEST_S)
-    right(scene, store)

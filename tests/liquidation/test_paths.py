@@ -7,8 +7,10 @@ from support.cascades import chain_case
 from support.random_loans import with_loans
 from support.random_portfolios import with_portfolios
 
+from riskpipe.liquidation.flags import set_closable
 from riskpipe.liquidation.kernel import Kernel
-from riskpipe.liquidation.paths import _can_close, cascade_path
+from riskpipe.liquidation.lowering import lower_pools
+from riskpipe.liquidation.paths import cascade_path
 
 
 def loans_case(seed):
@@ -53,8 +55,9 @@ def test_a_path_ends_where_the_block_does_bit_for_bit(make, seed):
 @pytest.mark.parametrize(("make", "seed"), CASES)
 def test_pools_that_a_path_may_close_are_those_of_the_kernel(make, seed):
     case = make(seed)
-    pools = Kernel(case.book, case.market, case.rules).pools
-    assert np.array_equal(_can_close(pools), pools.can_close)
+    pools = lower_pools(case.book)
+    set_closable(pools)
+    assert np.array_equal(pools.can_close, Kernel(case.book, case.market, case.rules).pools.can_close)
 
 
 def test_a_path_is_of_one_scenario():

@@ -23,6 +23,23 @@ def cases_in(folder):
     return json.loads((folder / "published_cases.json").read_text(encoding="utf-8"))
 
 
+def literature_cases(*sections):
+    """Cases of the collection from these sections of the literature, by id, as copies of them are kept."""
+    found = {}
+    for case in json.loads((SHARED / "literature.json").read_text(encoding="utf-8")):
+        if case["id"].startswith(sections):
+            own = {"kind": case["id"], "tolerance": {case["tolerance_kind"]: case["tolerance"]}}
+            found[case["id"]] = {f: case[f] for f in ("id", "inputs", "expected", "source")} | own
+    return found
+
+
+def assert_as_published(table, case):
+    found = table[case["kind"]].replay(case["inputs"])
+    assert found.keys() == case["expected"].keys()
+    assert case["tolerance"].keys() == {"abs"}
+    assert not differing(found, case)
+
+
 def case_table(table):
     """The kinds as Markdown, for the documentation."""
     lines = ["| case kind | public functions | what they find |", "|---|---|---|"]
