@@ -16,7 +16,7 @@ from typing import Any
 os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when polars is imported; all is measured per core
 sys.path.append(str(Path(__file__).parents[1]))  # books that tests make
 
-from . import fit_rows, ingest_rows, kernel_rows, memory, night_rows, portfolio_rows, scaling
+from . import fit_rows, ingest_rows, kernel_rows, memory, night_rows, orchestration_rows, portfolio_rows, scaling
 from .books import Inputs
 from .machine import about
 from .settings import Measured, read_settings
@@ -40,13 +40,19 @@ ROWS: dict[str, Callable[[Inputs], Measured]] = {
     "fits": fit_rows.basis_fits,
     "help": ingest_rows.command_line,
 }
+LONG: dict[str, Callable[[Inputs], Measured]] = {
+    "orchestration": orchestration_rows.orchestration,
+    "many-blocks": orchestration_rows.many_blocks,
+}
+"""Rows of many minutes, measured where they are asked for by name."""
+ALL = ROWS | LONG
 
 
 def main() -> int:
     """Measure, print, write; 1 where a row could not be measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="every row once, at a tiny size")
-    parser.add_argument("--only", action="append", choices=ROWS, metavar="ROW", help=f"one row of: {', '.join(ROWS)}")
+    parser.add_argument("--only", action="append", choices=ALL, metavar="ROW", help=f"one row of: {', '.join(ALL)}")
     parser.add_argument("--set", action="append", default=[], metavar="SIZE=VALUE", help="another size (YAML)")
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="where the figures go")
     parser.add_argument("--against", type=Path, help="figures of an earlier run to compare with")
@@ -82,7 +88,7 @@ def _measure(name: str, inputs: Inputs, result: dict[str, Any]) -> None:
     sys.stderr.flush()
     start = time.perf_counter()
     try:
-        measured = ROWS[name](inputs)
+        measured = ALL[name](inputs)
     except Exception as error:  # noqa: BLE001  whatever it was, the other rows are worth having
         result["failed"][name] = f"{type(error).__name__}: {error}"
         sys.stderr.write(f"failed: {result['failed'][name]}\n")

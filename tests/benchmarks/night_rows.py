@@ -30,7 +30,7 @@ def compute_stage(inputs: Inputs) -> Measured:
     """Wall time of the compute stage over the kernel's seconds shared by the workers, with blocks of a good size."""
     sizes = inputs.sizes
     n_accounts = sizes.snapshot_accounts
-    per_block = _scenarios_of(inputs, sizes.night_block_seconds)
+    per_block = scenarios_of(inputs, sizes.night_block_seconds)
     axes = slab_axes(16 * math.ceil(per_block * sizes.night_blocks / 16))
     store = inputs.folder / "night"
     overrides = [f"scenarios.grid.{name}={list(values)}" for name, values in axes.items()]
@@ -88,7 +88,7 @@ def auto_blocks(inputs: Inputs) -> Measured:
     )
 
 
-def _scenarios_of(inputs: Inputs, seconds: float) -> int:
+def scenarios_of(inputs: Inputs, seconds: float) -> int:
     """Distinct scenarios that take the kernel so long on one core, from one trial slab."""
     from riskpipe.scenarios.grid import scenario_set
 

@@ -65,6 +65,10 @@ class Sizes(_Strict):
     portfolio_scenarios: int
     fit_instruments: int
     fit_hours: int
+    orchestrated_seconds: float
+    few_blocks: int
+    many_blocks: int
+    many_blocks_accounts: int
 
     def changed(self, changes: Sequence[str]) -> Self:
         """Return these sizes with some given as NAME=VALUE; unknown names are refused."""

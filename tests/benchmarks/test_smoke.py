@@ -88,3 +88,13 @@ def test_a_second_run_compares_with_the_first(smoke):
     assert again.returncode == 0, again.stderr
     assert f"against the run of {before['about']['when']}" in again.stdout
     assert "riskpipe --help over import typer" in again.stdout
+
+
+@pytest.mark.system  # for its minute, not for what it needs
+def test_rows_that_are_measured_by_name_only_are_measured(smoke, tmp_path):
+    run, out = smoke[3], tmp_path / "bench.json"
+    done = run("--only", "orchestration", "--only", "many-blocks", "--out", out)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(out.read_text())["figures"]
+    assert figures["Prefect and Dask in a night of minutes, share of its time"]["goal"] == "<= 0.1"
+    assert figures["compute stage a block, among many over among few"]["goal"] == "<= 1.1"

@@ -53,11 +53,12 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, configs: Path, **variables: str):
-    """Start everything on free ports with one worker, give it, and stop it with one Ctrl-C."""
+def serving(folder: Path, configs: Path, *, n_workers: int = 1, **variables: str):
+    """Start everything on free ports, give it, and stop it with one Ctrl-C."""
     environment = os.environ | {"RISKPIPE_CONFIGS": str(configs)} | variables
     ports = ["--prefect-port", "0", "--scheduler-port", "0", "--dashboard-port", "0"]
-    command = [sys.executable, "-m", "flows", "serve", "--home", str(folder / "home"), "--workers", "1", *ports]
+    where = ["--home", str(folder / "home"), "--workers", str(n_workers)]
+    command = [sys.executable, "-m", "flows", "serve", *where, *ports]
     with (folder / "serve.log").open("w+") as log:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
