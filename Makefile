@@ -44,9 +44,9 @@ real-night: $(STAMP) ## a night on recorded market data of 2024-08-05 (folder MA
 	@$(BIN)/riskpipe synth data/2024-08-05 --accounts 100000 --seed 1 --as-of 2024-08-05T00:00Z --market $(or $(MARKET),../shared/data) --index-depth 0.4
 	@$(BIN)/riskpipe run configs/real-2024-08-05.yaml
 
-test: $(STAMP) $(TOOLS) ## check and test all that needs only pip packages
+test: $(STAMP) $(TOOLS) ## check and test all that needs only pip packages, JOBS=2 files at a time
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest --durations=10 -m "not system and not bench"
+	@$(BIN)/python -m pytest --durations=10 --numprocesses $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder -m "not system and not bench"
 
 test-system: $(STAMP) $(TOOLS) ## tests that need Debian packages or root: browser, PostgreSQL, hosts as network namespaces, a full disk
 	@$(BIN)/python -m pytest --durations=10 -m system

@@ -3,22 +3,30 @@
 Numba looks only at the file of the function it loads: a kernel compiled before a change in a module it calls would be
 taken for current, and one compiled for another CPU would crash. Here every module's functions lie under the hash of
 all sources that the module imports, at whatever place they are installed, and under the numerics fingerprint: processes
-and copies of the package share them, and a change to a report compiles nothing.
+and copies of the package share them, and a change to a report compiles nothing. Of several processes that need a
+function at the same time one compiles, and the others wait for what it leaves.
 """
 
 import hashlib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import FunctionType
 
+from filelock import FileLock
 from numba.core import config
 from numba.core.caching import _CacheLocator
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.dispatcher import Dispatcher
 
 from riskpipe.numerics import numerics_fingerprint
 
 _PACKAGE = Path(__file__).resolve().parent
+_PATIENCE_S = 600.0
+"""How long a process waits for another one that compiles: far longer than any function takes."""
 _IMPORTED = re.compile(rb"^[ \t]*(?:from|import)[ \t]+" + _PACKAGE.name.encode() + rb"((?:\.\w+)*)", re.MULTILINE)
 
 
@@ -30,6 +38,38 @@ def use_compile_cache() -> None:
     own = f"{__name__}.{SourcesLocator.__name__}"
     others = "UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator,IPythonCacheLocator,ZipCacheLocator"
     config.CACHE_LOCATOR_CLASSES = f"{own},{config.CACHE_LOCATOR_CLASSES or others}"
+
+
+def compiled_once(dispatcher: Dispatcher) -> Dispatcher:
+    """Have a function of this package compiled by one process of a host at a time, and return it.
+
+    Locks are taken in the order of calls, which has no circle, and within numba's own: no two processes or threads can
+    wait for each other.
+    """
+    compile_now = dispatcher.compile
+    function = dispatcher.py_func
+
+    def compile_or_wait(signature: object) -> object:
+        with global_compiler_lock, _alone(Path(function.__code__.co_filename).resolve(), function.__qualname__):
+            return compile_now(signature)
+
+    dispatcher.compile = compile_or_wait
+    return dispatcher
+
+
+@contextmanager
+def _alone(module: Path, name: str) -> Iterator[None]:
+    """Keep other processes from compiling a function; where files cannot be locked, each compiles its own."""
+    lock = FileLock(_folder(module) / f"{name}.lock", timeout=_PATIENCE_S, is_singleton=True)
+    try:
+        lock.acquire()
+    except OSError:  # Timeout is one
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @cache

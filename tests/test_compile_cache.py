@@ -69,3 +69,24 @@ print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
         told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=folder).stdout
         counts.append(told.splitlines()[-1])
     assert counts == ["0 1", "1 0"]
+
+
+def test_of_processes_that_need_a_function_at_once_one_compiles_it(tmp_path):
+    tail = """
+loops.rolling_lowest_mean(np.arange(9.0), 3, 2.0, np.empty(3), np.empty(9))
+print(sum(loops.rolling_lowest_mean.stats.cache_misses.values()))
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", CALL + tail]
+    processes = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [process.communicate(timeout=120)[0].splitlines()[-1] for process in processes]
+    assert sorted(told) == ["0", "0", "1"]
+
+
+def test_a_function_is_compiled_where_nothing_can_be_kept(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "file")}
+    call = "import numpy as np; from riskpipe.calibrate.backtest import loops; kept = np.empty(9); "
+    call += "loops.rolling_lowest_mean(np.arange(9.0), 3, 2.0, np.empty(3), kept); print(kept[-1])"
+    told = subprocess.run([sys.executable, "-c", call], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() not in {"", "nan"}
