@@ -7,6 +7,9 @@ from riskpipe.domain.instant import format_as_of
 from riskpipe.errors import StoreError
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+MARKET, SCENARIOS = "market", "scenarios"
+BLOCK_INPUTS = (MARKET, SCENARIOS)
+"""Arrays that a run's blocks were computed from, besides the book; a replay reads them again."""
 
 
 def run_prefix(run_id: str) -> str:
@@ -29,6 +32,11 @@ def plan_key(run_id: str) -> str:
 def manifest_key(run_id: str) -> str:
     """Key of a run's manifest, without which the run does not exist for readers."""
     return f"{run_prefix(run_id)}/manifest.json"
+
+
+def inputs_key(run_id: str, name: str) -> str:
+    """Key of named arrays that a run's units of work read."""
+    return f"{run_prefix(run_id)}/inputs/{name}.npz"
 
 
 def part_key(run_id: str, block: int) -> str:

@@ -10,7 +10,16 @@ from typing import Any
 from riskpipe.cube.blocks import open_arrays, read_block
 from riskpipe.cube.catalogue import catalogue_at, read_catalogue
 from riskpipe.cube.digest import canonical_json, digest_arrays, sha256
-from riskpipe.cube.layout import cube_prefix, manifest_key, mark_key, part_key, plan_key, run_prefix
+from riskpipe.cube.layout import (
+    BLOCK_INPUTS,
+    cube_prefix,
+    inputs_key,
+    manifest_key,
+    mark_key,
+    part_key,
+    plan_key,
+    run_prefix,
+)
 from riskpipe.cube.marks import Mark, read_marks
 from riskpipe.cube.parallel import map_objects
 from riskpipe.cube.parts import part_digest
@@ -45,6 +54,7 @@ def write_manifest(
     problems += _mark_problems(marks, bounds)
     wanted = {part_key(run_id, block) for block in range(len(bounds))} | _cube_keys(store, cube)
     held = set(store.list(cube)) | set(store.list(f"{prefix}/parts"))
+    inputs = {key for name in BLOCK_INPUTS if store.exists(key := inputs_key(run_id, name))}
     problems += [f"{key} is missing" for key in sorted(wanted - held)]
     problems += [f"{key} does not belong" for key in sorted(held - wanted)]
     if not problems:
@@ -68,7 +78,9 @@ def write_manifest(
             "fingerprint": marks[0].fingerprint,
             "n_blocks": len(bounds),
             "blocks": [asdict(marks[block]) for block in range(len(bounds))],
-            "objects": dict(map_objects(lambda key: (key.removeprefix(f"{prefix}/"), _entry(store.read(key))), held)),
+            "objects": dict(
+                map_objects(lambda key: (key.removeprefix(f"{prefix}/"), _entry(store.read(key))), held | inputs)
+            ),
         }
     )
     key = manifest_key(run_id)
@@ -188,7 +200,7 @@ def _cube_keys(store: Store, cube: str) -> set[str]:
 
 
 def _object_problems(store: Store, prefix: str, objects: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Compare every object of the cube and the parts with the manifest."""
+    """Compare every object of the cube, the parts and what blocks were computed from with the manifest."""
     held = {key.removeprefix(f"{prefix}/") for name in ("cube.zarr", "parts") for key in store.list(f"{prefix}/{name}")}
     problems = [f"{key} is not in the manifest" for key in sorted(held - objects.keys())]
 

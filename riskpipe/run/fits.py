@@ -17,11 +17,12 @@ from riskpipe.calibrate.hourly import HourlySeries
 from riskpipe.calibrate.market import in_book_order
 from riskpipe.calibrate.validation import SeriesScores, score_series, validation_arrays
 from riskpipe.compute import Executor, SerialExecutor
+from riskpipe.cube.layout import inputs_key
 from riskpipe.cube.store import Store, open_store
 from riskpipe.domain.book import Book
 from riskpipe.domain.findings import Findings, Reason, Severity
 from riskpipe.domain.market import FAILS
-from riskpipe.run.inputs import arrays_of, inputs_key, read_arrays, write_arrays
+from riskpipe.run.inputs import arrays_of, read_arrays, write_arrays
 from riskpipe.run.night import Night
 
 SERIES, FITS = "basis_series", "basis_fits"  # names of inputs

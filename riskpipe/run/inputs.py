@@ -7,16 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from riskpipe.cube.layout import run_prefix
+from riskpipe.cube.layout import MARKET, SCENARIOS, inputs_key
 from riskpipe.cube.store import Store
 from riskpipe.domain.market import Market
 from riskpipe.domain.rules import ContractRules, IndexImpact, LendingRules, Rules, VenueRules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
-
-
-def inputs_key(run_id: str, name: str) -> str:
-    """Key of named arrays that a run's units of work read."""
-    return f"{run_prefix(run_id)}/inputs/{name}.npz"
 
 
 def write_arrays(store: Store, run_id: str, name: str, arrays: Mapping[str, np.ndarray | float]) -> None:
@@ -41,26 +36,26 @@ def arrays_of(value: Any) -> dict[str, np.ndarray | float]:  # noqa: ANN401  any
 
 def write_market(store: Store, run_id: str, market: Market) -> None:
     """Keep a run's market."""
-    write_arrays(store, run_id, "market", arrays_of(market))
+    write_arrays(store, run_id, MARKET, arrays_of(market))
 
 
 def read_market(store: Store, run_id: str) -> Market:
     """Read a run's market."""
-    arrays = read_arrays(store, run_id, "market")
+    arrays = read_arrays(store, run_id, MARKET)
     decay = float(arrays.pop("ewma_decay"))
     return Market(**arrays, ewma_decay=decay)
 
 
 def write_scenarios(store: Store, run_id: str, scenarios: ScenarioSet) -> None:
     """Keep a run's scenarios; variants and the names of sets and own axes are in the plan."""
-    write_arrays(store, run_id, "scenarios", arrays_of(scenarios))
+    write_arrays(store, run_id, SCENARIOS, arrays_of(scenarios))
 
 
 def read_scenarios(store: Store, run_id: str, plan: dict[str, Any]) -> ScenarioSet:
     """Read a run's scenarios."""
     variants = tuple(Variant(**variant) for variant in plan["variants"])
     return ScenarioSet(
-        **read_arrays(store, run_id, "scenarios"),
+        **read_arrays(store, run_id, SCENARIOS),
         variants=variants,
         sets=tuple(plan["sets"]),
         own_axes=tuple(plan["own_axes"]),

@@ -161,7 +161,9 @@ def read_outcome(store: Store, run_id: str) -> Outcome:
         load_seconds=sum(record["seconds"]["load"] for record in done),
         wall_seconds=_stretch(done) if computed["is_one_stretch"] else None,
         worker_bytes=max((peak for peak in peaks if peak is not None), default=None),
-        store_bytes=None if objects is None else sum(entry["size"] for entry in objects.values()),
+        store_bytes=None
+        if objects is None
+        else sum(entry["size"] for key, entry in objects.items() if key.startswith(("cube.zarr/", "parts/"))),
         n_accounts=int(plan["ingest"]["summary"]["accounts"]),
         slowest=slowest,
     )

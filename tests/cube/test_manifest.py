@@ -7,7 +7,7 @@ from support.cube_runs import AS_OF, RUN_ID, compute_block, finished_run, once_a
 
 from riskpipe.cube.blocks import read_block, write_once
 from riskpipe.cube.catalogue import publish
-from riskpipe.cube.layout import cube_prefix, manifest_key, mark_key, part_key, plan_key
+from riskpipe.cube.layout import cube_prefix, inputs_key, manifest_key, mark_key, part_key, plan_key
 from riskpipe.cube.manifest import read_manifest, require_verified, verify, verify_published, write_manifest
 from riskpipe.cube.marks import record_attempt
 from riskpipe.cube.store import open_store
@@ -30,7 +30,8 @@ def test_a_whole_run_verifies(near_store):
     manifest = read_manifest(near_store, RUN_ID)
     assert manifest["n_blocks"] == len(manifest["blocks"]) == 6
     assert set(manifest["objects"]) == {
-        key.removeprefix(f"runs/{RUN_ID}/") for key in near_store.list(CUBE) + near_store.list(f"runs/{RUN_ID}/parts")
+        key.removeprefix(f"runs/{RUN_ID}/")
+        for key in (*near_store.list(CUBE), *near_store.list(f"runs/{RUN_ID}/parts"), inputs_key(RUN_ID, "market"))
     }
 
 
@@ -112,6 +113,7 @@ def flip(store, key):
         part_key(RUN_ID, 3),
         mark_key(RUN_ID, 3),
         plan_key(RUN_ID),
+        inputs_key(RUN_ID, "market"),
     ],
 )
 @pytest.mark.parametrize("damage", [flip, lambda store, key: store.delete(key)], ids=["flipped bit", "deleted"])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from riskpipe.cube.blocks import write_block, write_once
-from riskpipe.cube.layout import cube_prefix, part_key, plan_key
+from riskpipe.cube.layout import cube_prefix, inputs_key, part_key, plan_key
 from riskpipe.cube.manifest import write_manifest
 from riskpipe.cube.marks import Mark, write_mark
 from riskpipe.cube.parts import write_part
@@ -119,6 +119,7 @@ def finished_run(store, run_id=RUN_ID, block_size=5, seed=0, as_of=AS_OF):
     """Write a complete run and return its manifest's hash."""
     template = small_template(block_size, run_id)
     store.create(plan_key(run_id), b"{}")
+    store.write(inputs_key(run_id, "market"), b"prices")
     create_cube(store, cube_prefix(run_id), template)
     bounds = block_bounds(27, block_size)
     for block, (start, stop) in enumerate(bounds):
