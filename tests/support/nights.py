@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import yaml
 
 import riskpipe
@@ -26,6 +28,14 @@ GRID = {
 def write_inputs(directory: Path, *, n_accounts: int = 150, seed: int = 7) -> Path:
     synthesise(directory, n_accounts=n_accounts, seed=seed)
     return directory
+
+
+def keep_history_of(inputs: Path, underlying: str) -> None:
+    """Leave the hours of one underlying's contracts, and those of all indices: most of a small night is fits."""
+    path = inputs / "history.parquet"
+    table = pq.read_table(path)
+    is_kept = pc.fill_null(pc.match_substring(table["instrument_id"], f"-{underlying}"), fill_value=True)
+    pq.write_table(table.filter(is_kept), path)
 
 
 def settings(inputs: Path, store: Path | str, **changes) -> dict:
