@@ -62,7 +62,7 @@ def kernel_cube(case, scenarios):
     worst[part.account_ix, part.set_ix] = part.shortfall_max
     values["accounts/liquidated_scenarios"], values["accounts/shortfall_max"] = hits, worst
     bearers, row = worst_bearers(kernel, scenarios, values["funds/adl_loss"])
-    of_worst = bearers.values() | {"level": np.nan, "scenario": np.nan if row is None else row}
+    of_worst = bearers.values() | {"level": np.nan, "scenario": np.nan if row is None else float(row)}
     for name, value in of_worst.items():
         blank = np.full_like(value, "" if name.endswith("name") else np.nan)  # of the tail, which is not computed
         values[f"adl/{name}"] = np.stack([blank, value])
