@@ -45,7 +45,8 @@ def test_owners_of_a_view_add_up_to_what_is_taken_and_accounts_to_no_more(hit):
 
 def test_the_worst_scenario_is_named_and_a_tail_without_probabilities_is_not_measured(hit):
     row = int(hit.cube["funds"]["adl_loss"].values.sum(axis=1).argmax())
-    assert f"Scenario {row} takes most: USD" in words(hit)
+    shock = float(hit.cube["funds"]["index_shock"].values[row])
+    assert f"Scenario {row} (index {shock:+.0%}) takes most: USD" in words(hit)
     assert "Over a tail it is not measured: no scenario has a probability." in words(hit)
 
 

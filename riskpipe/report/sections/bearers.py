@@ -6,12 +6,13 @@ from riskpipe.domain.bearers import TAIL, WORST
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Paragraph, Table
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.wording import column, source_of
+from riskpipe.report.wording import axes_of, cell_words, column, source_of
 
 _WORDS = {TAIL: "mean of the tail", WORST: "worst scenario"}
 _RULE = (
-    "Every winner on the other side gives up the same share of its open profit; a venue that ranks its winners takes "
-    "more from the first of them and nothing from the last, so that single names are an estimate where it does."
+    "In each contract every winner on the other side gives up the same share of its open profit there; a venue that "
+    "ranks its winners takes more from the first of them and nothing from the last, so that single names are an "
+    "estimate where it does."
 )
 
 
@@ -29,8 +30,10 @@ def _worst_words(report: ReportInput) -> str:
     scenario, total = int(found["scenario"]), float(found["total"])
     if scenario < 0:
         return "No scenario of it takes anything; who bears it in other variants is not measured."
+    losses = report.measures["fund_losses"]
+    where = cell_words({name: float(losses[name].values[scenario]) for name in axes_of(losses)})
     text = (
-        f"Scenario {scenario} takes most: {numbers.usd(total)} of profit from "
+        f"Scenario {scenario} ({where}) takes most: {numbers.usd(total)} of profit from "
         f"{numbers.plural(float(found['bearers']), 'account')}"
     )
     if float(found["entity_cost"][0]) > 0.0:
@@ -70,7 +73,9 @@ def _owners(report: ReportInput) -> Table:
                 usd.append(value)
                 shares.append(value / total)
     return Table(
-        "adl_owners", "Owners who bear most of what auto-deleveraging takes; each view adds up to all of it",
+        "adl_owners",
+        "Owners who bear most of what auto-deleveraging takes; each view adds up to all of it. An account whose owner "
+        "is not known counts as one",
         (column("view", "Where", "text", views), column("entity", "Owner", "text", owners),
          column("cost", "Profit taken", "usd", usd), column("share", "Share", "share", shares)),
         source_of(report, found, "entity_cost"),
