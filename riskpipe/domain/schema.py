@@ -7,6 +7,7 @@ from this table, `verify` checks against it, and the report takes units and name
 from dataclasses import dataclass
 from typing import Literal
 
+from riskpipe.domain.bearers import ADL_VARIABLES
 from riskpipe.domain.holdings import BOOK_VARIABLES
 
 CUBE_FORMAT_VERSION = 1
@@ -59,6 +60,7 @@ DIMENSIONS: dict[str, Dimension] = {
         Dimension("account", "account of the book"),
         Dimension("segment", "segment of accounts; empty = none"),
         Dimension("contributor", "place in a list of the largest contributions, 1 = largest"),
+        Dimension("view", "scenarios over which it is told who bears auto-deleveraging: a tail, the worst one"),
         Dimension("set", "scenario set: grid, historical, simulated"),
         Dimension("holding", "what owners are ranked by"),
         Dimension("direction", "direction of a move: down or up"),
@@ -316,6 +318,7 @@ VARIABLES: dict[str, Variable] = {
         _once("exhaustion", ("direction",), "furthest", "1", "largest move looked at", "signed"),
         _once("exhaustion", ("depth",), "depth_factor", "1", "factor that multiplies every depth"),
         *(_once("attribution", *about) for about in _ATTRIBUTION),
+        *(_once("adl", *about) for about in ADL_VARIABLES),
         _once(
             "accounts", ("account",), "margin_excess", "USD", "smallest margin excess of the account's pools", "signed"
         ),

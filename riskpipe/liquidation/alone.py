@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from riskpipe.domain.book import Book, OffsetArray
 from riskpipe.domain.market import Market
@@ -48,6 +49,8 @@ def alone(book: Book, market: Market, scenario: ScenarioSet, account: int) -> Al
     positions = slice(int(book.pool_position_start[pools.start]), int(book.pool_position_start[pools.stop]))
     slots = slice(int(book.pool_slot_start[pools.start]), int(book.pool_slot_start[pools.stop]))
     instrument = np.unique(book.position_instrument[positions]).astype(np.int64)
+    # wrapped as they are: to convert an array arrow would import pandas, which takes as long as all the rest
+    rows = pa.Array.from_buffers(pa.int64(), len(instrument), [None, pa.py_buffer(instrument)])
     tiers = [np.arange(book.instrument_tier_start[i], book.instrument_tier_start[i + 1]) for i in instrument]
     tier = np.concatenate([np.zeros(0, np.int64), *tiers]).astype(np.int64)
     n_pools, one = pools.stop - pools.start, slice(account, account + 1)
@@ -58,7 +61,7 @@ def alone(book: Book, market: Market, scenario: ScenarioSet, account: int) -> Al
             **book.labels,
             "account": book.labels["account"].slice(account, 1),
             "entity": book.labels["entity"].slice(entity, 1),
-            "instrument": book.labels["instrument"].take(instrument),
+            "instrument": book.labels["instrument"].take(rows),
         },
         **{name: getattr(book, name)[one] for name in _OF_ACCOUNTS},
         **{name: getattr(book, name)[instrument] for name in _OF_INSTRUMENTS},

@@ -61,6 +61,18 @@ class BlockResult:
     part: AccountPart
 
 
+@dataclass(frozen=True)
+class Ended:
+    """Lanes whose cascades have ended, as the compiled steps leave them: scratch, of which nothing is to be kept."""
+
+    pools: Pools
+    terms: Terms
+    lanes: Lanes
+    state: State
+    losses: Losses
+    winners: Winners
+
+
 @compiled
 def _write(
     pools: Pools, terms: Terms, rules: VariantRules, draft: Draft, lanes: Lanes, state: State, loans: Loans,
@@ -119,7 +131,7 @@ def _run_lanes(
     portfolios: Portfolios,
     *,
     is_central: bool,
-    on_losses: Callable[[Lanes, Losses], None] | None = None,
+    on_end: Callable[[Ended], None] | None = None,
 ) -> None:
     """Run the lanes of one variant and extra haircut, from the first round to the rows of the results."""
     n_lanes = len(lanes.row)
@@ -138,8 +150,8 @@ def _run_lanes(
     )
     winners, deltas = make_winners(terms, padded(n_lanes)), make_deltas(terms, lanes, state)
     _write(pools, terms, rules, draft, lanes, state, loans, losses, winners, deltas, out)
-    if on_losses is not None:
-        on_losses(lanes, losses)
+    if on_end is not None:
+        on_end(Ended(pools, terms, lanes, state, losses, winners))
 
 
 class Kernel:
@@ -165,10 +177,10 @@ class Kernel:
             self._lowered[extra_haircut] = pools, terms
         return self._lowered[extra_haircut]
 
-    def run(self, scenarios: ScenarioSet, on_losses: Callable[[Lanes, Losses], None] | None = None) -> BlockResult:
+    def run(self, scenarios: ScenarioSet, on_end: Callable[[Ended], None] | None = None) -> BlockResult:
         """Run a slab of scenarios; every array of the result has the slab's scenarios first.
 
-        `on_losses` is given, for each piece of lanes, by whose positions funds lose; scenarios alike have one lane.
+        `on_end` is given each piece of lanes once they have ended; scenarios alike have one lane.
         """
         scenarios.refuse_misfit(self.book.n_assets, self.book.n_instruments)
         book, n, n_sets = self.book, len(scenarios), len(scenarios.sets)
@@ -185,7 +197,7 @@ class Kernel:
                 for piece in cut_lanes(lanes, most_lanes(book.n_pools, len(self.borrowers))):
                     _run_lanes(
                         *lowered, rules, haircut, piece, out, tally, tape, self.borrowers, portfolios,
-                        is_central=v == 0, on_losses=on_losses,
+                        is_central=v == 0, on_end=on_end,
                     )  # fmt: skip
                 self._spare[:] = [tape]
             for array in out:

@@ -174,7 +174,7 @@ def exhaustion_by_depth(tree: xr.DataTree) -> xr.Dataset:
 def adl_cost(tree: xr.DataTree) -> xr.Dataset:
     """What auto-deleveraging takes from winners, fund by fund, in the scenario in which it takes most.
 
-    The cube holds it by fund; which winners bear it is not in it.
+    Which winners bear it is `bearers.adl_bearers`.
 
     Returns dims (fund, variant): `adl_loss` USD of profit taken, `adl_notional` USD of positions removed (at the final
     mark), `loss_share`, the one over the other (NaN where nothing is removed), `shortfall_share` of that scenario's

@@ -15,6 +15,7 @@ from riskpipe.measures import (
     adequacy,
     attribution,
     basis,
+    bearers,
     concentration,
     contagion,
     exhaustion,
@@ -137,6 +138,9 @@ MEASURES: Mapping[str, Measure] = {
             "what auto-deleveraging takes",
             (adequacy.ADL_LOSS, funds.ADL_NOTIONAL, funds.SHORTFALL),
             _plain(adequacy.adl_cost),
+        ),
+        Measure(
+            "adl_bearers", "who bears what auto-deleveraging takes", bearers.KEYS, _plain(bearers.adl_bearers)
         ),
         Measure(
             "conditional_losses",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from riskpipe.domain.bearers import VIEWS
 from riskpipe.domain.holdings import HOLDINGS, LEVELS, RATIO_SHARES
 from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, NOT_CHECKED, STEADY, TAILS
 from riskpipe.domain.scenarios import DIRECTIONS
@@ -40,6 +41,7 @@ def blank_cube(scenario_coordinates: Mapping[str, np.ndarray], sets: Sequence[st
         "level": list(LEVELS),
         "share": [f"{share:g}" for share in RATIO_SHARES],
         "set": list(sets),
+        "view": list(VIEWS),
     }
     groups = {}
     for group in GROUPS:

@@ -3,15 +3,18 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from riskpipe.domain.scenarios import ASSET_AXIS, BASIS_AXIS, NEUTRAL, SIMULATED, own_axis_of, own_coordinates
 from riskpipe.report import numbers
 from riskpipe.report.document import Column, Kind, Source
-from riskpipe.report.report_input import ReportInput
+
+if TYPE_CHECKING:  # half a second to import, which a story has no use for
+    import xarray as xr
+
+    from riskpipe.report.report_input import ReportInput
 
 AXES: Mapping[str, tuple[str, Kind, float]] = {
     "index_shock": ("Index", "signed_share", NEUTRAL["index_shock"]),
@@ -65,7 +68,7 @@ def limit_words(n_hits: float) -> str:
     return f"; {laws} floor or cap there: the figure is set by price_floor/price_cap"
 
 
-def axes_of(dataset: xr.Dataset) -> list[str]:
+def axes_of(dataset: "xr.Dataset") -> list[str]:
     """Axes that label a dataset, in their order."""
     return [*(name for name in AXES if name in dataset.coords), *own_coordinates(dataset.coords)]
 
@@ -86,7 +89,7 @@ def bracket_words(last_held: float, first_exhausted: float, heals_at: float, sta
     return text if math.isnan(heals_at) else f"{text}, holds again at {shock(heals_at)}"
 
 
-def source(report: ReportInput, variables: Iterable[str], selection: str = "") -> Source:
+def source(report: "ReportInput", variables: Iterable[str], selection: str = "") -> Source:
     """Say which cube variables a number was read from and how to read the first of them again."""
     keys = tuple(dict.fromkeys(variables))
     group, _, name = keys[0].partition("/")
@@ -94,7 +97,7 @@ def source(report: ReportInput, variables: Iterable[str], selection: str = "") -
     return Source(keys, command)
 
 
-def source_of(report: ReportInput, dataset: xr.Dataset, name: str, selection: str = "") -> Source:
+def source_of(report: "ReportInput", dataset: "xr.Dataset", name: str, selection: str = "") -> Source:
     """Source of one variable of a measure."""
     return source(report, dataset[name].attrs["sources"], selection)
 
@@ -105,7 +108,7 @@ def column(name: str, label: str, kind: Kind, values: Any) -> Column:  # noqa: A
     return Column(name, label, kind, tuple(listed))
 
 
-def measure_columns(dataset: xr.Dataset, names: Sequence[str], labels: Mapping[str, str]) -> list[Column]:
+def measure_columns(dataset: "xr.Dataset", names: Sequence[str], labels: Mapping[str, str]) -> list[Column]:
     """Make columns of flat variables of a measure, their kinds from their units."""
     return [
         column(name, labels.get(name, str(dataset[name].attrs["long_name"]).capitalize()), kind_of(dataset[name]),
@@ -114,12 +117,12 @@ def measure_columns(dataset: xr.Dataset, names: Sequence[str], labels: Mapping[s
     ]  # fmt: skip
 
 
-def kind_of(array: xr.DataArray) -> Kind:
+def kind_of(array: "xr.DataArray") -> Kind:
     """How values of a measured variable are written."""
     return UNIT_KINDS.get(str(array.attrs["units"]), "number")
 
 
-def axis_columns(dataset: xr.Dataset, rows: np.ndarray | None = None, *, are_all_shown: bool = False) -> list[Column]:
+def axis_columns(dataset: "xr.Dataset", rows: np.ndarray | None = None, *, are_all_shown: bool = False) -> list[Column]:
     """Make one column per axis that varies (or all), for the rows given."""
     made = []
     for name in axes_of(dataset):
@@ -130,13 +133,13 @@ def axis_columns(dataset: xr.Dataset, rows: np.ndarray | None = None, *, are_all
     return made
 
 
-def flattened(dataset: xr.Dataset, name: str) -> np.ndarray:
+def flattened(dataset: "xr.Dataset", name: str) -> np.ndarray:
     """One variable of a measure as a flat array, the last dimension fastest."""
     return np.asarray(dataset[name].values).reshape(-1)
 
 
 def label_columns(
-    dataset: xr.Dataset, dims: Sequence[str], labels: Sequence[str], kinds: Sequence[Kind]
+    dataset: "xr.Dataset", dims: Sequence[str], labels: Sequence[str], kinds: Sequence[Kind]
 ) -> list[Column]:
     """Make columns that label each row of `flattened` arrays over dims."""
     sizes = [dataset.sizes[name] for name in dims]

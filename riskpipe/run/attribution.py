@@ -15,15 +15,16 @@ from riskpipe.config import SimulatedConfig
 from riskpipe.cube.blocks import write_once
 from riskpipe.cube.layout import cube_prefix
 from riskpipe.cube.rows import read_whole
-from riskpipe.domain.book import Book, BoolArray, FloatArray, OffsetArray
+from riskpipe.domain.bearers import TAIL, VIEWS, WORST
+from riskpipe.domain.book import BoolArray, FloatArray, OffsetArray
 from riskpipe.domain.scenarios import SIMULATED, ScenarioSet
-from riskpipe.domain.schema import N_CONTRIBUTORS, VARIABLES
+from riskpipe.domain.schema import N_CONTRIBUTORS, VARIABLES, Variable
 from riskpipe.errors import ComputeError
-from riskpipe.liquidation.closeout import Losses
-from riskpipe.liquidation.kernel import Kernel
-from riskpipe.liquidation.lanes import Lanes
+from riskpipe.liquidation.kernel import Ended, Kernel
 from riskpipe.measures.distribution import tail_weights
+from riskpipe.run.bearers import Bearers, worst_bearers
 from riskpipe.run.block import open_kernel
+from riskpipe.run.contributors import has_one_owner, largest, names, padded, summed
 from riskpipe.run.inputs import read_scenarios
 from riskpipe.run.night import Night
 from riskpipe.run.plan import dimension_sizes, read_plan, segment_labels
@@ -40,75 +41,92 @@ class Tail:
     row: OffsetArray  # [n] of the run
     weight: FloatArray  # [n] of the mean; those that lose nothing have the rest of 1
     shortfall: FloatArray  # [n, f] USD, as the cube has it
+    adl_loss: FloatArray  # [n, f] likewise
 
 
-def tail_of(scenarios: ScenarioSet, shortfall: FloatArray, level: float) -> Tail:
-    """Find the tail of the central variant's simulated scenarios; `shortfall` [scenario, f] is the cube's."""
+def tail_of(scenarios: ScenarioSet, shortfall: FloatArray, adl_loss: FloatArray, level: float) -> Tail:
+    """Find the tail of the central variant's simulated scenarios; `shortfall`, `adl_loss` [scenario, f] as the cube."""
     rows, _ = scenarios.rows_of(SIMULATED)
     rows = rows[scenarios.variant[rows] == 0]
     losses = shortfall[rows].sum(axis=1)
     weight = tail_weights(losses, scenarios.probability[rows], level)
     counts = (weight > 0.0) & (losses > 0.0)
-    return Tail(rows[counts], weight[counts], shortfall[rows[counts]])
+    return Tail(rows[counts], weight[counts], shortfall[rows[counts]], adl_loss[rows[counts]])
 
 
 def attribute(night: Night) -> dict[str, Any]:
-    """Write /attribution: contributions to expected shortfall, where a set with probabilities is computed."""
+    """Write /attribution, contributions to expected shortfall where a set with probabilities is computed, and /adl, who
+    bears auto-deleveraging in its tail and in the worst scenario.
+    """  # noqa: D205
     store, run_id = night.store, night.run_id
     plan = read_plan(store, run_id)
     scenarios, simulated = read_scenarios(store, run_id, plan), night.config.scenarios.simulated
     kernel = open_kernel(store, run_id, plan)
     sizes = dimension_sizes(kernel.book, scenarios)
-    arrays = {
-        variable.name: np.full([sizes[dim] for dim in variable.dims], "" if variable.dtype == "string" else np.nan,
-                               object if variable.dtype == "string" else np.float64)
-        for variable in VARIABLES.values() if variable.group == "attribution"
-    }  # fmt: skip
+    arrays = {key: _blank(one, sizes) for key, one in VARIABLES.items() if one.group in {"attribution", "adl"}}
+    adl_loss = read_whole(store, cube_prefix(run_id), "funds/adl_loss")
     told: dict[str, Any] = {}
     if simulated is not None:
-        tail = tail_of(scenarios, read_whole(store, cube_prefix(run_id), "funds/shortfall"), simulated.attributed_level)
-        arrays |= contributions(kernel, scenarios, tail, simulated)
+        shortfall = read_whole(store, cube_prefix(run_id), "funds/shortfall")
+        tail, in_tail = tail_of(scenarios, shortfall, adl_loss, simulated.attributed_level), Bearers(kernel.book)
+        found = contributions(kernel, scenarios, tail, simulated, in_tail)
+        arrays |= {f"attribution/{name}": values for name, values in found.items()}
         at = scenarios.sets.index(SIMULATED)
         for name, value in (("level", simulated.attributed_level), ("tail_scenarios", float(len(tail.row)))):
-            arrays[name] = np.where(np.arange(len(scenarios.sets)) == at, value, np.nan)
+            arrays[f"attribution/{name}"] = np.where(np.arange(len(scenarios.sets)) == at, value, np.nan)
+        _tell(arrays, TAIL, in_tail.values() | {"level": np.array(simulated.attributed_level)})
         told = {"tail_scenarios": len(tail.row)}
-    write_once(store, cube_prefix(run_id), {f"attribution/{name}": values for name, values in arrays.items()})
+    worst, row = worst_bearers(kernel, scenarios, adl_loss)
+    _tell(arrays, WORST, worst.values() | {"scenario": np.array(np.nan if row is None else float(row))})
+    write_once(store, cube_prefix(run_id), arrays)
     return told
 
 
-def contributions(kernel: Kernel, scenarios: ScenarioSet, tail: Tail, asked: SimulatedConfig) -> dict[str, np.ndarray]:
+def _blank(variable: Variable, sizes: dict[str, int]) -> np.ndarray:
+    shape = [sizes[dim] for dim in variable.dims]
+    return np.full(shape, "", object) if variable.dtype == "string" else np.full(shape, np.nan)
+
+
+def _tell(arrays: dict[str, np.ndarray], view: str, values: dict[str, np.ndarray]) -> None:
+    """Put one view's values in its place of /adl."""
+    for name, value in values.items():
+        arrays[f"adl/{name}"][VIEWS.index(view)] = value
+
+
+def contributions(
+    kernel: Kernel, scenarios: ScenarioSet, tail: Tail, asked: SimulatedConfig, bearers: Bearers
+) -> dict[str, np.ndarray]:
     """Compute the tail again and return what each account, entity, segment, underlying, venue and fund adds to its
-    mean, by variable of /attribution.
+    mean, by variable of /attribution; `bearers` is told who bears what auto-deleveraging takes there.
 
     Raises ComputeError where the tail is not what the cube has.
     """  # noqa: D205
     book = kernel.book
-    by_account, by_instrument = _by_account_and_instrument(kernel, scenarios, tail)
+    by_account, by_instrument = _by_account_and_instrument(kernel, scenarios, tail, bearers)
     by_fund = tail.weight @ tail.shortfall
     segments, segment = segment_labels(book), np.asarray(book.account_segment)
     segment = np.where(segment < 0, segments.index(""), segment)
     cell = np.searchsorted(book.underlyings, book.instrument_underlying)
-    of_funds = _summed(book.instrument_fund, by_instrument, book.n_funds)
+    of_funds = summed(book.instrument_fund, by_instrument, book.n_funds)
     debt = by_fund - of_funds
     debt[np.abs(debt) <= 1e-12 * max(float(by_fund.sum()), 0.0)] = 0.0
-    has_one_owner = np.asarray(book.account_has_entity | (book.account_weight == 1.0))
-    by_owner = np.where(has_one_owner, by_account, 0.0)
+    by_owner = np.where(has_one_owner(book), by_account, 0.0)
     n_entities = len(book.entity_account_start) - 1
-    by_entity = _summed(book.account_entity, by_owner, n_entities)
-    accounts, entities = _largest(by_owner), _largest(by_entity)
+    by_entity = summed(book.account_entity, by_owner, n_entities)
+    accounts, entities = largest(by_owner), largest(by_entity)
     without = np.full(N_CONTRIBUTORS, np.nan)
     for n, e in enumerate(entities[: asked.without_entities].tolist()):
         without[n] = mean_without(kernel, scenarios, tail, np.asarray(book.account_entity == e))
     return {
         "fund_contribution": by_fund,
         "debt_contribution": debt,
-        "venue_contribution": _summed(book.account_venue, by_account, book.n_venues),
-        "underlying_contribution": _summed(cell, by_instrument, len(book.underlyings)),
-        "segment_contribution": _summed(segment, by_account, len(segments)),
-        "account_name": _names(book, "account", accounts),
-        "account_contribution": _padded(by_owner[accounts]),
-        "entity_name": _names(book, "entity", entities),
-        "entity_contribution": _padded(by_entity[entities]),
+        "venue_contribution": summed(book.account_venue, by_account, book.n_venues),
+        "underlying_contribution": summed(cell, by_instrument, len(book.underlyings)),
+        "segment_contribution": summed(segment, by_account, len(segments)),
+        "account_name": names(book, "account", accounts),
+        "account_contribution": padded(by_owner[accounts]),
+        "entity_name": names(book, "entity", entities),
+        "entity_contribution": padded(by_entity[entities]),
         "without_entity": without,
     }
 
@@ -129,16 +147,20 @@ def mean_without(kernel: Kernel, scenarios: ScenarioSet, tail: Tail, is_left_out
     return total
 
 
-def _by_account_and_instrument(kernel: Kernel, scenarios: ScenarioSet, tail: Tail) -> tuple[FloatArray, FloatArray]:
+def _by_account_and_instrument(
+    kernel: Kernel, scenarios: ScenarioSet, tail: Tail, bearers: Bearers
+) -> tuple[FloatArray, FloatArray]:
     """Return contributions [a] and, of what positions carry, [i]."""
     book = kernel.book
     by_account, by_instrument = np.zeros(book.n_accounts), np.zeros(book.n_instruments)
     for at in _pieces(len(tail.row), max(1, min(MOST_AT_ONCE, TALLY_BYTES // (16 * max(book.n_accounts, 1))))):
-        weight = tail.weight[at]
+        weight, taken = tail.weight[at], tail.adl_loss[at]
 
-        def add(lanes: Lanes, losses: Losses, weight: FloatArray = weight) -> None:
-            of_lane = losses.side_shortfall[:, :, : len(lanes.row)].sum(axis=1)
-            by_instrument[:] += of_lane @ weight[lanes.row]
+        def add(ended: Ended, weight: FloatArray = weight, taken: FloatArray = taken) -> None:
+            lanes = ended.lanes.row
+            of_lane = ended.losses.side_shortfall[:, :, : len(lanes)].sum(axis=1)
+            by_instrument[:] += of_lane @ weight[lanes]
+            bearers.add(ended, weight[lanes], taken[lanes])
 
         result = kernel.run(_apart(scenarios, tail.row[at], are_apart=True), add)
         found = result.values["funds/shortfall"]
@@ -149,7 +171,7 @@ def _by_account_and_instrument(kernel: Kernel, scenarios: ScenarioSet, tail: Tai
                 "this machine's numerics have changed since: delete the run and start it again"
             )
         part = result.part
-        by_account += _summed(part.account_ix, part.shortfall_max * weight[part.set_ix], book.n_accounts)
+        by_account += summed(part.account_ix, part.shortfall_max * weight[part.set_ix], book.n_accounts)
     return by_account, by_instrument
 
 
@@ -166,23 +188,3 @@ def _apart(scenarios: ScenarioSet, rows: OffsetArray, *, are_apart: bool) -> Sce
 
 def _pieces(n: int, size: int) -> Iterator[slice]:
     yield from (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
-def _summed(at: np.ndarray, values: FloatArray, n: int) -> FloatArray:
-    """Add up values by place, [n]."""
-    return np.bincount(at, values, minlength=n).astype(np.float64)
-
-
-def _largest(values: FloatArray) -> OffsetArray:
-    """Return the places of the largest values above 0, of equals the first first."""
-    order = np.argsort(-values, kind="stable")[:N_CONTRIBUTORS].astype(np.int64)
-    return order[values[order] > 0.0]
-
-
-def _names(book: Book, dimension: str, at: OffsetArray) -> np.ndarray:
-    names = [str(name) for name in book.labels[dimension].take(at).to_pylist()]
-    return np.array([*names, *[""] * (N_CONTRIBUTORS - len(names)), None], dtype=object)[:-1]
-
-
-def _padded(values: FloatArray) -> FloatArray:
-    return np.concatenate((values, np.zeros(N_CONTRIBUTORS - len(values))))

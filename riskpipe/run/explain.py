@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numba.core.registry import cpu_target
 
 from riskpipe.domain.names import plain
 from riskpipe.domain.paths import CascadePath
@@ -18,6 +19,10 @@ from riskpipe.report.story import story_lines
 from riskpipe.report.wording import cell_words, set_words, variant_words
 from riskpipe.run.replay import TOLERANCE, Replay, open_replay
 from riskpipe.run.selection import find_account, find_scenario
+
+# numba imports scipy and most of itself with the first compiled function that is called: here it is seen as an import
+cpu_target.typing_context.refresh()
+cpu_target.target_context.refresh()
 
 _PATH = ("instruments/forced_flow", "instruments/mark_price", "instruments/dislocation", "system/rounds")
 _ACCOUNT = tuple(
@@ -86,7 +91,7 @@ def explain_row(replay: Replay, row: int, account: int) -> Explanation:
     own = alone(book, market, one, account)
     may_win = _may_win(own, kept["instruments/mark_price"], paid["adl_loss"])
     path = cascade_path(book, market, rules, one, own.pool, with_winners=may_win)
-    replay.require_equal(row, _ends(path))
+    replay.require_equal(row, _ends(path), kept)
     distances = tuple(float(of_account[f"accounts/distance_to_liquidation_{way}"]) for way in ("down", "up"))
     story = account_story(own, rules, path, paid, (distances[0], distances[1]))
     _require_agreement(replay, story, row, of_account)

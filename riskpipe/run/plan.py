@@ -9,6 +9,7 @@ from riskpipe.cube.digest import canonical_json
 from riskpipe.cube.layout import plan_key
 from riskpipe.cube.store import Store
 from riskpipe.cube.template import Template, cube_template, scenario_coordinates
+from riskpipe.domain.bearers import VIEWS
 from riskpipe.domain.book import Book
 from riskpipe.domain.holdings import HOLDINGS, LEVELS, RATIO_SHARES
 from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, TAILS
@@ -49,6 +50,7 @@ def dimension_labels(book: Book, scenarios: ScenarioSet, search: Search) -> dict
         "segment": segment_labels(book),
         "contributor": range(1, N_CONTRIBUTORS + 1),
         "set": list(scenarios.sets),
+        "view": list(VIEWS),
         **search.labels,
         "holding": list(HOLDINGS),
         "direction": list(DIRECTIONS),

@@ -35,14 +35,15 @@ class Replay(FinishedRun):
         """
         values, _ = block_values(Kernel(self.book, self.market, self.rules), self.scenarios.take(rows))
         for n, row in enumerate(rows.tolist()):
-            self.require_equal(row, {key: array[n] for key, array in values.items()})
+            found = {key: array[n] for key, array in values.items()}
+            self.require_equal(row, found, self.kept(found, row))
         return values
 
-    def require_equal(self, row: int, found: dict[str, np.ndarray]) -> None:
-        """Raise ComputeError where arrays of a scenario, by key, are not what the run keeps: bit for bit, or to 1e-9
-        of the largest number of their variable where sources or numerics are others.
+    def require_equal(self, row: int, found: dict[str, np.ndarray], kept: dict[str, np.ndarray]) -> None:
+        """Raise ComputeError where arrays of a scenario, by key, are not what the run has `kept`: bit for bit, or to
+        1e-9 of the largest number of their variable where sources or numerics are others.
         """  # noqa: D205
-        kept, problems = self.kept(found, row), []
+        problems = []
         for key, mine in found.items():
             theirs = kept[key]
             if np.array_equal(mine, theirs, equal_nan=True):

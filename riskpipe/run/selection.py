@@ -70,7 +70,9 @@ def scenario_words(scenarios: ScenarioSet, row: int) -> str:
 def find_account(book: Book, name: str) -> int:
     """Return the account of this id. Raises ConfigError naming the nearest ids."""
     labels = book.labels["account"]
-    row = pc.index(labels, pa.scalar(name, labels.type)).as_py()
+    text = name.encode()  # wrapped as it is: to convert it arrow would import pandas
+    wanted = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, len(text)], np.int32)), pa.py_buffer(text))
+    row = pc.index(labels, wanted[0]).as_py()
     if row >= 0:
         return int(row)
     close = _nearest_names(labels, name)

@@ -7,7 +7,7 @@ import pytest
 from support.nights import run_on, write_inputs
 
 import riskpipe
-from riskpipe.measures.distribution import tail_mean
+from riskpipe.measures.distribution import tail_mean, tail_weights
 
 
 def report_of(store):
@@ -33,6 +33,12 @@ def test_contributions_of_a_night_add_up_to_the_expected_shortfall_of_its_cube(t
     n_entities = int((found["entity_contribution"].values > 0.0).sum())
     assert np.isfinite(found["without_entity"].values).sum() == min(2, n_entities)
     assert float(np.nanmax(found["level"].values)) == 0.9
+    adl, taken = cube["adl"].to_dataset(), funds["adl_loss"].values
+    expected = tail_weights(losses, funds["probability"].values[central], 0.9) @ taken[central]
+    assert expected.sum() > 0.0
+    assert adl["cost"].sel(view="tail").values == pytest.approx(expected, rel=1e-9)
+    assert float(adl["segment_cost"].sel(view="tail").sum()) == pytest.approx(expected.sum(), rel=1e-9)
+    assert float(adl["level"].sel(view="tail")) == 0.9
     text = json.dumps(report_of(tmp_path / "store"))
     assert '"attribution_accounts"' in text
     assert "Euler" in text
@@ -40,7 +46,15 @@ def test_contributions_of_a_night_add_up_to_the_expected_shortfall_of_its_cube(t
 
 def test_a_night_without_probabilities_attributes_nothing(inputs, tmp_path):
     run_on(inputs, tmp_path / "store", scenarios={"grid": {"index_shock": [-0.4, 0.0]}})
-    found = riskpipe.open_cube(str(tmp_path / "store"))["attribution"].to_dataset()
+    cube = riskpipe.open_cube(str(tmp_path / "store"))
+    found, adl = cube["attribution"].to_dataset(), cube["adl"].to_dataset()
     assert np.isnan(found["level"].values).all()
+    assert np.isnan(adl["cost"].sel(view="tail").values).all()
+    variant = cube["funds"]["variant"].values.astype(object)
+    taken = np.where(variant == variant[0], cube["funds"]["adl_loss"].values.sum(axis=1), 0.0)
+    worst = adl.sel(view="worst")
+    assert float(worst["cost"].sum()) == pytest.approx(taken.max(), rel=1e-9)
+    assert int(worst["scenario"]) == int(taken.argmax())
+    assert float(worst["segment_cost"].sum()) == pytest.approx(taken.max(), rel=1e-9)
     assert np.isnan(found["account_contribution"].values).all()
     assert "Euler" not in json.dumps(report_of(tmp_path / "store"))

@@ -1,6 +1,8 @@
 """Stories of real nights: they agree with the cube, on the command line too, for whoever is hit and whoever is not."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,26 @@ def store(inputs, tmp_path_factory):
     place = tmp_path_factory.mktemp("explained") / "store"
     run_on(inputs, place)
     return place
+
+
+MODULES = """
+import sys
+from riskpipe.run.explain import explain
+before = set(sys.modules)
+explain(sys.argv[1], scenario="0", account=sys.argv[2]).as_text()
+late = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(sorted(late & {"numba", "scipy", "pandas", "xarray", "numpy", "pyarrow"}))
+print(sorted({"pandas", "xarray"} & set(sys.modules)))
+"""
+
+
+def test_what_is_heavy_to_import_is_imported_before_a_story_is_told_or_never(store):
+    """In a process of its own: seconds of imports are not to hide in the time of a story, nor of words for it."""
+    account = open_replay(str(store)).book.names("account")[0]
+    found = subprocess.run(
+        [sys.executable, "-c", MODULES, str(store), account], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.splitlines() == ["[]", "[]"]
 
 
 def worst(replay):

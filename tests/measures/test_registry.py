@@ -39,6 +39,7 @@ def test_a_measure_reads_exactly_what_it_declares(tree, monkeypatch, name):
         "exhaustion",
         "flags",
         "attribution",
+        "bearers",
         "liquidation",
         "funds",
         "worst",

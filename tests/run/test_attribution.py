@@ -14,6 +14,7 @@ from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.reference import Reference
 from riskpipe.measures.distribution import tail_mean
 from riskpipe.run.attribution import contributions, mean_without, tail_of
+from riskpipe.run.bearers import Bearers
 
 LEVEL = 0.6
 ASKED = SimulatedConfig(n=10, attributed_level=LEVEL, without_entities=2)
@@ -42,8 +43,13 @@ def simulated_case(seed):
 
 def tail_and_kernel(case):
     kernel = Kernel(case.book, case.market, case.rules)
-    shortfall = kernel.run(case.scenarios).values["funds/shortfall"]
-    return tail_of(case.scenarios, shortfall, LEVEL), kernel, shortfall
+    values = kernel.run(case.scenarios).values
+    shortfall = values["funds/shortfall"]
+    return tail_of(case.scenarios, shortfall, values["funds/adl_loss"], LEVEL), kernel, shortfall
+
+
+def attributed(case, tail, kernel):
+    return contributions(kernel, case.scenarios, tail, ASKED, Bearers(case.book))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -54,7 +60,7 @@ def test_every_kind_of_contribution_adds_up_to_expected_shortfall(seed):
     expected = tail_mean(shortfall[rows].sum(axis=1), case.scenarios.probability[rows], LEVEL)
     assert expected > 0.0
     assert set(tail.row.tolist()) <= set(rows.tolist())
-    found = contributions(kernel, case.scenarios, tail, ASKED)
+    found = attributed(case, tail, kernel)
     parts = {name: found[f"{name}_contribution"].sum() for name in ("fund", "venue", "segment")}
     parts["underlying"] = found["underlying_contribution"].sum() + found["debt_contribution"].sum()
     for name, total in parts.items():
@@ -65,7 +71,7 @@ def test_every_kind_of_contribution_adds_up_to_expected_shortfall(seed):
 def test_an_account_adds_the_mean_of_its_own_shortfall_over_the_tail(seed):
     case = simulated_case(seed)
     tail, kernel, _ = tail_and_kernel(case)
-    found = contributions(kernel, case.scenarios, tail, ASKED)
+    found = attributed(case, tail, kernel)
     model, book = Reference(case.book, case.market, case.rules, case.scenarios), case.book
     expected = np.zeros(book.n_accounts)
     for row, weight in zip(tail.row.tolist(), tail.weight, strict=True):
@@ -88,7 +94,7 @@ def test_an_account_adds_the_mean_of_its_own_shortfall_over_the_tail(seed):
 def test_without_an_owner_is_the_tail_of_the_book_that_does_not_have_its_accounts(seed):
     case = simulated_case(seed)
     tail, kernel, _ = tail_and_kernel(case)
-    found = contributions(kernel, case.scenarios, tail, ASKED)
+    found = attributed(case, tail, kernel)
     e = case.book.names("entity").index(str(found["entity_name"][0]))
     rest, _ = take_accounts(case.book, np.flatnonzero(case.book.account_entity != e))
     shortfall = Kernel(rest, case.market, case.rules).run(case.scenarios.take(tail.row)).values["funds/shortfall"]
@@ -104,4 +110,4 @@ def test_a_tail_that_is_not_the_cubes_is_refused():
     case = simulated_case(0)
     tail, kernel, _ = tail_and_kernel(case)
     with pytest.raises(ComputeError, match="is not what the cube has"):
-        contributions(kernel, case.scenarios, replace(tail, shortfall=tail.shortfall * 1.01), ASKED)
+        attributed(case, replace(tail, shortfall=tail.shortfall * 1.01), kernel)

@@ -36,6 +36,7 @@ DIMENSIONS = {
     "direction": ["down", "up"],
     "level": ["-1% to 0%", "passed", "0% to +1%"],
     "share": ["0.5"],
+    "view": ["tail", "worst"],
     "other_venue": ["alpha", "bravo"],
 }
 

@@ -3,13 +3,16 @@
 import numpy as np
 import xarray as xr
 
+from riskpipe.domain.bearers import VIEWS
 from riskpipe.domain.holdings import HOLDINGS, LEVELS, RATIO_SHARES
 from riskpipe.domain.market import ESTIMATORS, HORIZON_LABELS, TAILS
 from riskpipe.domain.scenarios import DIRECTIONS
-from riskpipe.domain.schema import GROUPS, N_RANKS, VARIABLES
+from riskpipe.domain.schema import GROUPS, N_CONTRIBUTORS, N_RANKS, VARIABLES
 from riskpipe.liquidation.accounts import account_health
 from riskpipe.liquidation.kernel import Kernel
+from riskpipe.run.bearers import worst_bearers
 from riskpipe.run.holdings import book_group
+from riskpipe.run.plan import segment_labels
 from riskpipe.scenarios.walks import Search
 
 
@@ -58,12 +61,19 @@ def kernel_cube(case, scenarios):
     hits[part.account_ix, part.set_ix] = part.liquidated_scenarios
     worst[part.account_ix, part.set_ix] = part.shortfall_max
     values["accounts/liquidated_scenarios"], values["accounts/shortfall_max"] = hits, worst
+    bearers, row = worst_bearers(kernel, scenarios, values["funds/adl_loss"])
+    of_worst = bearers.values() | {"level": np.nan, "scenario": np.nan if row is None else float(row)}
+    for name, value in of_worst.items():
+        blank = np.full_like(value, "" if name.endswith("name") else np.nan)  # of the tail, which is not computed
+        values[f"adl/{name}"] = np.stack([blank, value])
     coordinates = {
         "venue": book.names("venue"),
         "underlying": [book.names("asset")[ix] for ix in book.underlyings],
         "fund": book.names("fund"),
         "instrument": book.names("instrument"),
         "account": book.names("account"),
+        "segment": segment_labels(book),
+        "contributor": np.arange(1, N_CONTRIBUTORS + 1),
     }
     return cube(scenarios, values, coordinates)
 
@@ -86,6 +96,7 @@ def cube(scenarios, values, coordinates):
         "direction": list(DIRECTIONS),
         "level": list(LEVELS),
         "share": [f"{share:g}" for share in RATIO_SHARES],
+        "view": list(VIEWS),
         "other_venue": coordinates["venue"],
         **coordinates,
     }
@@ -99,6 +110,7 @@ def cube(scenarios, values, coordinates):
         "name": np.array([str(name) for name in scenarios.name], object),
     }
     defaults = {"entities/entity": -1.0, "accounts/weight": 1.0, "attribution/level": np.nan}
+    defaults |= {"adl/level": np.nan, "adl/scenario": np.nan}
     defaults |= dict.fromkeys(("validation/verdict", "validation/tail_verdict"), "not checked")
     groups = {}
     for group in GROUPS:

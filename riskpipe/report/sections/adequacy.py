@@ -5,6 +5,7 @@ import numpy as np
 from riskpipe.report.document import Block, Paragraph, Table
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.bars import bars
+from riskpipe.report.sections.bearers import bearers_blocks
 from riskpipe.report.sections.names import entity_name
 from riskpipe.report.wording import bracket_words, column, flattened, label_columns, source_of
 
@@ -139,12 +140,12 @@ def adl_blocks(report: ReportInput) -> list[Block]:
     cost = report.measures["adl_cost"]
     keep = np.flatnonzero(flattened(cost, "adl_loss") > 0.0)
     if len(keep) == 0:
-        return []
+        return [Paragraph("Auto-deleveraging takes nothing from winners in any scenario.")]
     labelled = label_columns(cost, ("fund", "variant"), ("Fund", "Variant"), ("text", "text"))
     return [
         Paragraph(
             "Auto-deleveraging closes winners' positions at the price at which losers are bankrupt: what it takes is "
-            "their profit. Who they are is not kept; what each fund's winners lose is."
+            "their profit."
         ),
         Table(
             "adl_cost",
@@ -161,4 +162,5 @@ def adl_blocks(report: ReportInput) -> list[Block]:
             source_of(report, cost, "adl_loss"),
             n_shown=16,
         ),
+        *bearers_blocks(report),
     ]
