@@ -173,8 +173,7 @@
         hovertemplate: `%{x}<br>${letters(series.label)} %{text}<extra></extra>`,
       }));
       const top = Math.max(...chart.x.values.map((_, place) => sums.reduce((sum, row) => sum + row[place], 0)), 0);
-      const step = Math.max(top > 0 ? niceStep(top / 4) : 1, kind === "count" ? 1 : 0);
-      const ticks = Array.from({ length: Math.floor(top / step) + 2 }, (_, place) => place * step);
+      const ticks = ticksTo(top, 4, kind === "count" ? 1 : 0);
       draw(figure, traces, {
         barmode: chart.is_stacked ? "stack" : "group", bargap: 0.35, showlegend: traces.length > 1,
         legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { color: css("--text") } },
@@ -190,6 +189,58 @@
     return [1, 2, 2.5, 5, 10].map((one) => one * power).find((one) => one >= rough);
   }
 
+  function waterfall(figure, chart) {
+    const form = figure.querySelector(".controls");
+    const chosen = chart.filters.map(() => 0);
+    chart.filters.forEach((filter, place) => {
+      if (filter.values.length < 2) return;
+      select(form, filter.label, filter.values.map((value) => write(filter.kind, value)), 0, (value) => { chosen[place] = value; show(); });
+    });
+    function show() {
+      const row = chart.scenario.findIndex((_, at) => chart.filters.every((filter, place) => filter.codes[at] === chosen[place]));
+      const state = figure.querySelector(".state");
+      const plot = figure.querySelector(".plot");
+      plot.hidden = row < 0;
+      if (row < 0) { state.textContent = "No scenario leaves a shortfall for this choice."; return; }
+      const amounts = chart.steps.map((step) => step.values[row]);
+      const borne = chart.steps.map((step, at) => [step, amounts[at]]).slice(1);
+      const parts = borne.filter(([step]) => step.name !== "uncovered_loss").map(([step, value]) => `${step.label} ${usd(value)}`);
+      const left = borne.find(([step]) => step.name === "uncovered_loss");
+      state.textContent = `Scenario ${chart.scenario[row]} (${chart.where[row]}): shortfall ${usd(amounts[0])} = ${parts.join(" + ")}.${left ? ` Uncovered: ${usd(left[1])}.` : ""}`;
+      const labels = chart.steps.map((step) => letters(step.label));
+      const shares = amounts.map((value) => `${share(value / amounts[0])} of the shortfall`);
+      // each bar ends, on its right, where what was left before it did
+      let before = amounts[0];
+      const ends = chart.steps.map((step, at) => {
+        const end = step.kind === "paid" ? before : amounts[at];
+        before = step.kind === "paid" ? before - amounts[at] : amounts[at];
+        return end;
+      });
+      const end = amounts[0] * (isNarrow() ? 1.42 : 1.12);
+      const ticks = ticksTo(amounts[0], isNarrow() ? 2 : 4);
+      draw(figure, [{
+        type: "waterfall", orientation: "h", y: labels, x: chart.steps.map((step, at) => (step.kind === "paid" ? -amounts[at] : amounts[at])),
+        text: amounts.map((value) => letters(usd(value))), customdata: shares, textposition: "none",
+        measure: chart.steps.map((step) => ({ whole: "absolute", paid: "relative", left: "total" })[step.kind]),
+        connector: { line: { color: css("--soft"), width: 1, dash: "dot" } }, decreasing: { marker: { color: css("--series-2") } },
+        increasing: { marker: { color: css("--series-1") } }, totals: { marker: { color: css("--series-1") } },
+        hovertemplate: "%{y}<br>%{text}<br>%{customdata}<extra></extra>",
+      }], {
+        showlegend: false, waterfallgap: 0.35,
+        annotations: ends.map((x, y) => ({ x, y, text: letters(usd(amounts[y])), showarrow: false, xanchor: "left", xshift: 3, font: { color: css("--text") } })),
+        xaxis: { tickvals: ticks, ticktext: ticks.map(usd), range: [0, end], zeroline: true },
+        yaxis: { type: "category", autorange: "reversed", showgrid: false },
+      }, 60 + 40 * labels.length);
+    }
+    return show;
+  }
+
+  // whole steps from 0 to the first beyond the top, about n of them
+  const ticksTo = (top, n, least = 0) => {
+    const step = Math.max(top > 0 ? niceStep(top / n) : 1, least);
+    return Array.from({ length: Math.floor(top / step) + 2 }, (_, place) => place * step);
+  };
+
   function ranges(figure, chart) {
     function show() {
       const y = chart.labels.map(letters);
@@ -203,8 +254,7 @@
         marker: { color: css("--series-1"), size: 13 }, hovertemplate: "%{y}<br>%{text}<extra></extra>",
       };
       const top = Math.max(...chart.high, 0);
-      const step = top > 0 ? niceStep(top / (isNarrow() ? 2 : 4)) : 1;
-      const ticks = Array.from({ length: Math.floor(top / step) + 2 }, (_, place) => place * step);
+      const ticks = ticksTo(top, isNarrow() ? 2 : 4);
       draw(figure, [...lines, dots], {
         xaxis: { tickvals: ticks, ticktext: ticks.map(usd), range: [-0.03 * ticks[ticks.length - 1], 1.04 * ticks[ticks.length - 1]], zeroline: true },
         yaxis: { type: "category", autorange: "reversed", showgrid: false },
@@ -213,7 +263,7 @@
     return show;
   }
 
-  const kinds = { heatmap, bars, ranges };
+  const kinds = { heatmap, bars, ranges, waterfall };
   const shows = [...document.querySelectorAll("figure[data-chart]")].map((figure) => {
     const chart = charts[figure.dataset.chart];
     const form = figure.querySelector(".controls");

@@ -6,16 +6,8 @@ from riskpipe.report.document import Block, Paragraph, Table
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.bars import bars
 from riskpipe.report.sections.names import entity_name
+from riskpipe.report.sections.waterfall import PAYERS
 from riskpipe.report.wording import bracket_words, column, flattened, label_columns, source_of
-
-PAYERS = {
-    "fee_offset": "Fees",
-    "fund_used": "Fund",
-    "backstop_loss": "Backstop",
-    "adl_loss": "ADL",
-    "socialised_loss": "Socialised",
-    "residual": "Unpaid",
-}
 
 
 def adequacy_blocks(report: ReportInput) -> list[Block]:

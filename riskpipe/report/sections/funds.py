@@ -8,8 +8,9 @@ import numpy as np
 
 from riskpipe.report.document import Block, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.sections.adequacy import PAYERS, adequacy_blocks
+from riskpipe.report.sections.adequacy import adequacy_blocks
 from riskpipe.report.sections.bars import bars
+from riskpipe.report.sections.waterfall import PAYERS, waterfall_blocks
 from riskpipe.report.wording import axis_columns, bracket_words, column, flattened, label_columns, source_of
 
 COUNTS = ("n_exhausted", "n_values", "n_cells_exhausted", "n_cells")
@@ -27,6 +28,7 @@ def funds_section(report: ReportInput) -> Section:
                 "A fund is exhausted where its uncovered loss (shortfall less fees, fund and backstop) is above zero; "
                 "what is left then falls to auto-deleveraging, to all accounts, or to nobody."
             ),
+            *waterfall_blocks(report),
             worst_by_fund(report),
             exhaustion_table(report),
             *adequacy_blocks(report),
@@ -132,7 +134,7 @@ def payers_blocks(report: ReportInput) -> list[Block]:
     paid = tuple(name for name in PAYERS if losses[name].values.any())
     chart = bars(
         "fund_payers",
-        "Who pays",
+        "Who pays along the index",
         f"Shortfall at each index shock, split by who bore it; {walked.attrs['plane']}.",
         table,
         x="index_shock",
