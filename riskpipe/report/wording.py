@@ -86,6 +86,13 @@ def bracket_words(last_held: float, first_exhausted: float, heals_at: float, sta
     return text if math.isnan(heals_at) else f"{text}, holds again at {shock(heals_at)}"
 
 
+def placeholders(report: ReportInput) -> np.ndarray:
+    """Funds that stand for a venue's having none, [fund]: without balance or loss in any scenario."""
+    losses = report.measures["fund_losses"]
+    is_used = losses["fund_balance"].values.any(axis=0) | losses["shortfall"].values.any(axis=0)
+    return np.logical_not(is_used)
+
+
 def source(report: ReportInput, variables: Iterable[str], selection: str = "") -> Source:
     """Say which cube variables a number was read from and how to read the first of them again."""
     keys = tuple(dict.fromkeys(variables))

@@ -89,7 +89,8 @@ def test_every_headline_carries_its_grade_in_every_form(good):
     document, files = build(good), render(good)
     marked = [point for point in document.points if point.grade]
     assert len(marked) >= 4
-    assert {point.grade for point in marked} == {figure.grade for figure in document.figures.figures} == {"A"}
+    assert {figure.grade for figure in document.figures.figures} == {"A"}
+    assert "A" in {point.grade for point in marked} <= {"A", "B"}, "a sentence is as wide as its widest number"
     page = files["index.html"].decode()
     head = page[page.index('id="know"') : page.index('<section id="liquidation"')]
     assert head.count('<span class="mark mark-a">grade A</span>') == len(marked) + len(document.figures.figures)

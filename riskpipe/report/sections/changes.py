@@ -92,7 +92,12 @@ def changes_points(report: ReportInput) -> list[Point]:
                 parts = [f"{part} {_signed(amount)}" for part, amount in moved if abs(amount) >= _LEAST]
                 because = f": {', '.join(parts)}" if parts else ""
                 is_worse = row.after > row.before
-                return [Point(f"Since {since}, {change_words(row)}{because}.", "warn" if is_worse else "plain")]
+                return [
+                    Point(
+                        f"Since {since}, {change_words(row)} (central variant){because}.",
+                        "warn" if is_worse else "plain",
+                    )
+                ]
     return [Point(f"Since {since}, nothing is lost or liquidated in either night's worst scenarios.", "good")]
 
 
