@@ -62,7 +62,7 @@ def headline_grade(report: ReportInput, headline: str = HEADLINE, scope: str = "
 
 
 def sentence_grade(report: ReportInput, of: Ranged) -> Grade:
-    """Return the grade of a sentence by the widest of its own numbers, its other parts being those of every headline."""
+    """Return the grade of a sentence: its width is that of its widest number, its other parts are those of all."""
     width: Grade = "not checked" if len(of.labels) == 1 else width_grade(of.width)
     return worst_grade((width, *(part.grade for part in grade_parts(report) if part.name != WIDTH)))
 

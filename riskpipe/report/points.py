@@ -40,8 +40,14 @@ def worst_move_point(report: ReportInput) -> Point:
         where = f"{where}; {set_words(str(worst['set'].values))}"
     if total == 0.0:
         what = "index move of the grid" if has_grid else "scenario"
+        of = Ranged(labels)
+        found = of.counted(report.measures["variants"]["liquidated_notional"].sel(scope="index axis").values)
+        high = f" (high {numbers.usd(found.high)} under {variant_words(found.high_variant)})" if found.is_wide else ""
         return Point(
-            f"Nothing is liquidated by any {what} (checked to {where}), {worst.attrs['plane']}.", "good", cited
+            f"Nothing is liquidated by any {what} (checked to {where}), {worst.attrs['plane']}{high}; {of.ending}.",
+            "warn" if high else "good",
+            cited,
+            sentence_grade(report, of),
         )
     long, short = np.asarray(worst["long"].values), np.asarray(worst["short"].values)
     venue, underlying = np.unravel_index(int((long + short).argmax()), long.shape)

@@ -80,6 +80,14 @@ def test_a_fund_that_another_variant_does_not_exhaust_says_so_and_has_the_lowest
     assert first.grade == "C"
 
 
+def test_nothing_liquidated_is_no_good_news_where_another_variant_liquidates(quiet):
+    values = {"system/liquidated_notional": [0.0, 0.0, 5.0, 0.0]}
+    point = worst_move_point(with_cube(quiet, {"index_shock": [-0.1, 0.0]}, values, variants=GAP))
+    assert point.text.startswith("Nothing is liquidated by any index move")
+    assert "(high USD 5 under gap_share=0 path (closed on the way))" in point.text
+    assert (point.tone, point.grade) == ("warn", "C")
+
+
 def test_volatility_alone_is_said_under_every_variant(quiet):
     axes = {"index_shock": [0.0], "vol_shock": [0.0, 0.5]}
     values = {"funds/shortfall": [[0.0], [9.0], [0.0], [3.0]]}
