@@ -158,15 +158,17 @@
       select(form, filter.label, options, 0, (value) => { chosen[place] = filter.has_all ? value - 1 : value; show(); });
     });
     function show() {
-      const sums = chart.series.map(() => chart.x.values.map(() => 0));
+      const sums = chart.series.map(() => chart.x.values.map(() => null)); // no number is a gap, not a zero
       chart.x.codes.forEach((place, row) => {
         if (chart.filters.some((filter, at) => chosen[at] >= 0 && filter.codes[row] !== chosen[at])) return;
-        chart.series.forEach((series, at) => { sums[at][place] += series.values[row] || 0; });
+        chart.series.forEach((series, at) => { if (series.values[row] !== null) sums[at][place] += series.values[row]; });
       });
       const kind = chart.series[0].kind;
       const x = chart.x.values.map((value) => letters(write(chart.x.kind, value)));
+      const gaps = x.filter((_, place) => sums.every((row) => row[place] === null));
       const total = sums.flat().reduce((sum, value) => sum + value, 0);
-      figure.querySelector(".state").textContent = total === 0 ? "Nothing for this choice: every bar is zero." : "";
+      const nothing = gaps.length === x.length ? "No number for this choice." : total === 0 ? "Nothing for this choice: every bar is zero." : "";
+      figure.querySelector(".state").textContent = nothing || (gaps.length ? `No number at ${chart.x.values.map((value) => write(chart.x.kind, value)).filter((_, place) => gaps.includes(x[place])).join(", ")}.` : "");
       const traces = chart.series.map((series, at) => ({
         type: "bar", name: letters(series.label), x, y: sums[at], marker: { color: css(`--series-${series.place + 1}`) },
         text: sums[at].map((value) => write(kind, value)), textposition: "none",

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,13 @@ def placeholders(report: ReportInput) -> np.ndarray:
     return np.logical_not(is_used)
 
 
+def rows_of_funds(report: ReportInput, dataset: xr.Dataset, dims: Sequence[str]) -> np.ndarray:
+    """Rows of arrays flattened over dims, "fund" among them, but those of placeholders: there is nothing to exhaust."""
+    is_fund = ~placeholders(report)
+    grids = np.indices([dataset.sizes[name] for name in dims]).reshape(len(dims), -1)
+    return np.flatnonzero(is_fund[grids[list(dims).index("fund")]])
+
+
 def source(report: ReportInput, variables: Iterable[str], selection: str = "") -> Source:
     """Say which cube variables a number was read from and how to read the first of them again."""
     keys = tuple(dict.fromkeys(variables))
@@ -140,6 +148,12 @@ def axis_columns(dataset: xr.Dataset, rows: np.ndarray | None = None, *, are_all
 def flattened(dataset: xr.Dataset, name: str) -> np.ndarray:
     """One variable of a measure as a flat array, the last dimension fastest."""
     return np.asarray(dataset[name].values).reshape(-1)
+
+
+def picked(columns: Iterable[Column], rows: Iterable[int]) -> tuple[Column, ...]:
+    """Columns with some of their rows."""
+    places = list(rows)
+    return tuple(replace(one, values=tuple(one.values[row] for row in places)) for one in columns)
 
 
 def label_columns(
