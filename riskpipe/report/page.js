@@ -29,7 +29,10 @@
     return typeof value === "string" ? value : (writers[kind] || significant)(value);
   };
 
-  const isNarrow = () => window.matchMedia("(max-width: 560px)").matches;
+  const root = document.documentElement;
+  const isPaper = () => root.classList.contains("paper");
+  const PAPER_WIDTH = 690; // pixels between the margins of A4, the narrower of the two common papers
+  const isNarrow = () => !isPaper() && window.matchMedia("(max-width: 560px)").matches;
 
   function layout(extra) {
     const axis = { color: css("--soft"), gridcolor: css("--line"), zerolinecolor: css("--line"), linecolor: css("--line"), automargin: true, fixedrange: true };
@@ -48,7 +51,7 @@
   function draw(figure, traces, extra, height) {
     const plot = figure.querySelector(".plot");
     plot.style.height = `${height}px`;
-    return Plotly.react(plot, traces, layout({ ...extra, height }), { displayModeBar: false, responsive: true });
+    return Plotly.react(plot, traces, layout({ ...extra, height, ...(isPaper() ? { width: PAPER_WIDTH } : {}) }), { displayModeBar: false, responsive: true });
   }
 
   function select(form, label, options, chosen, onChange) {
@@ -278,5 +281,7 @@
   const redraw = () => shows.forEach((show) => show());
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   window.matchMedia("(max-width: 560px)").addEventListener("change", redraw);
-  window.addEventListener("beforeprint", redraw);
+  const onPaper = (is) => { root.classList.toggle("paper", is); redraw(); };
+  window.addEventListener("beforeprint", () => onPaper(true));
+  window.addEventListener("afterprint", () => onPaper(false));
 })();

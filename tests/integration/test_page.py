@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.axe import axe_script
-from support.browser import asked, needs_browser, opened
+from support.browser import asked, browse, needs_browser, opened
 from support.nights import run_on, write_inputs
 
 pytestmark = needs_browser
@@ -92,6 +92,32 @@ def test_axe_finds_nothing_serious(page, tmp_path, request, width, scheme):
     assert is_dark == (scheme == "dark")
     assert n_passed > 20, "axe looked at the page"
     assert [one for one in found if one[0] in {"serious", "critical"}] == []
+
+
+def test_on_paper_every_table_and_chart_lies_between_the_margins(page, tmp_path):
+    styled = page.read_text(encoding="utf-8").replace("@media print", "@media all")
+    (tmp_path / "paper.html").write_text(styled, encoding="utf-8")
+    question = """(async () => {
+      window.dispatchEvent(new Event("beforeprint"));
+      await new Promise((ready) => setTimeout(ready, 500));
+      const parts = [...document.querySelectorAll("table, .main-svg, .figures, p, li, h2, h3, pre")];
+      const drawn = document.querySelectorAll(".main-svg").length;
+      const out = parts.filter((one) => one.getBoundingClientRect().right > innerWidth + 1);
+      const colour = getComputedStyle(document.documentElement).getPropertyValue("--heat-low").trim();
+      return [drawn, out.map((one) => `${one.tagName} ${one.textContent.slice(0, 60)}`), colour];
+    })()"""
+    between_margins_of_a4 = 703
+    drawn, out, colour = asked(tmp_path, tmp_path / "paper.html", between_margins_of_a4, question, scheme="dark")
+    assert drawn >= 5
+    assert out == []
+    assert colour == "#f1f5f9", "paper is light on a dark screen, too"
+
+
+def test_a_night_prints_on_fewer_than_fifty_pages(page, tmp_path):
+    browse(tmp_path, page, "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}")
+    printed = (tmp_path / "page.pdf").read_bytes()
+    n_pages = len(re.findall(rb"/Type\s*/Page\b", printed))
+    assert 10 <= n_pages < 50
 
 
 def test_the_page_of_a_night_is_below_eight_megabytes(page):
