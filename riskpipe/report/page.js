@@ -177,12 +177,13 @@
         text: sums[at].map((value) => write(kind, value)), textposition: "none",
         hovertemplate: `%{x}<br>${letters(series.label)} %{text}<extra></extra>`,
       }));
-      const top = Math.max(...chart.x.values.map((_, place) => sums.reduce((sum, row) => sum + row[place], 0)), 0);
+      const heights = chart.is_stacked ? chart.x.values.map((_, place) => sums.reduce((sum, row) => sum + row[place], 0)) : sums.flat();
+      const top = Math.max(...heights, 0);
       const ticks = ticksTo(top, 4, kind === "count" ? 1 : 0);
       draw(figure, traces, {
         barmode: chart.is_stacked ? "stack" : "group", bargap: 0.35, showlegend: traces.length > 1,
         legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { color: css("--text") } },
-        xaxis: { type: "category", title: title(chart.x.label), tickangle: x.some((text) => text.length > 8) ? -40 : 0 },
+        xaxis: { type: "category", title: title(chart.x.label), tickangle: x.length > (isNarrow() ? 9 : 24) ? -70 : x.some((text) => text.length > 8) ? -40 : 0 },
         yaxis: { tickvals: ticks, ticktext: ticks.map((value) => write(kind, value)), range: [0, ticks[ticks.length - 1]], zeroline: true },
       }, isNarrow() ? 320 : 360);
     }
@@ -278,6 +279,11 @@
     if (!form.childElementCount) form.remove();
     return show;
   });
+  // where no scroll bar is drawn until one scrolls, a table that goes on says so
+  const hint = () => document.querySelectorAll(".scroll").forEach((one) => one.classList.toggle("cut", one.scrollWidth > one.clientWidth + 1));
+  hint();
+  document.addEventListener("toggle", hint, true);
+  window.addEventListener("resize", hint);
   const redraw = () => shows.forEach((show) => show());
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   window.matchMedia("(max-width: 560px)").addEventListener("change", redraw);

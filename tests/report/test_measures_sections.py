@@ -157,3 +157,4 @@ def test_a_book_without_contracts_says_so_instead_of_an_empty_table_of_positions
     assert "positions" not in build(quiet).tables()
     said = [block.text for block in section(quiet, "concentration").blocks if isinstance(block, Paragraph)]
     assert any(text.startswith("No owner has a position in a contract") for text in said)
+    assert "no maintenance margin" in build(quiet).tables()["largest_accounts"].caption

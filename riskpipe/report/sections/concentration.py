@@ -68,7 +68,7 @@ def accounts_table(report: ReportInput) -> Table:
     quantity, rank = label_columns(top, ("quantity", "rank"), ("Quantity", "Rank"), ("text", "count"))
     kept_out = int(top["n_pseudo_accounts"].values)
     totals = ", ".join(
-        f"{name} {numbers.usd(total)} of which the listed hold {numbers.share(part)}"
+        f"{name} {numbers.usd(total)} of which the listed hold {numbers.share(part)}" if total > 0.0 else f"no {name}"
         for name, total, part in zip(
             top["quantity"].values, top["total"].values.tolist(), top["top_share"].values.tolist(), strict=True
         )
