@@ -75,7 +75,10 @@ def same_cell(report: ReportInput, scenario: int) -> np.ndarray:
     labels = [*axes_of(flat), "set", "name"]
     is_alike = np.ones(flat.sizes["scenario"], np.bool_)
     for name in labels:
-        is_alike &= flat[name].values == flat[name].values[scenario]
+        values = flat[name].values
+        one = values[scenario]
+        is_nan = not isinstance(one, str) and np.isnan(one)  # a scenario may stand nowhere on an axis of the run's own
+        is_alike &= np.isnan(values) if is_nan else values == one
     variant = flat["variant"].values
     place = int((is_alike & (variant == variant[scenario]))[:scenario].sum())
     return np.array([np.flatnonzero(is_alike & (variant == label))[place] for label in variant_labels(report)])

@@ -61,6 +61,15 @@ def test_draws_alike_in_every_label_keep_their_order(quiet):
     assert [same_cell(report, scenario).tolist() for scenario in range(4)] == [[0, 2], [1, 3], [0, 2], [1, 3]]
 
 
+def test_a_scenario_that_stands_nowhere_on_some_axis_is_found_under_every_variant(quiet):
+    report = with_cube(quiet, {"index_shock": [-0.1, 0.0]}, variants=GAP)
+    flat = report.measures["liquidation"].copy(deep=True)
+    flat["basis_shock"] = ("scenario", np.array([np.nan, 0.0, np.nan, 0.0]))
+    flat = flat.set_coords("basis_shock")
+    report = replace(report, measures={**report.measures, "liquidation": flat})
+    assert [same_cell(report, scenario).tolist() for scenario in range(4)] == [[0, 2], [1, 3], [0, 2], [1, 3]]
+
+
 def test_the_worst_move_says_each_of_its_numbers_under_every_variant(quiet):
     values = {"system/liquidated_notional": [9.0, 0.0, 4.0, 0.0], "system/liquidated_accounts": [2.0, 0.0, 1.0, 0.0],
               "exposure/liquidated_notional_long": np.array([9.0, 0.0, 4.0, 0.0])[:, None, None],

@@ -107,7 +107,8 @@ def change_words(row: Change) -> str:
     fund = f" of {row.fund}" if row.fund else ""
     at = _where(row)
     was = "a number not known" if math.isnan(row.before) else numbers.usd(row.before)
-    return f"{what}{fund} at {at} went from {was} to {numbers.usd(row.after)}"
+    now = numbers.usd(row.after)
+    return f"{what}{fund} at {at} {f'stays at {now}' if was == now else f'went from {was} to {now}'}"
 
 
 def _where(row: Change) -> str:
