@@ -51,7 +51,7 @@
   function draw(figure, traces, extra, height) {
     const plot = figure.querySelector(".plot");
     plot.style.height = `${height}px`;
-    return Plotly.react(plot, traces, layout({ ...extra, height, ...(isPaper() ? { width: PAPER_WIDTH } : {}) }), { displayModeBar: false, responsive: true });
+    return Plotly.react(plot, traces, layout({ ...extra, height, ...(isPaper() ? { width: PAPER_WIDTH } : { autosize: true }) }), { displayModeBar: false, responsive: true });
   }
 
   function select(form, label, options, chosen, onChange) {

@@ -104,13 +104,21 @@ def test_on_paper_every_table_and_chart_lies_between_the_margins(page, tmp_path)
       const drawn = document.querySelectorAll(".main-svg").length;
       const out = parts.filter((one) => one.getBoundingClientRect().right > innerWidth + 1);
       const colour = getComputedStyle(document.documentElement).getPropertyValue("--heat-low").trim();
-      return [drawn, out.map((one) => `${one.tagName} ${one.textContent.slice(0, 60)}`), colour];
+      window.dispatchEvent(new Event("afterprint"));
+      await new Promise((ready) => setTimeout(ready, 500));
+      const drawnOn = [...document.querySelectorAll(".plot")];
+      const width = (one) => one.getBoundingClientRect().width;
+      const is_back = drawnOn.every((one) => width(one.querySelector(".main-svg")) === one.clientWidth);
+      return [drawn, out.map((one) => `${one.tagName} ${one.textContent.slice(0, 60)}`), colour, is_back];
     })()"""
     between_margins_of_a4 = 703
-    drawn, out, colour = asked(tmp_path, tmp_path / "paper.html", between_margins_of_a4, question, scheme="dark")
+    drawn, out, colour, is_back = asked(
+        tmp_path, tmp_path / "paper.html", between_margins_of_a4, question, scheme="dark"
+    )
     assert drawn >= 5
     assert out == []
     assert colour == "#f1f5f9", "paper is light on a dark screen, too"
+    assert is_back, "after printing charts are as wide as the screen lets them be"
 
 
 def test_a_night_prints_on_fewer_than_fifty_pages(page, tmp_path):
