@@ -135,23 +135,27 @@ def exhaustion(tree: xr.DataTree) -> xr.Dataset:
 def volatility(tree: xr.DataTree) -> xr.Dataset:
     """What a move of implied volatility alone does to every fund: index shock 0, every other axis neutral.
 
-    Returns dims (vol_shock, fund), ascending: `uncovered_loss` USD of the central variant. No rows where the grid has
-    no such cells, or where volatility changes no number (a book without options).
+    Returns dims (variant, vol_shock, fund), ascending: `uncovered_loss` USD. No shocks where the grid has no such
+    cells, or where volatility changes no number (a book without options).
     """
     cells = cells_of(tree)
-    plane = cells.is_grid & (cells.variant == cells.variants[0]) if cells.variants else cells.is_grid
+    plane = cells.is_grid.copy()
     for axis, shocks in cells.axes.items():
         if axis != VOL_AXIS:
-            plane = plane & (shocks == neutral_of(axis))
-    rows = np.flatnonzero(plane)
-    rows = rows[np.argsort(cells.axes[VOL_AXIS][rows], kind="stable")] if VOL_AXIS in cells.axes else rows[:0]
+            plane &= shocks == neutral_of(axis)
+    has_axis = VOL_AXIS in cells.axes
+    by_variant = [np.flatnonzero(plane & has_axis & (cells.variant == one)) for one in cells.variants]
+    rows = np.array([one[np.argsort(cells.axes[VOL_AXIS][one], kind="stable")] if has_axis else one
+                     for one in by_variant])  # fmt: skip
     uncovered = uncovered_loss(tree)[rows]
-    if not np.any(uncovered != uncovered[:1]):
-        rows, uncovered = rows[:0], uncovered[:0]
-    dims = ("vol_shock", "fund")
-    shocks = cells.axes[VOL_AXIS][rows] if len(rows) else np.zeros(0)
-    data = {"uncovered_loss": quantity(dims, uncovered, "USD", "uncovered loss", *UNCOVERED)}
-    return xr.Dataset(data, coords={"vol_shock": shocks, "fund": labels(tree, "funds", "fund")})
+    if not np.any(uncovered != uncovered[:, :1]):
+        rows, uncovered = rows[:, :0], uncovered[:, :0]
+    shocks = cells.axes[VOL_AXIS][rows[0]] if rows.size else np.zeros(0)
+    data = {
+        "uncovered_loss": quantity(("variant", "vol_shock", "fund"), uncovered, "USD", "uncovered loss", *UNCOVERED)
+    }
+    coords = {"variant": cells.variants, "vol_shock": shocks, "fund": labels(tree, "funds", "fund")}
+    return xr.Dataset(data, coords=coords)
 
 
 def outward(cells: Cells, is_inside: BoolArray, direction: str) -> IntArray:

@@ -28,6 +28,7 @@ from riskpipe.measures import (
     spreads,
     validation,
     variants,
+    waterfall,
     worst,
 )
 
@@ -82,6 +83,7 @@ MEASURES: Mapping[str, Measure] = {
             (*_FUNDS, funds.BALANCE, funds.ADL_NOTIONAL),
             _plain(funds.fund_losses),
         ),
+        Measure("waterfalls", "who pays in the worst scenarios", waterfall.REQUIRES, _plain(waterfall.waterfalls)),
         Measure("exhaustion", "smallest index move that exhausts each fund", funds.UNCOVERED, _plain(funds.exhaustion)),
         Measure(
             "exhausting_moves",

@@ -1,11 +1,9 @@
 """Variants side by side: what the uncertain rules do to the headlines, and which rule makes the width."""
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-
 import numpy as np
 import xarray as xr
 
+from riskpipe.domain.ranges import range_over
 from riskpipe.measures.cells import (
     BoolArray,
     Cells,
@@ -110,14 +108,9 @@ def ranges(tree: xr.DataTree) -> xr.Dataset:
     for h, name in enumerate(names):
         for s in range(len(SCOPES)):
             values = np.asarray(variants[name].values[s], np.float64)
-            numbers["central"][h, s] = values[0]
-            if np.isnan(values).all():
-                continue
-            known = np.where(np.isnan(values), values[~np.isnan(values)][0], values)
-            numbers["low"][h, s], numbers["high"][h, s] = known.min(), known.max()
-            if known.min() < known.max():
-                texts["low_variant"][h, s], texts["high_variant"][h, s] = labels[known.argmin()], labels[known.argmax()]
-            texts["driver"][h, s], numbers["driver_spread"][h, s] = driver(labels, known)
+            one = range_over(labels, values)
+            for key, found in {**numbers, **texts}.items():
+                found[h, s] = getattr(one, key)
     dims = ("headline", "scope")
     data = {
         name: quantity(dims, values, "per headline", name.replace("_", " "), *REQUIRES)
@@ -130,37 +123,6 @@ def ranges(tree: xr.DataTree) -> xr.Dataset:
         "units": ("headline", [str(variants[name].attrs["units"]) for name in names]),
     }
     return xr.Dataset(data, coords=coords)
-
-
-def overrides(label: str) -> dict[str, str]:
-    """What a variant's label overrides: key -> value ("gap_share=1, kappa=0.3"); a label without "=" nothing."""
-    return dict(part.split("=", 1) for part in label.split(", ") if "=" in part)
-
-
-def driver(labels: Sequence[str], values: FloatArray) -> tuple[str, float]:
-    """The overridden key that alone moves a value most, and by how much; ("", 0) where none moves it.
-
-    For each key, variants that agree in every other key are compared: the largest difference inside such a group.
-    Of a tie, the key named first. `values` [variant].
-    """
-    given = [overrides(label) for label in labels]
-    keys = dict.fromkeys(key for one in given for key in one)
-    spreads = {key: _spread_of(key, given, values) for key in keys}
-    best = max(spreads, key=lambda key: spreads[key], default="")
-    return (best, spreads[best]) if best and spreads[best] > 0.0 else ("", 0.0)
-
-
-def _spread_of(key: str, given: Sequence[Mapping[str, str]], values: FloatArray) -> float:
-    """Largest difference of values between variants that differ in `key` only."""
-    rest = [
-        (tuple(sorted((k, v) for k, v in one.items() if k != key)), float(values[n])) for n, one in enumerate(given)
-    ]
-    groups = groupby(sorted(rest), key=lambda pair: pair[0])
-    spread = 0.0
-    for _, members in groups:
-        found = [value for _, value in members]
-        spread = max(spread, max(found) - min(found))
-    return spread
 
 
 def _largest(values: FloatArray) -> float:

@@ -100,7 +100,7 @@ class Chart:
     name: str
     title: str
     description: str
-    kind: Literal["heatmap", "bars", "ranges"]
+    kind: Literal["heatmap", "bars", "ranges", "waterfall"]
     data: Mapping[str, Any]
     table: Table | None = None
     source: Source | None = None

@@ -16,6 +16,7 @@ from riskpipe.domain.controls import Control
 from riskpipe.domain.replication import THRESHOLDS, Grade, percent, worst_grade
 from riskpipe.report import numbers
 from riskpipe.report.document import Point, Tone
+from riskpipe.report.ranges import Ranged
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.replication import approximated_words, reason_words
 
@@ -26,6 +27,7 @@ WIDTHS: tuple[tuple[Grade, float], ...] = (("A", 0.25), ("B", 1.0))
 LEAST_BALANCED = 0.9
 """Where longs and shorts agree for less than this share of open interest, headlines are suppressed."""
 TONES: dict[Grade, Tone] = {"A": "good", "B": "warn", "C": "bad", "not checked": "unknown"}
+WIDTH = "width"
 HEADLINE = "uncovered_loss"  # whose width grades sentences, which speak of several headlines
 
 
@@ -57,6 +59,17 @@ def grade_parts(report: ReportInput, headline: str = HEADLINE, scope: str = "gri
 def headline_grade(report: ReportInput, headline: str = HEADLINE, scope: str = "grid") -> Grade:
     """Return the grade of a headline: that of its worst part."""
     return worst_grade(part.grade for part in grade_parts(report, headline, scope))
+
+
+def sentence_grade(report: ReportInput, of: Ranged) -> Grade:
+    """Return the grade of a sentence: its width is that of its widest number, its other parts are those of all."""
+    width: Grade = "not checked" if len(of.labels) == 1 else width_grade(of.width)
+    return worst_grade((width, *(part.grade for part in grade_parts(report) if part.name != WIDTH)))
+
+
+def width_grade(width: float) -> Grade:
+    """Return the grade of a range by its width, a share of its central value."""
+    return next((earned for earned, most in WIDTHS if width <= most), "C")
 
 
 def suppressed_words(report: ReportInput) -> str:
@@ -139,15 +152,15 @@ def _weighed(
 
 def _width(report: ReportInput, headline: str, scope: str) -> Part:
     if report.measures["variants"].sizes["variant"] == 1:
-        return Part("width", "not checked", "one variant only")
+        return Part(WIDTH, "not checked", "one variant only")
     one = report.measures["ranges"].sel(scope=scope, headline=headline)
     low, central, high = (float(one[name].values) for name in ("low", "central", "high"))
     if np.isnan([low, central, high]).any():
-        return Part("width", "not checked", "there is no number under some variant")
+        return Part(WIDTH, "not checked", "there is no number under some variant")
     if low == high:
-        return Part("width", "A", "the variants do not change it")
+        return Part(WIDTH, "A", "the variants do not change it")
     width = (high - low) / abs(central) if central else float("inf")
-    grade: Grade = next((earned for earned, most in WIDTHS if width <= most), "C")
+    grade = width_grade(width)
     driver = f", driven by {one['driver'].values}" if str(one["driver"].values) else ""
     size = f"{numbers.share(width)} of the central value" if central else "above 0 under some variant, 0 at the centre"
-    return Part("width", grade, f"{size}{driver}")
+    return Part(WIDTH, grade, f"{size}{driver}")

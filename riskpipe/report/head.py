@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from riskpipe.report.document import KeyFigures, Paragraph, Point, Section
+from riskpipe.report.figures import key_figures
 from riskpipe.report.grade import grade_point, headline_grade, suppressed_words
 from riskpipe.report.points import (
     axis_points,
     fund_points,
-    key_figures,
     named_points,
     simulated_points,
     trust_point,
@@ -95,7 +95,7 @@ def _headlines(report: ReportInput) -> list[Candidate]:
         *_all(1, IN_ITS_SECTION, loans_points(report)),
     ]
     return [
-        replace(one, point=replace(one.point, grade=grade)) if one.point.source is not None else one
+        replace(one, point=replace(one.point, grade=one.point.grade or grade)) if one.point.source is not None else one
         for grade, found in (
             (headline_grade(report, scope="index axis"), along_index),
             (headline_grade(report), elsewhere),

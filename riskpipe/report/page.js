@@ -29,7 +29,10 @@
     return typeof value === "string" ? value : (writers[kind] || significant)(value);
   };
 
-  const isNarrow = () => window.matchMedia("(max-width: 560px)").matches;
+  const root = document.documentElement;
+  const isPaper = () => root.classList.contains("paper");
+  const PAPER_WIDTH = 690; // pixels between the margins of A4, the narrower of the two common papers
+  const isNarrow = () => !isPaper() && window.matchMedia("(max-width: 560px)").matches;
 
   function layout(extra) {
     const axis = { color: css("--soft"), gridcolor: css("--line"), zerolinecolor: css("--line"), linecolor: css("--line"), automargin: true, fixedrange: true };
@@ -48,7 +51,7 @@
   function draw(figure, traces, extra, height) {
     const plot = figure.querySelector(".plot");
     plot.style.height = `${height}px`;
-    return Plotly.react(plot, traces, layout({ ...extra, height }), { displayModeBar: false, responsive: true });
+    return Plotly.react(plot, traces, layout({ ...extra, height, ...(isPaper() ? { width: PAPER_WIDTH } : { autosize: true }) }), { displayModeBar: false, responsive: true });
   }
 
   function select(form, label, options, chosen, onChange) {
@@ -158,27 +161,29 @@
       select(form, filter.label, options, 0, (value) => { chosen[place] = filter.has_all ? value - 1 : value; show(); });
     });
     function show() {
-      const sums = chart.series.map(() => chart.x.values.map(() => 0));
+      const sums = chart.series.map(() => chart.x.values.map(() => null)); // no number is a gap, not a zero
       chart.x.codes.forEach((place, row) => {
         if (chart.filters.some((filter, at) => chosen[at] >= 0 && filter.codes[row] !== chosen[at])) return;
-        chart.series.forEach((series, at) => { sums[at][place] += series.values[row] || 0; });
+        chart.series.forEach((series, at) => { if (series.values[row] !== null) sums[at][place] += series.values[row]; });
       });
       const kind = chart.series[0].kind;
       const x = chart.x.values.map((value) => letters(write(chart.x.kind, value)));
+      const gaps = x.filter((_, place) => sums.every((row) => row[place] === null));
       const total = sums.flat().reduce((sum, value) => sum + value, 0);
-      figure.querySelector(".state").textContent = total === 0 ? "Nothing for this choice: every bar is zero." : "";
+      const nothing = gaps.length === x.length ? "No number for this choice." : total === 0 ? "Nothing for this choice: every bar is zero." : "";
+      figure.querySelector(".state").textContent = nothing || (gaps.length ? `No number at ${chart.x.values.map((value) => write(chart.x.kind, value)).filter((_, place) => gaps.includes(x[place])).join(", ")}.` : "");
       const traces = chart.series.map((series, at) => ({
         type: "bar", name: letters(series.label), x, y: sums[at], marker: { color: css(`--series-${series.place + 1}`) },
         text: sums[at].map((value) => write(kind, value)), textposition: "none",
         hovertemplate: `%{x}<br>${letters(series.label)} %{text}<extra></extra>`,
       }));
-      const top = Math.max(...chart.x.values.map((_, place) => sums.reduce((sum, row) => sum + row[place], 0)), 0);
-      const step = Math.max(top > 0 ? niceStep(top / 4) : 1, kind === "count" ? 1 : 0);
-      const ticks = Array.from({ length: Math.floor(top / step) + 2 }, (_, place) => place * step);
+      const heights = chart.is_stacked ? chart.x.values.map((_, place) => sums.reduce((sum, row) => sum + row[place], 0)) : sums.flat();
+      const top = Math.max(...heights, 0);
+      const ticks = ticksTo(top, 4, kind === "count" ? 1 : 0);
       draw(figure, traces, {
         barmode: chart.is_stacked ? "stack" : "group", bargap: 0.35, showlegend: traces.length > 1,
         legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { color: css("--text") } },
-        xaxis: { type: "category", title: title(chart.x.label), tickangle: x.some((text) => text.length > 8) ? -40 : 0 },
+        xaxis: { type: "category", title: title(chart.x.label), tickangle: x.length > (isNarrow() ? 9 : 24) ? -70 : x.some((text) => text.length > 8) ? -40 : 0 },
         yaxis: { tickvals: ticks, ticktext: ticks.map((value) => write(kind, value)), range: [0, ticks[ticks.length - 1]], zeroline: true },
       }, isNarrow() ? 320 : 360);
     }
@@ -189,6 +194,58 @@
     const power = 10 ** Math.floor(Math.log10(rough));
     return [1, 2, 2.5, 5, 10].map((one) => one * power).find((one) => one >= rough);
   }
+
+  function waterfall(figure, chart) {
+    const form = figure.querySelector(".controls");
+    const chosen = chart.filters.map(() => 0);
+    chart.filters.forEach((filter, place) => {
+      if (filter.values.length < 2) return;
+      select(form, filter.label, filter.values.map((value) => write(filter.kind, value)), 0, (value) => { chosen[place] = value; show(); });
+    });
+    function show() {
+      const row = chart.scenario.findIndex((_, at) => chart.filters.every((filter, place) => filter.codes[at] === chosen[place]));
+      const state = figure.querySelector(".state");
+      const plot = figure.querySelector(".plot");
+      plot.hidden = row < 0;
+      if (row < 0) { state.textContent = "No scenario leaves a shortfall for this choice."; return; }
+      const amounts = chart.steps.map((step) => step.values[row]);
+      const borne = chart.steps.map((step, at) => [step, amounts[at]]).slice(1);
+      const parts = borne.filter(([step]) => step.name !== "uncovered_loss").map(([step, value]) => `${step.label} ${usd(value)}`);
+      const left = borne.find(([step]) => step.name === "uncovered_loss");
+      state.textContent = `Scenario ${chart.scenario[row]} (${chart.where[row]}): shortfall ${usd(amounts[0])} = ${parts.join(" + ")}.${left ? ` Uncovered: ${usd(left[1])}.` : ""}`;
+      const labels = chart.steps.map((step) => letters(step.label));
+      const shares = amounts.map((value) => `${share(value / amounts[0])} of the shortfall`);
+      // each bar ends, on its right, where what was left before it did
+      let before = amounts[0];
+      const ends = chart.steps.map((step, at) => {
+        const end = step.kind === "paid" ? before : amounts[at];
+        before = step.kind === "paid" ? before - amounts[at] : amounts[at];
+        return end;
+      });
+      const end = amounts[0] * (isNarrow() ? 1.42 : 1.12);
+      const ticks = ticksTo(amounts[0], isNarrow() ? 2 : 4);
+      draw(figure, [{
+        type: "waterfall", orientation: "h", y: labels, x: chart.steps.map((step, at) => (step.kind === "paid" ? -amounts[at] : amounts[at])),
+        text: amounts.map((value) => letters(usd(value))), customdata: shares, textposition: "none",
+        measure: chart.steps.map((step) => ({ whole: "absolute", paid: "relative", left: "total" })[step.kind]),
+        connector: { line: { color: css("--soft"), width: 1, dash: "dot" } }, decreasing: { marker: { color: css("--series-2") } },
+        increasing: { marker: { color: css("--series-1") } }, totals: { marker: { color: css("--series-1") } },
+        hovertemplate: "%{y}<br>%{text}<br>%{customdata}<extra></extra>",
+      }], {
+        showlegend: false, waterfallgap: 0.35,
+        annotations: ends.map((x, y) => ({ x, y, text: letters(usd(amounts[y])), showarrow: false, xanchor: "left", xshift: 3, font: { color: css("--text") } })),
+        xaxis: { tickvals: ticks, ticktext: ticks.map(usd), range: [0, end], zeroline: true },
+        yaxis: { type: "category", autorange: "reversed", showgrid: false },
+      }, 60 + 40 * labels.length);
+    }
+    return show;
+  }
+
+  // whole steps from 0 to the first beyond the top, about n of them
+  const ticksTo = (top, n, least = 0) => {
+    const step = Math.max(top > 0 ? niceStep(top / n) : 1, least);
+    return Array.from({ length: Math.floor(top / step) + 2 }, (_, place) => place * step);
+  };
 
   function ranges(figure, chart) {
     function show() {
@@ -203,8 +260,7 @@
         marker: { color: css("--series-1"), size: 13 }, hovertemplate: "%{y}<br>%{text}<extra></extra>",
       };
       const top = Math.max(...chart.high, 0);
-      const step = top > 0 ? niceStep(top / (isNarrow() ? 2 : 4)) : 1;
-      const ticks = Array.from({ length: Math.floor(top / step) + 2 }, (_, place) => place * step);
+      const ticks = ticksTo(top, isNarrow() ? 2 : 4);
       draw(figure, [...lines, dots], {
         xaxis: { tickvals: ticks, ticktext: ticks.map(usd), range: [-0.03 * ticks[ticks.length - 1], 1.04 * ticks[ticks.length - 1]], zeroline: true },
         yaxis: { type: "category", autorange: "reversed", showgrid: false },
@@ -213,7 +269,7 @@
     return show;
   }
 
-  const kinds = { heatmap, bars, ranges };
+  const kinds = { heatmap, bars, ranges, waterfall };
   const shows = [...document.querySelectorAll("figure[data-chart]")].map((figure) => {
     const chart = charts[figure.dataset.chart];
     const form = figure.querySelector(".controls");
@@ -223,8 +279,15 @@
     if (!form.childElementCount) form.remove();
     return show;
   });
+  // where no scroll bar is drawn until one scrolls, a table that goes on says so
+  const hint = () => document.querySelectorAll(".scroll").forEach((one) => one.classList.toggle("cut", one.scrollWidth > one.clientWidth + 1));
+  hint();
+  document.addEventListener("toggle", hint, true);
+  window.addEventListener("resize", hint);
   const redraw = () => shows.forEach((show) => show());
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   window.matchMedia("(max-width: 560px)").addEventListener("change", redraw);
-  window.addEventListener("beforeprint", redraw);
+  const onPaper = (is) => { root.classList.toggle("paper", is); redraw(); };
+  window.addEventListener("beforeprint", () => onPaper(true));
+  window.addEventListener("afterprint", () => onPaper(false));
 })();

@@ -6,7 +6,9 @@ import numpy as np
 import xarray as xr
 
 from riskpipe.report import numbers
-from riskpipe.report.document import KeyFigure, Point, Tone
+from riskpipe.report.document import Point, Tone
+from riskpipe.report.grade import sentence_grade
+from riskpipe.report.ranges import ONE_VARIANT, SAME, Ranged, same_cell, uncovered_of, variant_labels
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.provenance import control_words, finding_words, unproven_words
 from riskpipe.report.wording import (
@@ -14,6 +16,7 @@ from riskpipe.report.wording import (
     bracket_words,
     cell_words,
     limit_words,
+    placeholders,
     set_words,
     source_of,
     variant_words,
@@ -27,8 +30,9 @@ def worst_move_point(report: ReportInput) -> Point:
     worst = report.measures["worst_index_move"]
     row = int(worst["scenario"].values)
     cited = source_of(report, worst, "liquidated_notional", f".sel(scenario={row})")
-    where = cell_words({axis: float(worst[axis].values) for axis in axes_of(worst)})
-    if report.measures["variants"].sizes["variant"] > 1:
+    where = where_words(worst)
+    labels = variant_labels(report)
+    if len(labels) > 1:
         where = f"{where}; {variant_words(str(worst['variant'].values))}"
     total, n_closed = (float(worst[name].values) for name in ("liquidated_notional", "liquidated_accounts"))
     has_grid = bool(worst.attrs["has_grid"])
@@ -36,22 +40,34 @@ def worst_move_point(report: ReportInput) -> Point:
         where = f"{where}; {set_words(str(worst['set'].values))}"
     if total == 0.0:
         what = "index move of the grid" if has_grid else "scenario"
+        of = Ranged(labels)
+        found = of.counted(report.measures["variants"]["liquidated_notional"].sel(scope="index axis").values)
+        high = f" (high {numbers.usd(found.high)} under {variant_words(found.high_variant)})" if found.is_wide else ""
         return Point(
-            f"Nothing is liquidated by any {what} (checked to {where}), {worst.attrs['plane']}.", "good", cited
+            f"Nothing is liquidated by any {what} (checked to {where}), {worst.attrs['plane']}{high}; {of.ending}.",
+            "warn" if high else "good",
+            cited,
+            sentence_grade(report, of),
         )
     long, short = np.asarray(worst["long"].values), np.asarray(worst["short"].values)
     venue, underlying = np.unravel_index(int((long + short).argmax()), long.shape)
     largest = float((long + short)[venue, underlying])
     market = f"{worst['venue'].values[venue]} {worst['underlying'].values[underlying]}"
+    of = Ranged(labels)
+    rows, flat = same_cell(report, row), report.measures["liquidation"]
+    accounts = of.said(flat["liquidated_accounts"].values[rows], lambda n: numbers.plural(n, "account"))
+    notional = of.said(flat["liquidated_notional"].values[rows], numbers.usd)
+    uncovered = of.said(uncovered_of(report, rows), numbers.usd)
     return Point(
         f"Worst {'index move' if has_grid else 'scenario'} by uncovered loss ({where}; {worst.attrs['plane']}): "
-        f"{numbers.plural(n_closed, 'account')}{share_words(report, n_closed)} and {numbers.usd(total)} of positions "
+        f"{accounts}{share_words(report, n_closed)} and {notional} of positions "
         f"{book_words(report)}are liquidated "
         f"({numbers.usd(float(long.sum()))} long, {numbers.usd(float(short.sum()))} short), "
         f"{numbers.share(largest / total)} of it in {market}; uncovered loss "
-        f"{numbers.usd(float(worst['uncovered_loss'].values))}{limit_words(float(worst['price_limits_hit'].values))}.",
+        f"{uncovered}{limit_words(float(worst['price_limits_hit'].values))}; {of.ending}.",
         "bad" if float(worst["uncovered_loss"].values) > 0.0 else "warn",
         cited,
+        sentence_grade(report, of),
     )
 
 
@@ -68,7 +84,8 @@ def axis_points(report: ReportInput) -> list[Point]:
 
 def fund_points(report: ReportInput) -> list[Point]:
     """Which fund is exhausted by which move: the nearest first, the others counted."""
-    walked = report.measures["exhaustion"].isel(variant=0)
+    every = report.measures["exhaustion"]
+    walked = every.isel(variant=0)
     funds = [str(fund) for fund in walked["fund"].values]
     if not funds:
         return [Point("There is no insurance fund.", "unknown")]
@@ -85,12 +102,14 @@ def fund_points(report: ReportInput) -> list[Point]:
         else f"{fund}, which holds nothing (largest shortfall {numbers.usd(float(shortfall[f]))}),"
         for f, fund in enumerate(funds)
     ]
-    points = [
-        Point(f"Fund {named[f]} would be exhausted ({walked.attrs['plane']}); {fund_words(report, f)}.", "bad", cited)
-        for f in hit[:MAX_FUND_POINTS]
-    ]
-    is_empty = ~(losses["fund_balance"].values.any(axis=0) | losses["shortfall"].values.any(axis=0))
-    n_empty = int(is_empty.sum())
+    points = []
+    for f in hit[:MAX_FUND_POINTS]:
+        of = Ranged(variant_labels(report))
+        words = fund_words(report, f, of)
+        text = f"Fund {named[f]} would be exhausted ({walked.attrs['plane']}); {words}; {of.ending}."
+        points.append(Point(text, "bad", cited, sentence_grade(report, of)))
+    n_empty = int(placeholders(report).sum())
+    n_by_variant = np.isfinite(every["first_exhausted"].values).any(axis=2).sum(axis=0).astype(np.float64)
     n_more, n_safe = max(0, len(hit) - MAX_FUND_POINTS), len(funds) - len(hit) - n_empty
     rest, n_elsewhere = [], 0
     if n_more:
@@ -108,8 +127,11 @@ def fund_points(report: ReportInput) -> list[Point]:
         are = "is a placeholder" if n_empty == 1 else "are placeholders"
         rest.append(f"{numbers.plural(n_empty, 'fund')} {are} without balance or loss")
     if rest:
+        of = Ranged(variant_labels(report))
+        exhausted = of.said(n_by_variant, numbers.count)
+        rest.append(f"funds that an index move exhausts: {exhausted}; {of.ending}")
         tone: Tone = "bad" if n_more else "warn" if n_elsewhere else "good" if n_safe else "plain"
-        points.append(Point(f"{'; '.join(rest)}.", tone, cited))
+        points.append(Point(f"{'; '.join(rest)}.", tone, cited, sentence_grade(report, of)))
     return points
 
 
@@ -119,28 +141,49 @@ def volatility_points(report: ReportInput) -> list[Point]:
     if ladder.sizes["vol_shock"] == 0:
         return []
     shocks, losses = ladder["vol_shock"].values, ladder["uncovered_loss"].values
-    total = losses.sum(axis=1)
+    of, central = Ranged(variant_labels(report)), losses[0]
     steps = [
-        f"{numbers.usd(float(loss))} at {numbers.share(float(z), is_signed=True)}"
-        for z, loss in zip(shocks, total, strict=True)
+        f"{of.said(losses[:, k].sum(axis=1), numbers.usd)} at {numbers.share(float(z), is_signed=True)}"
+        for k, z in enumerate(shocks)
     ]
     said = [f"uncovered loss {', '.join(steps)}"]
     for f, fund in enumerate(ladder["fund"].values.tolist()):
-        hit = np.flatnonzero((losses[:, f] > 0.0) & (shocks > 0.0))
-        if len(hit):
-            said.append(f"fund {fund} exhausted at {numbers.share(float(shocks[hit[0]]), is_signed=True)}")
-    tone: Tone = "bad" if len(said) > 1 else "warn" if total.any() else "plain"
-    text = f"Volatility alone (index 0%, other axes neutral): {'; '.join(said)}."
-    return [Point(text, tone, source_of(report, ladder, "uncovered_loss"))]
+        first = [_first(shocks, lost[:, f]) for lost in losses]
+        if np.isfinite(first[0]):
+            at = of.said(np.array(first), lambda z: _move_words(z, 1.0))
+            said.append(f"fund {fund} exhausted at {at}")
+    tone: Tone = "bad" if len(said) > 1 else "warn" if central.any() else "plain"
+    text = f"Volatility alone (index 0%, other axes neutral): {'; '.join(said)}; {of.ending}."
+    return [Point(text, tone, source_of(report, ladder, "uncovered_loss"), sentence_grade(report, of))]
 
 
-def fund_words(report: ReportInput, fund: int) -> str:
-    """Brackets of one fund, central variant: `index down: ...; index up: ...`, or both at once where they agree."""
-    walked = report.measures["exhaustion"].isel(variant=0, fund=fund)
+def _first(shocks: np.ndarray, losses: np.ndarray) -> float:
+    """The first rise at which something is lost, infinite where there is none."""
+    hit = np.flatnonzero((losses > 0.0) & (shocks > 0.0))
+    return float(shocks[hit[0]]) if len(hit) else np.inf
+
+
+def _move_words(size: float, sign: float) -> str:
+    """A move of a size, infinite where none does it."""
+    return numbers.share(sign * size, is_signed=True) if np.isfinite(size) else "not exhausted"
+
+
+def fund_words(report: ReportInput, fund: int, of: Ranged) -> str:
+    """Brackets of one fund, central variant, and the range of the moves that exhaust it.
+
+    `index down: ...; index up: ...`, or both at once where they agree.
+    """
+    every = report.measures["exhaustion"].isel(fund=fund)
+    walked = every.isel(variant=0)
     said: dict[str, list[str]] = {}
     for d, direction in enumerate(walked["direction"].values.tolist()):
         last, first, heals = (float(walked[name].values[d]) for name in ("last_held", "first_exhausted", "heals_at"))
         words = bracket_words(last, first, heals, str(walked["status"].values[d]))
+        moves = np.abs(every["first_exhausted"].values[:, d])
+        one = of.counted(np.where(np.isnan(moves), np.inf, moves))
+        if one.is_wide:
+            sign = -1.0 if direction == "down" else 1.0
+            words += f" (low {_move_words(one.low, sign)}, high {_move_words(one.high, sign)})"
         said.setdefault(words, []).append(str(direction))
     return "; ".join(f"index {' or '.join(directions)}: {words}" for words, directions in said.items())
 
@@ -160,9 +203,9 @@ def uncovered_point(report: ReportInput) -> Point:
     cell = report.measures["headline_cells"].sel(headline="uncovered_loss")
     which = "the grid's worst cell" if report.measures["headline_cells"].attrs["has_grid"] else "the worst scenario"
     if n_variants == 1:
-        width = "one variant only, so that the width is not measured"
+        width = f"{ONE_VARIANT}, so that the width is not measured"
     else:
-        width = f"width driven by {driver}" if driver else "the variants do not change it"
+        width = f"width driven by {driver}" if driver else SAME
     if report.summary is not None and report.summary.get("loans"):
         width += "; loans are liquidated at the far end of the shock in every variant, as if prices jumped"
     return Point(
@@ -185,16 +228,19 @@ def named_points(report: ReportInput) -> list[Point]:
     has_grid = report.measures["headline_cells"].attrs["has_grid"]
     beyond = ", more than in any cell of the grid" if has_grid and loss > grid else ""
     worse = ""
-    if highest > loss:
+    if highest > loss and str(high["name"].values) != str(central["name"].values):
         under = variant_words(str(high["variant"].values))
         worse = f"; at most {numbers.usd(highest)}, in {high['name'].values} under {under}"
+    rows, of = same_cell(report, int(central["scenario"].values)), Ranged(variant_labels(report))
+    lost = of.said(uncovered_of(report, rows), numbers.usd)
+    closed = of.said(report.measures["liquidation"]["liquidated_notional"].values[rows], numbers.usd)
     text = (
         f"Worst named scenario by uncovered loss: {central['name'].values} ({where_words(central)}): uncovered loss "
-        f"{numbers.usd(loss)}{beyond}, {numbers.usd(float(central['liquidated_notional'].values))} liquidated"
-        f"{limit_words(float(central['price_limits_hit'].values))}{worse}."
+        f"{lost}{beyond}, {closed} liquidated{limit_words(float(central['price_limits_hit'].values))}"
+        f"{worse}; {of.ending}."
     )
     cited = source_of(report, named, "uncovered_loss", f".sel(scenario={int(central['scenario'].values)})")
-    return [Point(text, "bad" if highest > 0.0 else "plain", cited)]
+    return [Point(text, "bad" if highest > 0.0 else "plain", cited, sentence_grade(report, of))]
 
 
 def simulated_points(report: ReportInput) -> list[Point]:
@@ -205,29 +251,27 @@ def simulated_points(report: ReportInput) -> list[Point]:
         return []
     asked = (report.config.get("scenarios") or {}).get("simulated") or {}
     over = f" over {asked['horizon']}" if "horizon" in asked else ""
-    central = found.isel(variant=0)
-    said = []
+    of, said = Ranged(variant_labels(report)), []
     headlines = [str(name) for name in found["headline"].values]
     for headline, label in (("uncovered_loss", "uncovered loss"), ("liquidated_notional", "notional liquidated")):
-        one = central.isel(series=headlines.index(headline))  # the system's
+        one = found.isel(series=headlines.index(headline))  # the system's
         levels = [
-            f"{numbers.share(float(level))} of them stay within {numbers.usd(float(quantile))} (expected shortfall "
-            f"{numbers.usd(float(tail))}, of {_tail_size(float(level), n)})"
-            for level, quantile, tail in zip(
-                one["level"].values, one["value_at_risk"].values, one["expected_shortfall"].values, strict=True
-            )
+            f"{numbers.share(float(level))} of them stay within "
+            f"{of.said(one['value_at_risk'].values[:, k], numbers.usd)} (expected shortfall "
+            f"{of.said(one['expected_shortfall'].values[:, k], numbers.usd)}, of {_tail_size(float(level), n)})"
+            for k, level in enumerate(one["level"].values)
         ]
-        chance = float(one["chance"].values)
-        said.append(
-            f"{label} in {numbers.share(chance)} of them; {', '.join(levels)}" if chance > 0.0 else f"no {label} in any"
-        )
-    lost = float(central["chance"].values[headlines.index("uncovered_loss")]) > 0.0
+        chance = of.said(one["chance"].values, numbers.share)
+        has_any = bool((one["chance"].values > 0.0).any())
+        said.append(f"{label} in {chance} of them; {', '.join(levels)}" if has_any else f"no {label} in any")
+    lost = bool((found["chance"].values[:, headlines.index("uncovered_loss")] > 0.0).any())
     return [
         Point(
-            f"{numbers.plural(n, 'simulated scenario')} of equal probability{over}: {'; '.join(said)}. An observed "
-            "move already contains its cascade, and the one computed comes on top.",
+            f"{numbers.plural(n, 'simulated scenario')} of equal probability{over}: {'; '.join(said)}; {of.ending}. An "
+            "observed move already contains its cascade, and the one computed comes on top.",
             "bad" if lost else "plain",
             source_of(report, found, "value_at_risk"),
+            sentence_grade(report, of),
         )
     ]
 
@@ -277,38 +321,3 @@ def trust_point(report: ReportInput) -> Point:
     of_controls: Tone = "bad" if "differs" in statuses else "unknown" if statuses != {"ok"} else "plain"
     tone = max(finding_tone(report), of_controls, key=tones.index)
     return Point(f"{finding_words(report).capitalize()}; controls: {said}.", tone)
-
-
-def key_figures(report: ReportInput) -> dict[str, KeyFigure]:
-    """Headlines in large type by name: central, with the range of the variants beside it."""
-    ranges, variants = report.measures["ranges"].sel(scope="grid"), report.measures["variants"]
-    cells = report.measures["headline_cells"]
-    labels = {
-        "uncovered_loss": "Uncovered loss",
-        "liquidated_notional": "Notional liquidated",
-        "liquidated_accounts": "Accounts liquidated",
-        "amplification": "Amplification",
-    }
-    figures = {}
-    for name, label in labels.items():
-        one = ranges.sel(headline=name)
-        low, central, high = (float(one[key].values) for key in ("low", "central", "high"))
-        write = {"USD": numbers.usd, "accounts": numbers.count, "x": numbers.factor}[str(one["units"].values)]
-        cell = cells.sel(headline=name)
-        if np.isnan(central) or central == 0.0:
-            note = "nothing is liquidated" if name != "uncovered_loss" else "no cell leaves one"
-        else:
-            note = f"at {where_words(cell)}{limit_words(float(cell['price_limits_hit'].values))}"
-            if name == "amplification":
-                note = f"{amplification_words(report, int(cell['scenario'].values))}, {note}"
-        if low != high and not np.isnan(central):
-            note = f"{write(low)} to {write(high)}, {note}"
-        figures[name] = KeyFigure(label, write(central), note, source_of(report, variants, name))
-    return figures
-
-
-def amplification_words(report: ReportInput, scenario: int) -> str:
-    """Both sums behind an amplification."""
-    cell = report.measures["liquidation"].sel(scenario=scenario)
-    first, total = (float(cell[name].values) for name in ("first_round_notional", "liquidated_notional"))
-    return f"largest, from {numbers.usd(first)} in the first round to {numbers.usd(total)}"

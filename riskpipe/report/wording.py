@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,6 +90,20 @@ def bracket_words(last_held: float, first_exhausted: float, heals_at: float, sta
     return text if math.isnan(heals_at) else f"{text}, holds again at {shock(heals_at)}"
 
 
+def placeholders(report: "ReportInput") -> np.ndarray:
+    """Funds that stand for a venue's having none, [fund]: without balance or loss in any scenario."""
+    losses = report.measures["fund_losses"]
+    is_used = losses["fund_balance"].values.any(axis=0) | losses["shortfall"].values.any(axis=0)
+    return np.logical_not(is_used)
+
+
+def rows_of_funds(report: "ReportInput", dataset: "xr.Dataset", dims: Sequence[str]) -> np.ndarray:
+    """Rows of arrays flattened over dims, "fund" among them, but those of placeholders: there is nothing to exhaust."""
+    is_fund = ~placeholders(report)
+    grids = np.indices([dataset.sizes[name] for name in dims]).reshape(len(dims), -1)
+    return np.flatnonzero(is_fund[grids[list(dims).index("fund")]])
+
+
 def source(report: "ReportInput", variables: Iterable[str], selection: str = "") -> Source:
     """Say which cube variables a number was read from and how to read the first of them again."""
     keys = tuple(dict.fromkeys(variables))
@@ -136,6 +151,12 @@ def axis_columns(dataset: "xr.Dataset", rows: np.ndarray | None = None, *, are_a
 def flattened(dataset: "xr.Dataset", name: str) -> np.ndarray:
     """One variable of a measure as a flat array, the last dimension fastest."""
     return np.asarray(dataset[name].values).reshape(-1)
+
+
+def picked(columns: Iterable[Column], rows: Iterable[int]) -> tuple[Column, ...]:
+    """Columns with some of their rows."""
+    places = list(rows)
+    return tuple(replace(one, values=tuple(one.values[row] for row in places)) for one in columns)
 
 
 def label_columns(

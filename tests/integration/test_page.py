@@ -2,33 +2,16 @@
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.axe import axe_script
+from support.browser import asked, browse, needs_browser, opened
 from support.nights import run_on, write_inputs
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(CHROMIUM is None, reason="a browser needs Debian's package chromium"),
-]
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-    "--v=0",
-    "--virtual-time-budget=8000",
-)
+pytestmark = needs_browser
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"></script><script>document.title='owned'</script>"
 LIMIT = {"measure": "fund_losses", "variable": "uncovered_loss", "reduce": "max", "breach": 1.0, "owner": "desk",
          "action": HOSTILE}  # fmt: skip
@@ -52,14 +35,6 @@ def page(tmp_path_factory):
     return Path(run_on(inputs, folder / "store", scenarios=scenarios, risk_limits={"planted": LIMIT}).report)
 
 
-def opened(tmp_path, page, size):
-    """The page as the browser leaves it, after nothing was written to its console."""
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={size}", "--dump-dom"]
-    shown = subprocess.run([*command, f"file://{page}"], capture_output=True, text=True, timeout=120, check=True)
-    assert "CONSOLE" not in shown.stderr
-    return shown.stdout
-
-
 @pytest.mark.parametrize("size", ["1400,2000", "500,2000"])
 def test_the_page_opens_without_a_console_error_draws_its_charts_and_runs_no_name(page, tmp_path, size):
     shown = opened(tmp_path, page, size)
@@ -74,17 +49,83 @@ def test_the_page_opens_without_a_console_error_draws_its_charts_and_runs_no_nam
 
 
 def test_no_page_scrolls_sideways_on_a_phone(page, tmp_path):
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(encoding="utf-8"))
-    widths = "[document.documentElement.scrollWidth, innerWidth]"
-    told = f"<script>addEventListener('load', () => parent.postMessage({widths}, '*'))</script>"
-    (tmp_path / "page.html").write_text(text.replace("</body>", f"{told}</body>"), encoding="utf-8")
-    heard = "addEventListener('message', (one) => { told.textContent = JSON.stringify(one.data) })"
-    frame = f"<pre id=told></pre><script>{heard}</script>"
-    frame += '<iframe src="page.html" width="390" height="2000" style="border:0"></iframe>'
-    (tmp_path / "frame.html").write_text(frame, encoding="utf-8")
-    shown = opened(tmp_path, tmp_path / "frame.html", "800,2200")
-    wide, window = json.loads(re.search(r'<pre id="told">(.*?)</pre>', shown)[1])
+    wide, window = asked(tmp_path, page, 390, "[document.documentElement.scrollWidth, innerWidth]")
     assert wide <= window == 390
+
+
+def test_a_number_that_is_not_there_is_a_gap_in_a_bar_chart_and_said(page, tmp_path):
+    def without_first(found):
+        charts = json.loads(found[2])
+        bars = charts["distances"]
+        for series in bars["series"]:
+            at = [value if place else None for value, place in zip(series["values"], bars["x"]["codes"], strict=True)]
+            series["values"] = at
+        return found[1] + json.dumps(charts).replace("<", "\\u003c") + found[3]
+
+    text = page.read_text(encoding="utf-8")
+    (tmp_path / "gap.html").write_text(
+        re.sub(r'(<script type="application/json" id="charts">)(.*?)(</script>)', without_first, text, flags=re.DOTALL),
+        encoding="utf-8",
+    )
+    question = """(() => {
+      const figure = document.querySelector("#chart-distances");
+      return [figure.querySelector(".state").textContent, figure.querySelector(".plot").data[0].y];
+    })()"""
+    said, heights = asked(tmp_path, tmp_path / "gap.html", 1366, question)
+    assert said.startswith("No number at ")
+    assert heights[0] is None
+    assert all(height is not None for height in heights[1:])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1366])
+def test_axe_finds_nothing_serious(page, tmp_path, request, width, scheme):
+    question = """(async () => {
+      document.querySelectorAll("details").forEach((one) => { one.open = true; });
+      const found = await axe.run(document, { resultTypes: ["violations"] });
+      const where = (one) => one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160));
+      const told = found.violations.map((one) => [one.impact, one.id, one.help, where(one)]);
+      return [matchMedia("(prefers-color-scheme: dark)").matches, found.passes.length, told];
+    })()"""
+    script = axe_script(request.config.cache.mkdir("axe-core"))
+    is_dark, n_passed, found = asked(tmp_path, page, width, question, scheme=scheme, scripts=(script,))
+    assert is_dark == (scheme == "dark")
+    assert n_passed > 20, "axe looked at the page"
+    assert [one for one in found if one[0] in {"serious", "critical"}] == []
+
+
+def test_on_paper_every_table_and_chart_lies_between_the_margins(page, tmp_path):
+    styled = page.read_text(encoding="utf-8").replace("@media print", "@media all")
+    (tmp_path / "paper.html").write_text(styled, encoding="utf-8")
+    question = """(async () => {
+      window.dispatchEvent(new Event("beforeprint"));
+      await new Promise((ready) => setTimeout(ready, 500));
+      const parts = [...document.querySelectorAll("table, .main-svg, .figures, p, li, h2, h3, pre")];
+      const drawn = document.querySelectorAll(".main-svg").length;
+      const out = parts.filter((one) => one.getBoundingClientRect().right > innerWidth + 1);
+      const colour = getComputedStyle(document.documentElement).getPropertyValue("--heat-low").trim();
+      window.dispatchEvent(new Event("afterprint"));
+      await new Promise((ready) => setTimeout(ready, 500));
+      const drawnOn = [...document.querySelectorAll(".plot")];
+      const width = (one) => one.getBoundingClientRect().width;
+      const is_back = drawnOn.every((one) => width(one.querySelector(".main-svg")) === one.clientWidth);
+      return [drawn, out.map((one) => `${one.tagName} ${one.textContent.slice(0, 60)}`), colour, is_back];
+    })()"""
+    between_margins_of_a4 = 703
+    drawn, out, colour, is_back = asked(
+        tmp_path, tmp_path / "paper.html", between_margins_of_a4, question, scheme="dark"
+    )
+    assert drawn >= 5
+    assert out == []
+    assert colour == "#f1f5f9", "paper is light on a dark screen, too"
+    assert is_back, "after printing charts are as wide as the screen lets them be"
+
+
+def test_a_night_prints_on_fewer_than_fifty_pages(page, tmp_path):
+    browse(tmp_path, page, "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}")
+    printed = (tmp_path / "page.pdf").read_bytes()
+    n_pages = len(re.findall(rb"/Type\s*/Page\b", printed))
+    assert 10 <= n_pages < 50
 
 
 def test_the_page_of_a_night_is_below_eight_megabytes(page):

@@ -101,6 +101,6 @@ def test_volatility_alone_is_told_only_where_it_changes_a_number():
     axes = {"index_shock": [0.0, -0.2], "vol_shock": [0.5, 0.0, -0.3]}  # in this order, volatility fastest
     told = volatility(hand_made(axes, {"funds/shortfall": np.array([[9.0], [0.0], [1.0], [99.0], [0.0], [0.0]])}))
     assert told["vol_shock"].values.tolist() == [-0.3, 0.0, 0.5]
-    assert told["uncovered_loss"].values.tolist() == [[1.0], [0.0], [9.0]]
+    assert told["uncovered_loss"].values.tolist() == [[[1.0], [0.0], [9.0]]]
     same = volatility(hand_made(axes, {"funds/shortfall": np.array([[3.0]] * 3 + [[99.0]] * 3)}))
     assert same.sizes["vol_shock"] == 0

@@ -54,6 +54,7 @@ def test_a_measure_reads_exactly_what_it_declares(tree, monkeypatch, name):
         "holdings",
         "spreads",
         "validation",
+        "waterfall",
     ):
         monkeypatch.setattr(f"riskpipe.measures.{module}.read", spy)
     MEASURES[name].function(tree, Options())

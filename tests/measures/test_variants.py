@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riskpipe.measures.variants import driver, overrides
+from riskpipe.domain.ranges import driver, overrides, range_over
 
 LABELS = ["gap_share=1, law=exponential", "gap_share=1, law=linear", "gap_share=0, law=exponential",
           "gap_share=0, law=linear"]  # fmt: skip
@@ -39,3 +39,12 @@ def test_the_driver_never_moves_more_than_the_whole_width(values):
 def test_a_variant_as_configured_overrides_nothing():
     assert overrides("as configured") == {}
     assert driver(["as configured"], np.array([3.0])) == ("", 0.0)
+
+
+@given(st.lists(st.floats(0, 1e9) | st.just(float("nan")), min_size=4, max_size=4))
+def test_a_range_holds_every_number_and_names_variants_only_where_they_disagree(values):
+    found = range_over(LABELS, np.array(values))
+    known = [value for value in values if not np.isnan(value)]
+    assert all(found.low <= value <= found.high for value in known)
+    assert found.is_wide == (len(set(known)) > 1) == bool(found.low_variant) == bool(found.high_variant)
+    np.testing.assert_equal(found.central, values[0] if known else np.nan)

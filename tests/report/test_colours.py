@@ -9,7 +9,8 @@ from riskpipe.report import html
 
 STYLE = (Path(html.__file__).parent / "page.css").read_text(encoding="utf-8")
 LIGHT, DARK = (
-    dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)[:2]
+    dict(re.findall(r"--([\w-]+): (#\w{6})", block))
+    for block in re.findall(r":root(?::not\(\.paper\))? \{(.*?)\}", STYLE, re.DOTALL)[:2]
 )
 
 

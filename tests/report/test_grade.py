@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -89,12 +90,13 @@ def test_every_headline_carries_its_grade_in_every_form(good):
     document, files = build(good), render(good)
     marked = [point for point in document.points if point.grade]
     assert len(marked) >= 4
-    assert {point.grade for point in marked} == {figure.grade for figure in document.figures.figures} == {"A"}
+    assert {figure.grade for figure in document.figures.figures} == {"A"}
+    assert "A" in {point.grade for point in marked} <= {"A", "B"}, "a sentence is as wide as its widest number"
     page = files["index.html"].decode()
     head = page[page.index('id="know"') : page.index('<section id="liquidation"')]
-    assert head.count('<span class="mark mark-a">grade A</span>') == len(marked) + len(document.figures.figures)
+    assert len(re.findall(r'<span class="mark mark-[ab]">grade ', head)) == len(marked) + len(document.figures.figures)
     lines = files["summary.md"].decode().splitlines()
-    assert sum(line.endswith(" (grade A)") for line in lines) == len(marked)
+    assert sum(line.endswith((" (grade A)", " (grade B)")) for line in lines) == len(marked)
     data = json.loads(files["report.json"])
     assert [point["grade"] for point in data["points"]] == [point.grade or None for point in document.points]
     assert [part["grade"] for part in data["grade"]] == ["A"] * 4

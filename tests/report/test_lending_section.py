@@ -43,8 +43,9 @@ def test_a_book_without_loans_has_no_section_and_no_point_about_them(quiet):
 def test_the_first_sentence_says_how_much_is_toxic_now_and_what_that_means(quiet):
     report = with_book(quiet, [SAFE, TIGHT, LATE])
     assert first_words(report).text == (
-        "USD 1K of USD 5K of debt (20%) is toxic at the snapshot's prices: the collateral is worth less than the debt "
-        "with the liquidator's bonus, so that liquidating it all leaves debt unpaid; it can be liquidated now. A fall "
+        "USD 1K of USD 5K of debt (20%) is toxic at the snapshot's prices (no variant moves this): the collateral is "
+        "worth less than the debt with the liquidator's bonus, so that liquidating it all leaves debt unpaid; it can "
+        "be liquidated now. A fall "
         "of all collateral by 20%, debts unchanged, would make another USD 3K toxic."
     )
     assert section_of(report).blocks[0].text == first_words(report).text

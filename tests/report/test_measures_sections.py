@@ -113,7 +113,7 @@ def test_a_quiet_night_says_so_instead_of_showing_empty_tables(quiet):
     document = build(quiet)
     (words,) = section(quiet, "contagion").blocks
     assert "there is nothing to spread" in words.text
-    empty = set(NEW) - {"holdings", "owners", "positions"}
+    empty = set(NEW) - {"holdings", "owners"}
     assert not empty & document.tables().keys()
 
 
@@ -124,3 +124,37 @@ def test_without_probabilities_there_is_no_tail_and_the_rest_stays(night):
     assert "conditional_losses" not in tables
     assert tables["cover"].n_rows > 0
     assert "not measured: it needs the simulated set" in tables["collateral_ratios"].caption
+
+
+def test_placeholder_funds_stand_in_no_table_of_exhausting_moves(night, quiet):
+    losses = night.measures["fund_losses"].copy(deep=True)
+    for name in ("fund_balance", "shortfall"):
+        losses[name].values[:, 0] = 0.0
+    unused = str(losses["fund"].values[0])
+    report = replace(night, measures={**night.measures, "fund_losses": losses})
+    before, after = build(night).tables(), build(report).tables()
+    for name in ("exhaustion", "exhaustion_by_depth"):
+        assert unused in columns(before[name])["fund"]
+        assert unused not in columns(after[name])["fund"]
+        assert after[name].n_rows > 0
+    assert build(quiet).tables()["exhaustion"].n_rows == 0
+
+
+def test_sums_that_leave_every_loan_out_are_not_zero_and_quantiles_name_their_number(simulated):
+    ratios = simulated.measures["collateral_ratios"]
+    sums = {name: ratios[name] * 0.0 for name in ("equity", "maintenance_margin")}
+    loans = ratios.assign({**sums, "ratio": ratios["ratio"] * np.nan})
+    table = build(replace(simulated, measures={**simulated.measures, "collateral_ratios": loans})).tables()
+    found = table["collateral_ratios"]
+    assert np.isnan(columns(found)["equity"]).all()
+    assert np.isnan(columns(found)["maintenance_margin"]).all()
+    labels = [one.label for one in found.columns]
+    assert {"5% of accounts: ratio at most", "5% of accounts: volatility of the ratio at most"} <= set(labels)
+    assert len(labels) == len(set(labels))
+
+
+def test_a_book_without_contracts_says_so_instead_of_an_empty_table_of_positions(quiet):
+    assert "positions" not in build(quiet).tables()
+    said = [block.text for block in section(quiet, "concentration").blocks if isinstance(block, Paragraph)]
+    assert any(text.startswith("No owner has a position in a contract") for text in said)
+    assert "no maintenance margin" in build(quiet).tables()["largest_accounts"].caption

@@ -26,3 +26,9 @@ def test_each_headline_stands_night_by_night_with_this_one_last_and_gaps_shown(n
     ranges = night.measures["ranges"].sel(scope="grid", headline="shortfall")
     last = next(row for row in rows if row["run"] == night.run_id and row["headline"] == "Shortfall")
     assert last["high"] == float(ranges["high"].values)
+
+
+def test_a_night_that_cannot_be_read_gives_its_chart_no_number(night):
+    section = next(one for one in build(replace(night, nights=PAST)).sections if one.name == "nights")
+    (chart,) = section.blocks
+    assert all(series["values"][1] is None for series in chart.data["series"])

@@ -7,16 +7,8 @@ from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.bars import bars
 from riskpipe.report.sections.bearers import bearers_blocks
 from riskpipe.report.sections.names import entity_name
-from riskpipe.report.wording import bracket_words, column, flattened, label_columns, source_of
-
-PAYERS = {
-    "fee_offset": "Fees",
-    "fund_used": "Fund",
-    "backstop_loss": "Backstop",
-    "adl_loss": "ADL",
-    "socialised_loss": "Socialised",
-    "residual": "Unpaid",
-}
+from riskpipe.report.sections.waterfall import PAYERS
+from riskpipe.report.wording import bracket_words, column, flattened, label_columns, picked, rows_of_funds, source_of
 
 
 def adequacy_blocks(report: ReportInput) -> list[Block]:
@@ -111,12 +103,15 @@ def depth_blocks(report: ReportInput) -> list[Block]:
         "exhaustion_by_depth",
         f"Smallest index move that exhausts each fund, at every depth of the grid; {walked.attrs['plane']}; nothing is "
         "interpolated",
-        (
-            *label_columns(walked, dims, ("Fund", "Variant", "Index", "Depth"), ("text", "text", "text", "factor")),
-            column("bracket", "Bracket", "text", words),
-            column("smallest", "Smallest exhausting move", "share", np.abs(found["first_exhausted"])),
-            column("last_held", "Last held", "signed_share", found["last_held"]),
-            column("heals_at", "Holds again at", "signed_share", found["heals_at"]),
+        picked(
+            (
+                *label_columns(walked, dims, ("Fund", "Variant", "Index", "Depth"), ("text", "text", "text", "factor")),
+                column("bracket", "Bracket", "text", words),
+                column("smallest", "Smallest exhausting move", "share", np.abs(found["first_exhausted"])),
+                column("last_held", "Last held", "signed_share", found["last_held"]),
+                column("heals_at", "Holds again at", "signed_share", found["heals_at"]),
+            ),
+            rows_of_funds(report, walked, dims),
         ),
         source_of(report, walked, "first_exhausted"),
         n_shown=24,

@@ -22,16 +22,9 @@ def bars(
     select, at each value of x in the order of the rows. places: of each series' colour, in order unless given.
     """  # noqa: D205
     by_name: Mapping[str, Column] = {one.name: one for one in table.columns}
-
-    def coded(key: str) -> dict[str, Any]:
-        one = by_name[key]
-        values = list(dict.fromkeys(one.values))
-        place = {value: ix for ix, value in enumerate(values)}
-        return {"label": one.label, "kind": one.kind, "values": values, "codes": [place[value] for value in one.values]}
-
     data = {
-        "x": coded(x),
-        "filters": [{**coded(key), "has_all": has_all} for key, has_all in filters],
+        "x": coded(by_name[x]),
+        "filters": [{**coded(by_name[key]), "has_all": has_all} for key, has_all in filters],
         "series": [
             {
                 "label": by_name[key].label,
@@ -44,6 +37,13 @@ def bars(
         "is_stacked": is_stacked,
     }
     return Chart(name, title, description, "bars", data, table, table.source)
+
+
+def coded(one: Column) -> dict[str, Any]:
+    """A column as its distinct values, in their order, and the place of each row's among them."""
+    values = list(dict.fromkeys(one.values))
+    place = {value: ix for ix, value in enumerate(values)}
+    return {"label": one.label, "kind": one.kind, "values": values, "codes": [place[value] for value in one.values]}
 
 
 def short(value: float) -> float | None:

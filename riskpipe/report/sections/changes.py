@@ -92,7 +92,12 @@ def changes_points(report: ReportInput) -> list[Point]:
                 parts = [f"{part} {_signed(amount)}" for part, amount in moved if abs(amount) >= _LEAST]
                 because = f": {', '.join(parts)}" if parts else ""
                 is_worse = row.after > row.before
-                return [Point(f"Since {since}, {change_words(row)}{because}.", "warn" if is_worse else "plain")]
+                return [
+                    Point(
+                        f"Since {since}, {change_words(row)} (central variant){because}.",
+                        "warn" if is_worse else "plain",
+                    )
+                ]
     return [Point(f"Since {since}, nothing is lost or liquidated in either night's worst scenarios.", "good")]
 
 
@@ -102,7 +107,8 @@ def change_words(row: Change) -> str:
     fund = f" of {row.fund}" if row.fund else ""
     at = _where(row)
     was = "a number not known" if math.isnan(row.before) else numbers.usd(row.before)
-    return f"{what}{fund} at {at} went from {was} to {numbers.usd(row.after)}"
+    now = numbers.usd(row.after)
+    return f"{what}{fund} at {at} {f'stays at {now}' if was == now else f'went from {was} to {now}'}"
 
 
 def _where(row: Change) -> str:

@@ -8,7 +8,7 @@ from riskpipe.report import numbers
 from riskpipe.report.document import Block, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.bars import bars
-from riskpipe.report.sections.holdings import calls_blocks, map_blocks, owners_tables, positions_table, ratios_blocks
+from riskpipe.report.sections.holdings import calls_blocks, map_blocks, owners_tables, positions_block, ratios_blocks
 from riskpipe.report.sections.names import entity_name
 from riskpipe.report.wording import axes_of, cell_words, column, flattened, label_columns, source_of
 
@@ -21,7 +21,7 @@ def concentration_section(report: ReportInput) -> Section:
         blocks.append(worst_cell_table(report))
     else:
         blocks.append(Paragraph("Nothing is liquidated, so that there is nothing to be concentrated."))
-    blocks += [*owners_tables(report), positions_table(report), accounts_table(report)]
+    blocks += [*owners_tables(report), positions_block(report), accounts_table(report)]
     return Section("concentration", "Concentration", tuple(blocks))
 
 
@@ -68,7 +68,7 @@ def accounts_table(report: ReportInput) -> Table:
     quantity, rank = label_columns(top, ("quantity", "rank"), ("Quantity", "Rank"), ("text", "count"))
     kept_out = int(top["n_pseudo_accounts"].values)
     totals = ", ".join(
-        f"{name} {numbers.usd(total)} of which the listed hold {numbers.share(part)}"
+        f"{name} {numbers.usd(total)} of which the listed hold {numbers.share(part)}" if total > 0.0 else f"no {name}"
         for name, total, part in zip(
             top["quantity"].values, top["total"].values.tolist(), top["top_share"].values.tolist(), strict=True
         )

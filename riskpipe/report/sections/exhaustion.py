@@ -8,7 +8,7 @@ import xarray as xr
 from riskpipe.report import numbers
 from riskpipe.report.document import Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.wording import column, flattened, label_columns, source_of
+from riskpipe.report.wording import column, flattened, label_columns, picked, placeholders, rows_of_funds, source_of
 
 _DIMS = ("mover", "direction", "depth", "fund")
 _N_SHOWN = 48
@@ -17,7 +17,7 @@ _N_SHOWN = 48
 def exhaustion_sections(report: ReportInput) -> list[Section]:
     """Return the section of the search, nothing where the night searched for nothing."""
     found = report.measures["exhausting_moves"]
-    if found.sizes["mover"] == 0 or found.sizes["fund"] == 0:
+    if found.sizes["mover"] == 0 or placeholders(report).all():
         return []
     return [Section("exhausting-moves", "Exhausting moves", (_meaning(found), _nearest(found), _table(report, found)))]
 
@@ -61,12 +61,15 @@ def _table(report: ReportInput, found: xr.Dataset) -> Table:
         "exhausting_moves",
         "Smallest move that exhausts each fund, by what moves alone and by depth: the largest move before it at which "
         "the fund holds, and the first that exhausts it; nothing is interpolated",
-        (
-            *label_columns(found, _DIMS, ("Moves", "Way", "Depth", "Fund"), ("text", "text", "text", "text")),
-            column("last_held", "Last held", "signed_share", numbers_of["last_held"]),
-            column("first_exhausted", "First exhausted", "signed_share", numbers_of["first_exhausted"]),
-            column("heals_at", "Holds again at", "signed_share", numbers_of["heals_at"]),
-            column("outcome", "Outcome", "text", words),
+        picked(
+            (
+                *label_columns(found, _DIMS, ("Moves", "Way", "Depth", "Fund"), ("text", "text", "text", "text")),
+                column("last_held", "Last held", "signed_share", numbers_of["last_held"]),
+                column("first_exhausted", "First exhausted", "signed_share", numbers_of["first_exhausted"]),
+                column("heals_at", "Holds again at", "signed_share", numbers_of["heals_at"]),
+                column("outcome", "Outcome", "text", words),
+            ),
+            rows_of_funds(report, found, _DIMS),
         ),
         source_of(report, found, "first_exhausted"),
         n_shown=_N_SHOWN,

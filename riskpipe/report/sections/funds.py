@@ -8,9 +8,19 @@ import numpy as np
 
 from riskpipe.report.document import Block, Paragraph, Section, Table
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.sections.adequacy import PAYERS, adequacy_blocks
+from riskpipe.report.sections.adequacy import adequacy_blocks
 from riskpipe.report.sections.bars import bars
-from riskpipe.report.wording import axis_columns, bracket_words, column, flattened, label_columns, source_of
+from riskpipe.report.sections.waterfall import PAYERS, waterfall_blocks
+from riskpipe.report.wording import (
+    axis_columns,
+    bracket_words,
+    column,
+    flattened,
+    label_columns,
+    picked,
+    rows_of_funds,
+    source_of,
+)
 
 COUNTS = ("n_exhausted", "n_values", "n_cells_exhausted", "n_cells")
 
@@ -27,6 +37,7 @@ def funds_section(report: ReportInput) -> Section:
                 "A fund is exhausted where its uncovered loss (shortfall less fees, fund and backstop) is above zero; "
                 "what is left then falls to auto-deleveraging, to all accounts, or to nobody."
             ),
+            *waterfall_blocks(report),
             worst_by_fund(report),
             exhaustion_table(report),
             *adequacy_blocks(report),
@@ -90,16 +101,19 @@ def exhaustion_table(report: ReportInput) -> Table:
         "Smallest index move that exhausts each fund: the last grid value at which it holds and the first at which it "
         f"does not; {walked.attrs['plane']}; nothing is interpolated. "
         "Grid cells: the distinct ones on that side, index 0 included, whatever their other axes",
-        (
-            *label_columns(walked, dims, ("Fund", "Variant", "Index"), ("text", "text", "text")),
-            column("bracket", "Bracket", "text", words),
-            column("last_held", "Last held", "signed_share", found["last_held"]),
-            column("first_exhausted", "First exhausted", "signed_share", found["first_exhausted"]),
-            column("heals_at", "Holds again at", "signed_share", found["heals_at"]),
-            column("n_exhausted", "Values exhausting", "count", found["n_exhausted"]),
-            column("n_values", "Values walked", "count", found["n_values"]),
-            column("n_cells_exhausted", "Grid cells exhausting", "count", found["n_cells_exhausted"]),
-            column("n_cells", "Grid cells on that side", "count", found["n_cells"]),
+        picked(
+            (
+                *label_columns(walked, dims, ("Fund", "Variant", "Index"), ("text", "text", "text")),
+                column("bracket", "Bracket", "text", words),
+                column("last_held", "Last held", "signed_share", found["last_held"]),
+                column("first_exhausted", "First exhausted", "signed_share", found["first_exhausted"]),
+                column("heals_at", "Holds again at", "signed_share", found["heals_at"]),
+                column("n_exhausted", "Values exhausting", "count", found["n_exhausted"]),
+                column("n_values", "Values walked", "count", found["n_values"]),
+                column("n_cells_exhausted", "Grid cells exhausting", "count", found["n_cells_exhausted"]),
+                column("n_cells", "Grid cells on that side", "count", found["n_cells"]),
+            ),
+            rows_of_funds(report, walked, dims),
         ),
         source_of(report, walked, "status"),
     )
@@ -132,7 +146,7 @@ def payers_blocks(report: ReportInput) -> list[Block]:
     paid = tuple(name for name in PAYERS if losses[name].values.any())
     chart = bars(
         "fund_payers",
-        "Who pays",
+        "Who pays along the index",
         f"Shortfall at each index shock, split by who bore it; {walked.attrs['plane']}.",
         table,
         x="index_shock",

@@ -65,11 +65,13 @@ def owners_tables(report: ReportInput) -> list[Block]:
     return [about, largest]
 
 
-def positions_table(report: ReportInput) -> Table:
+def positions_block(report: ReportInput) -> Block:
     """The largest net positions against depth and volume."""
     held = report.measures["positions"]
     multiple, size = flattened(held, "depth_multiple"), np.abs(flattened(held, "position"))
     keep = np.flatnonzero(size > 0.0)
+    if len(keep) == 0:
+        return Paragraph("No owner has a position in a contract: there is none to be hard to close.")
     keep = keep[np.lexsort((-size[keep], -np.nan_to_num(multiple[keep], nan=-1.0)))]
     instrument, rank = label_columns(held, ("instrument", "rank"), ("Instrument", "Rank"), ("text", "count"))
     larger = np.maximum(held["open_interest_long"].values, held["open_interest_short"].values)
@@ -183,25 +185,27 @@ def ratios_blocks(report: ReportInput) -> list[Block]:
         if math.isnan(deviation)
         else f"volatility: one deviation of the simulated index moves, {numbers.share(deviation)}, to first order"
     )
+    has_sums = np.isfinite(found["ratio"].values[keep])  # where all that count are loans, nothing is summed
+    sums = {name: np.where(has_sums, found[name].values[keep], np.nan) for name in ("equity", "maintenance_margin")}
     columns = [
         column("venue", "Venue", "text", found["venue"].values[keep]),
-        column("equity", "Equity", "usd", found["equity"].values[keep]),
-        column("maintenance_margin", "Maintenance margin", "usd", found["maintenance_margin"].values[keep]),
+        column("equity", "Equity", "usd", sums["equity"]),
+        column("maintenance_margin", "Maintenance margin", "usd", sums["maintenance_margin"]),
         column("ratio", "Ratio of sums", "factor", found["ratio"].values[keep]),
-        column("ratio_volatility", "Its volatility", "factor", found["ratio_volatility"].values[keep]),
+        column("ratio_volatility", "Volatility of that ratio", "factor", found["ratio_volatility"].values[keep]),
     ]
     for share in _SHARES:
         words = numbers.share(float(share))
-        for name, label in (("collateral_ratio", "Ratio"), ("account_volatility", "Volatility")):
+        for name, what in (("collateral_ratio", "ratio"), ("account_volatility", "volatility of the ratio")):
             values = found[name].sel(share=share).values[keep]
-            columns.append(
-                column(f"{name}_{round(100 * float(share))}", f"{label}, {words} of accounts", "factor", values)
-            )
+            label = f"{words} of accounts: {what} at most"
+            columns.append(column(f"{name}_{round(100 * float(share))}", label, "factor", values))
     return [
         Table(
             "collateral_ratios",
             "Collateral ratios at the snapshot: equity over maintenance margin, of loans health factors (in no sum); "
-            f"liquidatable below 1x. Numbers that so large a share of accounts does not exceed; {how}",
+            "liquidatable below 1x. Quantiles over a venue's accounts are of each column's own number: the accounts of "
+            f"small ratios are not those of small volatilities; {how}",
             tuple(columns),
             source_of(report, found, "ratio"),
         )

@@ -42,14 +42,14 @@ def loans_points(report: ReportInput) -> list[Point]:
         now_words = "it" if both == toxic else f"{numbers.usd(both)} of it" if both > 0.0 else ""
         text = (
             f"{numbers.usd(toxic)} of {numbers.usd(whole)} of debt ({_share_words(toxic / whole)}) is toxic at the "
-            "snapshot's prices: the collateral is worth less than the debt with the liquidator's bonus, so that "
-            "liquidating it all leaves debt unpaid; "
+            "snapshot's prices (no variant moves this): the collateral is worth less than the debt with the "
+            "liquidator's bonus, so that liquidating it all leaves debt unpaid; "
             + (f"{now_words} can be liquidated now" if now_words else "none of it can be liquidated yet")
         )
     else:
         text = (
-            f"None of {numbers.usd(whole)} of debt is toxic at the snapshot's prices: every loan's collateral is worth "
-            "its debt with the liquidator's bonus"
+            f"None of {numbers.usd(whole)} of debt is toxic at the snapshot's prices (no variant moves this): every "
+            "loan's collateral is worth its debt with the liquidator's bonus"
         )
     if later > 0.0:
         more = f"another {numbers.usd(later)}" if toxic > 0.0 else f"{numbers.usd(later)} of it"
