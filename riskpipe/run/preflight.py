@@ -35,7 +35,7 @@ LARGEST_FIXED_SHARE = 0.2
 BLOCKS_PER_WORKER = 4
 
 # anonymous memory of a worker
-LIBRARIES_BYTES = 225_000_000  # an idle worker that has loaded the compiled kernel
+LIBRARIES_BYTES = 236_000_000  # an idle worker that has loaded the compiled kernel
 MAPPED_LIBRARIES_BYTES = 160_000_000  # code of libraries: resident, but not anonymous
 FORECAST_HEADROOM = 1.5
 SCENARIO_NUMBERS = 9  # of each scenario, moves of single assets and instruments apart
