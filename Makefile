@@ -7,6 +7,8 @@ STAMP  := $(VENV)/.setup-stamp
 TOOLS  := $(VENV)/.tools-stamp
 RUNTIME_LOCK := infra/container/requirements.lock
 DEMO   := data/demo
+# files of tests, some at a time, in the order that tests/conftest.py gives them
+SIDE_BY_SIDE := --durations=10 --numprocesses $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
 # compiled kernels are kept in one place, so that workers, tests and nights share them
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.numba-cache
 
@@ -46,10 +48,10 @@ real-night: $(STAMP) ## a night on recorded market data of 2024-08-05 (folder MA
 
 test: $(STAMP) $(TOOLS) ## check and test all that needs only pip packages, JOBS=2 files at a time
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest --durations=10 --numprocesses $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder -m "not system and not bench"
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not system and not bench"
 
 test-system: $(STAMP) $(TOOLS) ## tests that need Debian packages or root: browser, PostgreSQL, hosts as network namespaces, a full disk
-	@$(BIN)/python -m pytest --durations=10 -m system
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m system
 
 check: $(STAMP) $(TOOLS) ## lint, format, strict types, layers
 	@$(BIN)/ruff check .

@@ -9,7 +9,7 @@ settings.register_profile(
 settings.load_profile("ci")
 
 COMPILING = "tests/liquidation/test_kernel_equals_reference.py"
-WITHOUT_KERNEL = ("calibrate", "domain", "infra", "measures", "pricing", "venues")
+WITHOUT_KERNEL = ("calibrate", "cube", "domain", "infra", "ingest", "pricing", "scenarios", "venues")
 LONG = ("chaos", "integration", "test_docs.py")
 
 

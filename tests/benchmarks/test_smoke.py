@@ -35,19 +35,19 @@ GOALS = {
 BASELINES = ("numpy", "scipy.sparse", "Polars", "pandas", "xarray over dask.array")
 
 
+def tiny(out, *arguments):
+    command = [sys.executable, "-m", "tests.benchmarks", "--smoke", "--out", out, *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     out = tmp_path_factory.mktemp("bench") / "bench.json"
-
-    def run(*arguments):
-        command = [sys.executable, "-m", "tests.benchmarks", "--smoke", "--out", out, *arguments]
-        return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-
-    return run(), json.loads(out.read_text()), out, run
+    return tiny(out), json.loads(out.read_text()), out
 
 
 def test_every_row_is_measured_and_shows_its_goal(smoke):
-    done, result, _, _ = smoke
+    done, result, _ = smoke
     assert done.returncode == 0, done.stderr
     assert not result["failed"]
     for name, goal in GOALS.items():
@@ -83,17 +83,17 @@ def test_machine_versions_and_sizes_are_told(smoke):
 
 
 def test_a_second_run_compares_with_the_first(smoke):
-    _, before, out, run = smoke
-    again = run("--only", "help", "--against", out)
+    _, before, out = smoke
+    again = tiny(out, "--only", "help", "--against", out)
     assert again.returncode == 0, again.stderr
     assert f"against the run of {before['about']['when']}" in again.stdout
     assert "riskpipe --help over import typer" in again.stdout
 
 
 @pytest.mark.system  # for its minute, not for what it needs
-def test_rows_that_are_measured_by_name_only_are_measured(smoke, tmp_path):
-    run, out = smoke[3], tmp_path / "bench.json"
-    done = run("--only", "orchestration", "--only", "many-blocks", "--out", out)
+def test_rows_that_are_measured_by_name_only_are_measured(tmp_path):
+    out = tmp_path / "bench.json"
+    done = tiny(out, "--only", "orchestration", "--only", "many-blocks")
     assert done.returncode == 0, done.stderr
     figures = json.loads(out.read_text())["figures"]
     assert figures["Prefect and Dask in a night of minutes, share of its time"]["goal"] == "<= 0.1"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from chaos.processes import Processes
-from support.nights import decoded, keep_history_of, settings, write_config, write_inputs
+from support.nights import decoded, settings, write_config, write_inputs
 
 GRID = {"index_shock": [-0.4, -0.25, -0.15, 0.0, 0.2], "basis_shock": [-0.02, 0.0], "depth_factor": [1.0, 0.2]}
 BLOCK_SIZE = 2
@@ -56,7 +56,6 @@ def night_settings(inputs: Path, store: Path | str, **changes) -> dict:
 def make_scene(folder: Path) -> Scene:
     """Make inputs and run the night undisturbed; kernels are compiled, where they are not, and that is not counted."""
     inputs = write_inputs(folder / "inputs", n_accounts=6000)
-    keep_history_of(inputs, "BTC")
     with Processes(folder / "undisturbed") as processes:
         config = write_config(folder / "clean.yaml", night_settings(inputs, folder / "clean"))
         ended = processes.riskpipe("run", config).succeeds(timeout=900)

@@ -20,7 +20,7 @@ LIMIT = {"measure": "fund_losses", "variable": "uncovered_loss", "reduce": "max"
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    inputs = write_inputs(folder / "inputs", n_accounts=100)
+    inputs = write_inputs(folder / "inputs", n_accounts=100, fitted=None)
     for name in ("accounts", "balances", "positions"):
         path = inputs / f"snapshot/{name}.parquet"
         table = pq.read_table(path)

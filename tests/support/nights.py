@@ -25,17 +25,18 @@ GRID = {
 }
 
 
-def write_inputs(directory: Path, *, n_accounts: int = 150, seed: int = 7) -> Path:
+def write_inputs(directory: Path, *, n_accounts: int = 150, seed: int = 7, fitted: str | None = "BTC") -> Path:
+    """Write a snapshot, and the hours of all indices and of one underlying's contracts, or with None of all contracts.
+
+    Fits and spreads of 31 contracts would be half the time of a small night.
+    """
     synthesise(directory, n_accounts=n_accounts, seed=seed)
+    if fitted is not None:
+        path = directory / "history.parquet"
+        table = pq.read_table(path)
+        is_kept = pc.fill_null(pc.match_substring(table["instrument_id"], f"-{fitted}"), fill_value=True)
+        pq.write_table(table.filter(is_kept), path)
     return directory
-
-
-def keep_history_of(inputs: Path, underlying: str) -> None:
-    """Leave the hours of one underlying's contracts, and those of all indices: most of a small night is fits."""
-    path = inputs / "history.parquet"
-    table = pq.read_table(path)
-    is_kept = pc.fill_null(pc.match_substring(table["instrument_id"], f"-{underlying}"), fill_value=True)
-    pq.write_table(table.filter(is_kept), path)
 
 
 def settings(inputs: Path, store: Path | str, **changes) -> dict:
