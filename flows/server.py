@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from riskpipe.errors import ClusterLost, RiskpipeError
 from riskpipe.run.processes import Service, answers, free_port, running
 
-_DRAIN_S = 5
+_DRAIN_S = 10
 
 
 def server_service(port: int) -> Service:
@@ -35,16 +35,23 @@ def reachable_server() -> Iterator[str]:
     """
     configured = PREFECT_API_URL.value()
     if configured:
-        yield str(configured)
+        with _all_sent():
+            yield str(configured)
         return
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
-    with running([server_service(port)]), temporary_settings({PREFECT_API_URL: url}):
-        try:
-            yield url
-        finally:  # logs and task runs' states are sent by threads, and their server is about to end
-            APILogWorker.drain_all(timeout=_DRAIN_S)
-            EventsWorker.drain_all(timeout=_DRAIN_S)
+    with running([server_service(port)]), temporary_settings({PREFECT_API_URL: url}), _all_sent():
+        yield url
+
+
+@contextmanager
+def _all_sent() -> Iterator[None]:
+    """Wait at the end for the threads that send logs and task runs' states: they do not outlive the command."""
+    try:
+        yield
+    finally:
+        APILogWorker.drain_all(timeout=_DRAIN_S)
+        EventsWorker.drain_all(timeout=_DRAIN_S)
 
 
 @contextmanager
