@@ -17,7 +17,8 @@ SAME = "the same under every variant"
 class Ranged:
     """Numbers of one sentence: each is written where it stands, and at the end what all their widths come from.
 
-    `width` is the widest of their ranges so far, as a share of its central value (infinite where that is 0).
+    `width` is the widest of their ranges so far, as a share of its central value (infinite where that is 0, or where
+    a number is without bound under some variant: no move does it).
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -40,7 +41,8 @@ class Ranged:
         self.n_said += 1
         self.n_wide += one.is_wide
         if one.is_wide:
-            self.width = max(self.width, (one.high - one.low) / abs(one.central) if one.central else np.inf)
+            is_bounded = one.central != 0.0 and np.isfinite([one.low, one.central, one.high]).all()
+            self.width = max(self.width, (one.high - one.low) / abs(one.central) if is_bounded else np.inf)
         self.drivers += [one.driver] if one.driver and one.driver not in self.drivers else []
         return one
 

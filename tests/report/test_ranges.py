@@ -46,6 +46,13 @@ def test_a_range_around_nothing_is_infinitely_wide():
     assert width_grade(of.width) == "C"
 
 
+@pytest.mark.parametrize("moves", [[np.inf, 0.1], [0.1, np.inf], [np.inf, np.inf, 0.1]])
+def test_a_range_without_bound_is_infinitely_wide_whichever_variant_is_central(moves):
+    of = Ranged([f"kappa={n}" for n, _ in enumerate(moves)])
+    assert of.counted(np.array(moves)).is_wide
+    assert np.isinf(of.width)
+
+
 def test_the_same_cell_differs_in_its_variant_only(night):
     flat = night.measures["liquidation"]
     for scenario in range(flat.sizes["scenario"]):
@@ -87,6 +94,25 @@ def test_a_fund_that_another_variant_does_not_exhaust_says_so_and_has_the_lowest
     first, *_ = fund_points(report)
     assert "exhausted at -10% (low -10%, high not exhausted)" in first.text
     assert first.grade == "C"
+
+
+def test_a_direction_in_which_only_another_variant_exhausts_a_fund_has_the_lowest_grade_too(quiet):
+    values = {"funds/shortfall": [[0.0], [0.0], [6.0], [6.0], [0.0], [6.0]]}
+    report = with_cube(quiet, {"index_shock": [-0.1, 0.0, 0.1]}, values, variants=GAP)
+    first, *_ = fund_points(report)
+    assert "(low -10%, high not exhausted)" in first.text
+    assert first.grade == "C"
+
+
+def test_that_no_index_move_exhausts_a_fund_is_not_said_where_none_was_tried(quiet):
+    report = with_cube(quiet, {"index_shock": [0.0]}, {"funds/shortfall": [[0.0], [0.0]]}, variants=GAP)
+    values = {**report.measures, "fund_losses": report.measures["fund_losses"].assign(
+        fund_balance=report.measures["fund_losses"]["fund_balance"] + 1.0)}  # fmt: skip
+    (point,) = fund_points(replace(report, measures=values))
+    assert "not exhausted" not in point.text
+    assert "Whether an index move exhausts any of 1 fund is not checked" in point.text
+    assert point.tone == "unknown"
+    assert point.grade == "not checked"
 
 
 def test_nothing_liquidated_is_no_good_news_where_another_variant_liquidates(quiet):
