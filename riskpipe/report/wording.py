@@ -24,6 +24,7 @@ AXES: Mapping[str, tuple[str, Kind, float]] = {
     "depth_factor": ("Depth", "factor", NEUTRAL["depth_factor"]),
     "haircut_shock": ("Haircut", "signed_share", 0.0),
 }
+ALL_SCENARIOS = "all scenarios"  # what a largest value is over where the grid moves nothing
 UNIT_KINDS: Mapping[str, Kind] = {
     "USD": "usd", "share": "share", "x": "factor", "accounts": "count", "rounds": "count", "hits": "count",
     "HHI": "number", "rows": "count", "changes": "count", "index": "count", "sigma": "number", "": "text",

@@ -115,6 +115,18 @@ def test_that_no_index_move_exhausts_a_fund_is_not_said_where_none_was_tried(qui
     assert point.grade == "not checked"
 
 
+def test_where_the_grid_moves_nothing_ranges_are_said_to_be_over_all_scenarios(quiet):
+    values = {"funds/shortfall": [[0.0], [9.0], [0.0], [3.0]], "system/liquidated_notional": [0.0, 9.0, 0.0, 9.0]}
+    past = [("a bad day", {"index_shock": -0.5})]
+    report = with_cube(quiet, {"index_shock": [0.0]}, values, variants=GAP, historical=past)
+    tables = build(report).tables()
+    for name in ("ranges", "range_values", "variants"):
+        scope = next(one for one in tables[name].columns if one.name == "scope")
+        assert set(scope.values) == {"all scenarios"}
+    assert "all scenarios" in tables["ranges"].caption
+    assert "index axis" not in tables["ranges"].caption
+
+
 def test_nothing_liquidated_is_no_good_news_where_another_variant_liquidates(quiet):
     values = {"system/liquidated_notional": [0.0, 0.0, 5.0, 0.0]}
     point = worst_move_point(with_cube(quiet, {"index_shock": [-0.1, 0.0]}, values, variants=GAP))
