@@ -30,10 +30,16 @@ class Ranged:
         self.width = 0.0
 
     def said(self, values: np.ndarray, write: Callable[[float], str]) -> str:
-        """Write one number [variant]: `USD 5M (low USD 4M, high USD 6M)`; without brackets where variants agree."""
-        one = self.counted(values)
+        """Write one number [variant]: `USD 5M (low USD 4M, high USD 6M)`; without brackets where variants agree, to the
+        digits shown.
+        """  # noqa: D205
+        one = range_over(self.labels, values)
         words = [write(value) for value in (one.low, one.central, one.high)]
-        return f"{words[1]} (low {words[0]}, high {words[2]})" if one.is_wide else words[1]
+        if len(set(words)) == 1:
+            self.n_said += 1
+            return words[1]
+        self.counted(values)
+        return f"{words[1]} (low {words[0]}, high {words[2]})"
 
     def counted(self, values: np.ndarray) -> Range:
         """Return the range of one number [variant], which then counts among those of the sentence."""

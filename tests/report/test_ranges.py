@@ -31,6 +31,13 @@ def test_a_number_is_written_with_low_and_high_only_where_variants_disagree():
     assert of.width == pytest.approx(0.2)
 
 
+def test_a_difference_that_no_digit_shows_is_not_written_as_a_range():
+    of = Ranged(["kappa=1", "kappa=2"])
+    assert of.said(np.array([6.031e6, 6.034e6]), numbers.usd) == "USD 6.03M"
+    assert of.ending == "the same under every variant"
+    assert of.width == 0.0
+
+
 def test_one_variant_has_no_range_and_agreeing_variants_say_so():
     one, two = Ranged(["as configured"]), Ranged(["kappa=1", "kappa=2"])
     assert one.said(np.array([5.0]), numbers.usd) == "USD 5"
