@@ -56,6 +56,17 @@ def set_words(label: str) -> str:
     return "simulated (of observed moves, cascades included)" if label == SIMULATED else label
 
 
+def scenario_words(flat: "xr.Dataset", row: int) -> str:
+    """Where a scenario is: its name, or its set where that is not the grid, and its axes.
+
+    flat: a measure whose `scenario` carries the axes, `name` and `set`.
+    """
+    words = cell_words({axis: float(flat[axis].values[row]) for axis in axes_of(flat)})
+    name, of = str(flat["name"].values[row]), str(flat["set"].values[row])
+    said = name or ("" if of == "grid" else set_words(of))
+    return f"{said}: {words}" if said else words
+
+
 def variant_words(label: str) -> str:
     """A variant's label with what its gap_share means beside it, where that is 1 or 0."""
     said = {"gap_share=1": "gap_share=1 gap (prices jump)", "gap_share=0": "gap_share=0 path (closed on the way)"}

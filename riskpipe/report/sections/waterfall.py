@@ -9,7 +9,7 @@ import xarray as xr
 from riskpipe.report.document import Block, Chart, Table
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.bars import coded, short
-from riskpipe.report.wording import ALL_SCENARIOS, axes_of, cell_words, column, flattened, set_words, source_of
+from riskpipe.report.wording import ALL_SCENARIOS, column, flattened, scenario_words, source_of
 
 PAYERS: Mapping[str, str] = {
     "fee_offset": "Fees",
@@ -98,7 +98,7 @@ def _table(report: ReportInput, found: xr.Dataset, kept: np.ndarray) -> Table:
             column("variant", "Variant", "text", found["variant"].values[variant[kept]]),
             column("among", "Scenario", "text", [of_what[k] for k in among[kept]]),
             column("scenario", "Number", "id", rows),
-            column("cell", "Where", "text", [_where(flat, int(row)) for row in rows]),
+            column("cell", "Where", "text", [scenario_words(flat, int(row)) for row in rows]),
             column("shortfall", "Shortfall", "usd", flattened(found, "shortfall")[kept]),
             *(column(name, label, "usd", flattened(found, name)[kept]) for name, label in PAYERS.items()),
             column("uncovered_loss", "Uncovered", "usd", flattened(found, "uncovered_loss")[kept]),
@@ -106,11 +106,3 @@ def _table(report: ReportInput, found: xr.Dataset, kept: np.ndarray) -> Table:
         source_of(report, found, "shortfall"),
         n_shown=24,
     )
-
-
-def _where(flat: xr.Dataset, row: int) -> str:
-    """Where a scenario is: its name, or its set where that is not the grid, and its axes."""
-    words = cell_words({axis: float(flat[axis].values[row]) for axis in axes_of(flat)})
-    name, of = str(flat["name"].values[row]), str(flat["set"].values[row])
-    said = name or ("" if of == "grid" else set_words(of))
-    return f"{said}: {words}" if said else words
