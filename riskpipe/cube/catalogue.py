@@ -144,7 +144,8 @@ def pointer_of(store: Store, as_of: datetime | str | None = None, book: str = ""
         nights = night_names(store, book)
         if not nights:
             others = sorted({night.book for night in night_names(store)} - {book})
-            hint = f"; there are nights of {', '.join(repr(other) for other in others)}" if others else ""
+            named = ", ".join(repr(other) for other in others)
+            hint = f"; there are nights of {named}: say which book (--book)" if others else ""
             raise StoreError(f"{store.uri} has no published night of {name}{hint}")
         instant = max(night.as_of for night in nights)
     else:

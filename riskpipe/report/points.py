@@ -111,13 +111,20 @@ def fund_points(report: ReportInput) -> list[Point]:
     n_empty = int(placeholders(report).sum())
     n_by_variant = np.isfinite(every["first_exhausted"].values).any(axis=2).sum(axis=0).astype(np.float64)
     n_more, n_safe = max(0, len(hit) - MAX_FUND_POINTS), len(funds) - len(hit) - n_empty
+    # a walk that stays at 0 says nothing of moves
+    is_walked = bool(hit) or bool((np.nan_to_num(every["last_held"].values) != 0.0).any())
     rest, n_elsewhere = [], 0
     if n_more:
         rest.append(
             f"{numbers.plural(n_more, 'more fund')} would be exhausted by moves no nearer ({walked.attrs['plane']})"
         )
     if n_safe:
-        rest.append(f"{numbers.plural(n_safe, 'fund')} not exhausted by an index move alone ({walked.attrs['plane']})")
+        rest.append(
+            f"{numbers.plural(n_safe, 'fund')} not exhausted by an index move alone ({walked.attrs['plane']})"
+            if is_walked
+            else f"Whether an index move exhausts any of {numbers.plural(n_safe, 'fund')} is not checked: the grid has "
+            f"none ({walked.attrs['plane']})"
+        )
         is_central = losses["variant"].values == losses["variant"].values[0]
         is_hit = losses["is_exhausted"].values[is_central].any(axis=0)
         n_elsewhere = sum(bool(is_hit[f]) for f in range(len(funds)) if f not in hit)
@@ -126,7 +133,9 @@ def fund_points(report: ReportInput) -> list[Point]:
     if n_empty:
         are = "is a placeholder" if n_empty == 1 else "are placeholders"
         rest.append(f"{numbers.plural(n_empty, 'fund')} {are} without balance or loss")
-    if rest:
+    if rest and not is_walked:
+        points.append(Point(f"{'; '.join(rest)}.", "warn" if n_elsewhere else "unknown", cited, "not checked"))
+    elif rest:
         of = Ranged(variant_labels(report))
         exhausted = of.said(n_by_variant, numbers.count)
         rest.append(f"funds that an index move exhausts: {exhausted}; {of.ending}")

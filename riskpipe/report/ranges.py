@@ -17,7 +17,8 @@ SAME = "the same under every variant"
 class Ranged:
     """Numbers of one sentence: each is written where it stands, and at the end what all their widths come from.
 
-    `width` is the widest of their ranges so far, as a share of its central value (infinite where that is 0).
+    `width` is the widest of their ranges so far, as a share of its central value (infinite where that is 0, or where
+    a number is without bound under some variant: no move does it).
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -29,10 +30,16 @@ class Ranged:
         self.width = 0.0
 
     def said(self, values: np.ndarray, write: Callable[[float], str]) -> str:
-        """Write one number [variant]: `USD 5M (low USD 4M, high USD 6M)`; without brackets where variants agree."""
-        one = self.counted(values)
+        """Write one number [variant]: `USD 5M (low USD 4M, high USD 6M)`; without brackets where variants agree, to the
+        digits shown.
+        """  # noqa: D205
+        one = range_over(self.labels, values)
         words = [write(value) for value in (one.low, one.central, one.high)]
-        return f"{words[1]} (low {words[0]}, high {words[2]})" if one.is_wide else words[1]
+        if len(set(words)) == 1:
+            self.n_said += 1
+            return words[1]
+        self.counted(values)
+        return f"{words[1]} (low {words[0]}, high {words[2]})"
 
     def counted(self, values: np.ndarray) -> Range:
         """Return the range of one number [variant], which then counts among those of the sentence."""
@@ -40,7 +47,8 @@ class Ranged:
         self.n_said += 1
         self.n_wide += one.is_wide
         if one.is_wide:
-            self.width = max(self.width, (one.high - one.low) / abs(one.central) if one.central else np.inf)
+            is_bounded = one.central != 0.0 and np.isfinite([one.low, one.central, one.high]).all()
+            self.width = max(self.width, (one.high - one.low) / abs(one.central) if is_bounded else np.inf)
         self.drivers += [one.driver] if one.driver and one.driver not in self.drivers else []
         return one
 

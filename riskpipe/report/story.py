@@ -25,13 +25,14 @@ _WHY_OPEN = {
 _MOST_PRICES = 12  # rounds shown of each contract
 
 
-def story_lines(story: AccountStory, scenario: str, run: str) -> list[str]:
+def story_lines(story: AccountStory, scenario: str, run: str, *, is_scaled: bool = False) -> list[str]:
     """Tell a story, one Markdown line after the other.
 
     Parameters
     ----------
     scenario: which one, as `index -20%, depth 0.1x`; escaped here.
     run: which run it is of.
+    is_scaled: whether tippings were looked for by scaling the whole scenario, for assets move on their own in it.
     """
     owner = f", owned by {_name(story.entity)}" if story.entity else ""
     segment = f", segment {_name(story.segment)}" if story.segment else ""
@@ -44,14 +45,14 @@ def story_lines(story: AccountStory, scenario: str, run: str) -> list[str]:
     if story.weight != 1.0:
         lines.append(
             f"The row stands for {numbers.count(story.weight)} accounts alike: health, prices and changes are of one, "
-            "forced flow, shortfall and who pays are of all."
+            "forced flow, what auto-deleveraging takes, shortfall and who pays are of all."
         )
     for pool in story.pools:
         lines += ["", *_pool(pool, story)]
     for fund in story.funds:
         lines += ["", *_fund(fund)]
     if not story.closed_in:
-        lines += ["", *_survival(story)]
+        lines += ["", *_survival(story, is_scaled=is_scaled)]
     return lines + _prices(story)
 
 
@@ -95,7 +96,8 @@ def _pool(pool: PoolStory, story: AccountStory) -> Iterator[str]:
         if pool.ray_point < 1.0:
             yield f"- Prices slide: it got out where {numbers.share(pool.ray_point)} of the shock had happened."
     else:
-        yield f"- At the end: {_health(pool.tested)}"
+        is_taken = any(position.removed > 0.0 for position in pool.positions)
+        yield f"- At the end{', before auto-deleveraging' if is_taken else ''}: {_health(pool.tested)}"
         if pool.why_open in _WHY_OPEN:
             yield f"- {_WHY_OPEN[pool.why_open]}"
         if pool.is_called:
@@ -125,8 +127,8 @@ def _position(position: PositionStory) -> str:
     text += f"still open, has {made} since the snapshot."
     if position.removed > 0.0:
         text += (
-            f" Auto-deleveraging removes {numbers.share(position.removed)} of it, {_usd(position.removed_notional)} at "
-            f"the final mark, and takes {_usd(position.removed_profit)} of profit."
+            f" Auto-deleveraging removes {numbers.share(position.removed)} of the position, "
+            f"{_usd(position.removed_notional)} at the final mark, and takes {_usd(position.removed_profit)} of profit."
         )
     return text
 
@@ -156,7 +158,7 @@ def _fund(fund: FundStory) -> Iterator[str]:
     yield from (f"- {_usd(paid)} by {_PAYERS[stage]}" for stage, paid in fund.paid if paid > 0.0)
 
 
-def _survival(story: AccountStory) -> Iterator[str]:
+def _survival(story: AccountStory, *, is_scaled: bool) -> Iterator[str]:
     if story.is_exempt:
         yield "No distance to liquidation: the account is exempt."
         return
@@ -175,12 +177,18 @@ def _survival(story: AccountStory) -> Iterator[str]:
         if tipping.axis == "index_shock":
             yield (
                 f"In this scenario, an index shock of {_signed(tipping.at)} instead of {_signed(tipping.now)} would "
-                "have done it, with the impact of this cascade as it is; a deeper cascade would do it sooner."
+                "have done it, had forced flow moved prices just as here."
             )
         else:
-            yield f"In this scenario, a shock {tipping.at:.6g} times as large in everything would have done it."
+            yield (
+                f"In this scenario, a shock {tipping.at:.6g} times as large in everything would have done it, had "
+                "forced flow moved prices just as here."
+            )
+    if story.tippings and story.rounds:
+        yield "The cascade of another shock is another: it may hit this account sooner, or spare it."
     if not story.tippings and any(pool.why_open == "healthy" for pool in story.pools):
-        yield "In this scenario, no index shock within -99% to +200% would have done it."
+        shock = "shock up to 10 times as large in everything" if is_scaled else "index shock within -99% to +200%"
+        yield f"In this scenario, no {shock} would have done it, had forced flow moved prices just as here."
 
 
 def _prices(story: AccountStory) -> list[str]:

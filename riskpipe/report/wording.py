@@ -24,6 +24,7 @@ AXES: Mapping[str, tuple[str, Kind, float]] = {
     "depth_factor": ("Depth", "factor", NEUTRAL["depth_factor"]),
     "haircut_shock": ("Haircut", "signed_share", 0.0),
 }
+ALL_SCENARIOS = "all scenarios"  # what a largest value is over where the grid moves nothing
 UNIT_KINDS: Mapping[str, Kind] = {
     "USD": "usd", "share": "share", "x": "factor", "accounts": "count", "rounds": "count", "hits": "count",
     "HHI": "number", "rows": "count", "changes": "count", "index": "count", "sigma": "number", "": "text",
@@ -53,6 +54,17 @@ def cell_words(axes: Mapping[str, float]) -> str:
 def set_words(label: str) -> str:
     """A set's label, with what a reader must know of it."""
     return "simulated (of observed moves, cascades included)" if label == SIMULATED else label
+
+
+def scenario_words(flat: "xr.Dataset", row: int) -> str:
+    """Where a scenario is: its name, or its set where that is not the grid, and its axes.
+
+    flat: a measure whose `scenario` carries the axes, `name` and `set`.
+    """
+    words = cell_words({axis: float(flat[axis].values[row]) for axis in axes_of(flat)})
+    name, of = str(flat["name"].values[row]), str(flat["set"].values[row])
+    said = name or ("" if of == "grid" else set_words(of))
+    return f"{said}: {words}" if said else words
 
 
 def variant_words(label: str) -> str:

@@ -43,6 +43,8 @@ class Explanation:
     scenario_words: str
     story: AccountStory
     differs_by: tuple[str, ...]
+    is_scaled: bool
+    """Whether assets move on their own in the scenario: what would tip a survivor is then a multiple of all of it."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; None where a number is missing."""
@@ -58,7 +60,8 @@ class Explanation:
 
     def as_text(self) -> str:
         """Sentences for a person, as Markdown."""
-        lines = story_lines(self.story, f"{self.scenario} ({self.scenario_words})", self.run_id)
+        where = f"{self.scenario} ({self.scenario_words})"
+        lines = story_lines(self.story, where, self.run_id, is_scaled=self.is_scaled)
         if self.differs_by:
             lines += ["", f"Replayed with {' and '.join(self.differs_by)}: equal to the run to 1e-9, not bit for bit."]
         return "\n".join(lines)
@@ -100,7 +103,8 @@ def explain_row(replay: Replay, row: int, account: int) -> Explanation:
     variant = one.variants[int(one.variant[0])].label
     name = f"{one.name[0]}: " if str(one.name[0]) else ""
     words = f"{name}{cell_words(axes)}; {set_words(one.sets[int(one.set_index[0])])}; {variant_words(variant)}"
-    return Explanation(replay.run_id, row, words, story, replay.differs_by)
+    is_scaled = one.asset_shock is not None and not np.all(np.isnan(one.asset_shock))  # as liquidation.tipping has it
+    return Explanation(replay.run_id, row, words, story, replay.differs_by, is_scaled)
 
 
 def _may_win(own: Alone, mark: np.ndarray, adl_loss: np.ndarray) -> bool:

@@ -50,6 +50,12 @@ def test_the_worst_scenario_is_named_and_a_tail_without_probabilities_is_not_mea
     assert "Over a tail it is not measured: no scenario has a probability." in words(hit)
 
 
+def test_a_worst_scenario_of_the_past_has_its_name_beside_its_axes(night):
+    past = [("a bad day", {"index_shock": -0.45})]
+    tree = kernel_cube(random_case(3, n_accounts=60), scenario_set({"index_shock": [0.0]}, past, (Variant(),)))
+    assert "(a bad day: index -45%) takes most: USD" in words(replace(night, cube=tree, measures=take_measures(tree)))
+
+
 def test_a_night_without_auto_deleveraging_says_so(night):
     case = random_case(3, n_accounts=60)
     venues = tuple(replace(venue, waterfall=("fee_offset", "fund")) for venue in case.rules.venues)

@@ -31,6 +31,13 @@ def test_a_number_is_written_with_low_and_high_only_where_variants_disagree():
     assert of.width == pytest.approx(0.2)
 
 
+def test_a_difference_that_no_digit_shows_is_not_written_as_a_range():
+    of = Ranged(["kappa=1", "kappa=2"])
+    assert of.said(np.array([6.031e6, 6.034e6]), numbers.usd) == "USD 6.03M"
+    assert of.ending == "the same under every variant"
+    assert of.width == 0.0
+
+
 def test_one_variant_has_no_range_and_agreeing_variants_say_so():
     one, two = Ranged(["as configured"]), Ranged(["kappa=1", "kappa=2"])
     assert one.said(np.array([5.0]), numbers.usd) == "USD 5"
@@ -44,6 +51,13 @@ def test_a_range_around_nothing_is_infinitely_wide():
     of.said(np.array([0.0, 5.0]), numbers.usd)
     assert np.isinf(of.width)
     assert width_grade(of.width) == "C"
+
+
+@pytest.mark.parametrize("moves", [[np.inf, 0.1], [0.1, np.inf], [np.inf, np.inf, 0.1]])
+def test_a_range_without_bound_is_infinitely_wide_whichever_variant_is_central(moves):
+    of = Ranged([f"kappa={n}" for n, _ in enumerate(moves)])
+    assert of.counted(np.array(moves)).is_wide
+    assert np.isinf(of.width)
 
 
 def test_the_same_cell_differs_in_its_variant_only(night):
@@ -87,6 +101,37 @@ def test_a_fund_that_another_variant_does_not_exhaust_says_so_and_has_the_lowest
     first, *_ = fund_points(report)
     assert "exhausted at -10% (low -10%, high not exhausted)" in first.text
     assert first.grade == "C"
+
+
+def test_a_direction_in_which_only_another_variant_exhausts_a_fund_has_the_lowest_grade_too(quiet):
+    values = {"funds/shortfall": [[0.0], [0.0], [6.0], [6.0], [0.0], [6.0]]}
+    report = with_cube(quiet, {"index_shock": [-0.1, 0.0, 0.1]}, values, variants=GAP)
+    first, *_ = fund_points(report)
+    assert "(low -10%, high not exhausted)" in first.text
+    assert first.grade == "C"
+
+
+def test_that_no_index_move_exhausts_a_fund_is_not_said_where_none_was_tried(quiet):
+    report = with_cube(quiet, {"index_shock": [0.0]}, {"funds/shortfall": [[0.0], [0.0]]}, variants=GAP)
+    values = {**report.measures, "fund_losses": report.measures["fund_losses"].assign(
+        fund_balance=report.measures["fund_losses"]["fund_balance"] + 1.0)}  # fmt: skip
+    (point,) = fund_points(replace(report, measures=values))
+    assert "not exhausted" not in point.text
+    assert "Whether an index move exhausts any of 1 fund is not checked" in point.text
+    assert point.tone == "unknown"
+    assert point.grade == "not checked"
+
+
+def test_where_the_grid_moves_nothing_ranges_are_said_to_be_over_all_scenarios(quiet):
+    values = {"funds/shortfall": [[0.0], [9.0], [0.0], [3.0]], "system/liquidated_notional": [0.0, 9.0, 0.0, 9.0]}
+    past = [("a bad day", {"index_shock": -0.5})]
+    report = with_cube(quiet, {"index_shock": [0.0]}, values, variants=GAP, historical=past)
+    tables = build(report).tables()
+    for name in ("ranges", "range_values", "variants"):
+        scope = next(one for one in tables[name].columns if one.name == "scope")
+        assert set(scope.values) == {"all scenarios"}
+    assert "all scenarios" in tables["ranges"].caption
+    assert "index axis" not in tables["ranges"].caption
 
 
 def test_nothing_liquidated_is_no_good_news_where_another_variant_liquidates(quiet):

@@ -54,8 +54,8 @@ def story(**changes):
     return replace(given, **changes)
 
 
-def said(of):
-    return "\n".join(story_lines(of, "3 (index -30%)", "run-1"))
+def said(of, **how):
+    return "\n".join(story_lines(of, "3 (index -30%)", "run-1", **how))
 
 
 def alive(**changes):
@@ -99,6 +99,31 @@ def test_a_survivor_is_told_its_distance_and_the_shock_that_would_do_it():
     assert "an index shock of -42% instead of -30% would have done it" in told
 
 
+def test_a_shock_that_would_do_it_promises_nothing_of_the_cascade_that_it_would_have():
+    tipping = Tipping("index_shock", -0.3, -0.42)
+    told = said(story(pools=(alive(),), funds=(), tippings=(tipping,)))
+    assert "had forced flow moved prices just as here" in told
+    assert "it may hit this account sooner, or spare it" in told
+    assert "cascade of another" not in said(story(pools=(alive(),), funds=(), tippings=(tipping,), rounds=0))
+
+
+def test_where_assets_move_on_their_own_no_index_shock_is_said_to_have_been_tried():
+    of = story(pools=(alive(),), funds=())
+    assert "no index shock within -99% to +200%" in said(of)
+    told = said(of, is_scaled=True)
+    assert "index shock within" not in told
+    assert "no shock up to 10 times as large in everything" in told
+
+
+def test_what_auto_deleveraging_takes_is_told_apart_from_what_the_position_made_and_from_health():
+    taken = position(exit_price=np.nan, removed=0.1, removed_notional=5.0, removed_profit=2.0)
+    told = said(story(pools=(replace(alive(), positions=(taken,)),), funds=(), weight=7.0))
+    assert "removes 10% of the position, USD 5.00" in told
+    assert "At the end, before auto-deleveraging: equity USD 90.00" in told
+    assert "what auto-deleveraging takes, shortfall and who pays are of all" in told
+    assert "before auto-deleveraging" not in said(story(pools=(alive(),), funds=()))
+
+
 def test_every_other_way_to_end_is_said_in_the_first_line():
     called = replace(alive(), is_called=True, tested=HealthAt(50.0, 35.0, 70.0))
     assert "survives with a margin call" in said(story(pools=(called,), funds=()))
@@ -108,7 +133,7 @@ def test_every_other_way_to_end_is_said_in_the_first_line():
     )
     told = said(story(pools=(winner,), funds=()))
     assert "loses winning positions to auto-deleveraging" in told
-    assert "removes 10% of it, USD 5.00 at the final mark, and takes USD 2.00 of profit" in told
+    assert "removes 10% of the position, USD 5.00 at the final mark, and takes USD 2.00 of profit" in told
     for why, words in (("exempt", "exempt from liquidation"), ("cut off", "cut off at max_rounds")):
         told = said(story(pools=(replace(alive(), why_open=why),), funds=(), is_cut_off=why == "cut off"))
         assert "fails and is not liquidated" in told

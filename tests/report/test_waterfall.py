@@ -7,6 +7,7 @@ import pytest
 from support.hand_made import hand_made
 
 from riskpipe.domain.scenarios import Variant
+from riskpipe.measures.registry import take_measures
 from riskpipe.measures.waterfall import waterfalls
 from riskpipe.report.build import build
 from riskpipe.report.document import Chart
@@ -50,6 +51,14 @@ def test_a_named_scenario_counts_among_all_scenarios_only():
     found = waterfalls(tree).isel(variant=0, party=0)
     assert found["shortfall"].sel(among="grid") == 1.0
     assert found["shortfall"].sel(among="all scenarios") == 5.0
+
+
+def test_where_the_grid_moves_nothing_no_scenario_is_called_a_cell_of_it(quiet):
+    values = {"funds/shortfall": [[0.0], [5.0]], "funds/residual": [[0.0], [5.0]]}
+    tree = hand_made({"index_shock": [0.0]}, values, historical=[("a bad day", {"index_shock": -0.5})])
+    chart = chart_of(replace(quiet, cube=tree, measures=take_measures(tree)))
+    among = next(one for one in chart.table.columns if one.name == "among")
+    assert set(among.values) == {"Worst of all scenarios"}
 
 
 def test_the_bars_drawn_descend_from_the_shortfall_to_what_is_unpaid_in_every_row(night):

@@ -6,7 +6,7 @@ from riskpipe.domain.bearers import TAIL, WORST
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Paragraph, Table
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.wording import axes_of, cell_words, column, source_of
+from riskpipe.report.wording import column, scenario_words, source_of
 
 _WORDS = {TAIL: "mean of the tail", WORST: "worst scenario"}
 _RULE = (
@@ -30,8 +30,7 @@ def _worst_words(report: ReportInput) -> str:
     scenario, total = int(found["scenario"]), float(found["total"])
     if scenario < 0:
         return "No scenario of it takes anything; who bears it in other variants is not measured."
-    losses = report.measures["fund_losses"]
-    where = cell_words({name: float(losses[name].values[scenario]) for name in axes_of(losses)})
+    where = scenario_words(report.measures["liquidation"], scenario)
     text = (
         f"Scenario {scenario} ({where}) takes most: {numbers.usd(total)} of profit from "
         f"{numbers.plural(float(found['bearers']), 'account')}"

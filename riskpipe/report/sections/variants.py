@@ -1,12 +1,13 @@
 """Variants: gap and path side by side, and the width they leave."""
 
 import numpy as np
+import xarray as xr
 
 from riskpipe.report import numbers
 from riskpipe.report.document import Block, Chart, Paragraph, Section, Table
 from riskpipe.report.grade import headline_grade
 from riskpipe.report.report_input import ReportInput
-from riskpipe.report.wording import UNIT_KINDS, column, label_columns, measure_columns, source_of
+from riskpipe.report.wording import ALL_SCENARIOS, UNIT_KINDS, column, label_columns, measure_columns, source_of
 
 HEADLINE_LABELS = {
     "uncovered_loss": "Uncovered loss",
@@ -46,7 +47,8 @@ def variants_section(report: ReportInput) -> Section:
 
 def range_blocks(report: ReportInput) -> list[Block]:
     """Low, central and high of every headline."""
-    ranges, variants = report.measures["ranges"], report.measures["variants"]
+    ranges, variants = _scoped(report, "ranges"), report.measures["variants"]
+    has_grid = bool(report.measures["headline_cells"].attrs["has_grid"])
     dims = ("headline", "scope")
     headline, scope = label_columns(ranges, dims, ("Headline", "Scope"), ("text", "text"))
     texts = {name: np.asarray(ranges[name].values).reshape(-1) for name in ("driver", "low_variant", "high_variant")}
@@ -58,12 +60,19 @@ def range_blocks(report: ReportInput) -> list[Block]:
         "grade",
         "Grade",
         "text",
-        [headline_grade(report, str(name), str(of)) for name, of in zip(headline.values, scope.values, strict=True)],
+        [
+            headline_grade(report, str(name), str(of) if has_grid else "grid")
+            for name, of in zip(headline.values, scope.values, strict=True)
+        ],
+    )
+    over = (
+        "the whole grid, and over the index axis with the other axes neutral"
+        if has_grid
+        else "all scenarios, for the grid moves nothing"
     )
     table = Table(
         "ranges",
-        "Largest value of each headline over the whole grid, and over the index axis with the other axes neutral: "
-        "lowest, central and highest variant",
+        f"Largest value of each headline over {over}: lowest, central and highest variant",
         (
             column("headline", "Headline", "text", shown),
             scope,
@@ -99,7 +108,8 @@ def range_blocks(report: ReportInput) -> list[Block]:
     chart = Chart(
         "ranges",
         "Low, central and high",
-        "Money headlines, the largest of the whole grid: the line spans the variants, the dot is the central one.",
+        f"Money headlines, the largest of {'the whole grid' if has_grid else 'all scenarios'}: the line spans the "
+        "variants, the dot is the central one.",
         "ranges",
         {
             "labels": [shown[n] for n in money],
@@ -114,7 +124,7 @@ def range_blocks(report: ReportInput) -> list[Block]:
 
 def side_by_side(report: ReportInput) -> Table:
     """Every variant as a row."""
-    variants = report.measures["variants"]
+    variants = _scoped(report, "variants")
     flat = variants.stack(row=("scope", "variant"), create_index=False)
     return Table(
         "variants",
@@ -126,3 +136,11 @@ def side_by_side(report: ReportInput) -> Table:
         ),
         source_of(report, variants, "uncovered_loss"),
     )
+
+
+def _scoped(report: ReportInput, measure: str) -> xr.Dataset:
+    """A measure over scopes, as it is where a grid moves anything; else both scopes are all scenarios, and one is."""
+    found = report.measures[measure]
+    if report.measures["headline_cells"].attrs["has_grid"]:
+        return found
+    return found.isel(scope=[0]).assign_coords(scope=[ALL_SCENARIOS])

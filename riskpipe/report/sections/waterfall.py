@@ -9,7 +9,7 @@ import xarray as xr
 from riskpipe.report.document import Block, Chart, Table
 from riskpipe.report.report_input import ReportInput
 from riskpipe.report.sections.bars import coded, short
-from riskpipe.report.wording import axes_of, cell_words, column, flattened, set_words, source_of
+from riskpipe.report.wording import ALL_SCENARIOS, column, flattened, scenario_words, source_of
 
 PAYERS: Mapping[str, str] = {
     "fee_offset": "Fees",
@@ -21,7 +21,7 @@ PAYERS: Mapping[str, str] = {
 }
 _BEHIND = ("adl_loss", "socialised_loss", "residual")  # what reaches them is the uncovered loss
 DIMS = ("among", "variant", "party")
-_AMONG = {"grid": "Worst cell of the grid", "all scenarios": "Worst of all scenarios"}
+_AMONG = {"grid": "Worst cell of the grid", ALL_SCENARIOS: "Worst of all scenarios"}
 
 
 def waterfall_blocks(report: ReportInput) -> list[Block]:
@@ -87,6 +87,8 @@ def _table(report: ReportInput, found: xr.Dataset, kept: np.ndarray) -> Table:
         for scope, place in zip(found["scope"].values, found["place"].values, strict=True)
     ]
     rows = flattened(found, "scenario")[kept].astype(np.int64)
+    has_grid = bool(report.measures["headline_cells"].attrs["has_grid"])
+    of_what = [_AMONG[str(one) if has_grid else ALL_SCENARIOS] for one in found["among"].values]
     return Table(
         "waterfall",
         "Who pays in the worst scenario of all funds, of each venue and of each fund: shortfall, and what each payer "
@@ -94,9 +96,9 @@ def _table(report: ReportInput, found: xr.Dataset, kept: np.ndarray) -> Table:
         (
             column("of", "Whose", "text", [of[p] for p in party[kept]]),
             column("variant", "Variant", "text", found["variant"].values[variant[kept]]),
-            column("among", "Scenario", "text", [_AMONG[str(found["among"].values[k])] for k in among[kept]]),
+            column("among", "Scenario", "text", [of_what[k] for k in among[kept]]),
             column("scenario", "Number", "id", rows),
-            column("cell", "Where", "text", [_where(flat, int(row)) for row in rows]),
+            column("cell", "Where", "text", [scenario_words(flat, int(row)) for row in rows]),
             column("shortfall", "Shortfall", "usd", flattened(found, "shortfall")[kept]),
             *(column(name, label, "usd", flattened(found, name)[kept]) for name, label in PAYERS.items()),
             column("uncovered_loss", "Uncovered", "usd", flattened(found, "uncovered_loss")[kept]),
@@ -104,11 +106,3 @@ def _table(report: ReportInput, found: xr.Dataset, kept: np.ndarray) -> Table:
         source_of(report, found, "shortfall"),
         n_shown=24,
     )
-
-
-def _where(flat: xr.Dataset, row: int) -> str:
-    """Where a scenario is: its name, or its set where that is not the grid, and its axes."""
-    words = cell_words({axis: float(flat[axis].values[row]) for axis in axes_of(flat)})
-    name, of = str(flat["name"].values[row]), str(flat["set"].values[row])
-    said = name or ("" if of == "grid" else set_words(of))
-    return f"{said}: {words}" if said else words
