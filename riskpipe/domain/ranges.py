@@ -39,16 +39,16 @@ class Range:
 def range_over(labels: Sequence[str], values: FloatArray) -> Range:
     """Return the range of a number over variants, `values` [variant] in the order of their labels, the central first.
 
-    Variants without a number (NaN) widen nothing.
+    Variants without a number (NaN) widen nothing and drive nothing.
     """
     given = np.asarray(values, np.float64)
-    is_known = ~np.isnan(given)
-    if not is_known.any():
+    rows = np.flatnonzero(~np.isnan(given)).tolist()
+    if not rows:
         return Range(np.nan, np.nan, np.nan, driver_spread=np.nan)
-    known = np.where(is_known, given, given[is_known][0])
+    known, told = given[rows], [labels[row] for row in rows]
     low, high = int(known.argmin()), int(known.argmax())
-    names = (labels[low], labels[high]) if known[low] < known[high] else ("", "")
-    return Range(float(known[low]), float(given[0]), float(known[high]), *names, *driver(labels, known))
+    names = (told[low], told[high]) if known[low] < known[high] else ("", "")
+    return Range(float(known[low]), float(given[0]), float(known[high]), *names, *driver(told, known))
 
 
 def overrides(label: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Tipping: the shock that would have made an account fail which survives a scenario.
 
 One axis moves on from where the scenario stands; all else stays as it ends, the impact of its cascade included. A
-larger shock would also close more of others and move prices further: what is found is the furthest that the account
-could stand, not what a night at that shock would show.
+larger shock would also close others, whose flow may hit this account sooner or spare it: what is found is the distance
+at the flow of this scenario, not what a night at that shock would show.
 """
 
 import copy

@@ -6,13 +6,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
-from support.nights import run_on
+from support.nights import run_on, write_inputs
 
 import riskpipe
 from riskpipe.cube.store import open_store
 from riskpipe.domain.schema import VARIABLES
 
 GRID = {"index_shock": [-0.3, 0.0]}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return write_inputs(tmp_path_factory.mktemp("inputs"), fitted=None)
 
 
 @pytest.fixture(scope="module")

@@ -48,3 +48,11 @@ def test_a_range_holds_every_number_and_names_variants_only_where_they_disagree(
     assert all(found.low <= value <= found.high for value in known)
     assert found.is_wide == (len(set(known)) > 1) == bool(found.low_variant) == bool(found.high_variant)
     np.testing.assert_equal(found.central, values[0] if known else np.nan)
+
+
+def test_a_variant_without_a_number_drives_nothing():
+    labels = ["g=1, k=1", "g=1, k=2", "g=0, k=1", "g=0, k=2"]
+    found = range_over(labels, np.array([5.0, np.nan, np.nan, 7.0]))
+    assert (found.low, found.central, found.high) == (5.0, 5.0, 7.0)
+    assert (found.low_variant, found.high_variant) == ("g=1, k=1", "g=0, k=2")
+    assert found.driver == "", "the two differ in both keys: neither alone is known to move it"

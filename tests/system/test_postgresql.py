@@ -71,7 +71,7 @@ def test_a_night_is_completed_in_postgresql_with_its_stages_and_artifacts(prefec
     right(scene, store)
     run = newest(database)
     assert state_of(database, run) == "Completed"
-    expected = [(name, "Completed") for name in ("open", *STAGES.split(), "publish")]
+    expected = [(name, "Completed") for name in ("open", *STAGES.split(), "publish", "changes")]
     # a server writes down its tasks' states seconds after it was told of them
     wait_until(lambda: tasks_of(database, run) == expected, timeout=60, what=f"{expected}")
     keys = {key for (key,) in database.rows(f"select key from artifact where flow_run_id = '{run}'")}
