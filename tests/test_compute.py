@@ -309,6 +309,20 @@ def test_a_worker_that_joins_later_is_checked_too(local, monkeypatch):
         collect(local, square, [1])
 
 
+def profiled(dask_worker):
+    return [name for name in dask_worker.periodic_callbacks if name.startswith("profile")]
+
+
+def test_no_worker_is_profiled_whenever_it_joins(local):
+    client = local._client
+    assert set(map(tuple, client.run(profiled).values())) == {()}
+    client.cluster.scale(3)
+    client.wait_for_workers(3, timeout=60)
+    assert len(found := client.run(profiled)) == 3
+    assert not any(found.values())
+    client.cluster.scale(2)
+
+
 def test_a_cluster_class_by_dotted_name_runs_blocks():
     spec = {
         "class": "distributed.LocalCluster",

@@ -163,6 +163,8 @@ class DaskExecutor:
 
     def _check_workers(self, timeout_s: float) -> None:
         """Refuse workers whose results could differ; every block checks again, for workers that join later."""
+        from riskpipe.compute.profiler import WithoutProfiler
+
         try:
             self._client.wait_for_workers(1, timeout=timeout_s)
             addresses = sorted(self._client.scheduler_info(n_workers=-1)["workers"])
@@ -177,6 +179,7 @@ class DaskExecutor:
                 for address in addresses
             }
             identities = {address: future.result(timeout=timeout_s) for address, future in futures.items()}
+            self._client.register_plugin(WithoutProfiler())
         except (OSError, TimeoutError, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
             raise ClusterLost(f"no worker answered within {timeout_s:g} s: {type(error).__name__} {error}") from error
         except Exception as error:
