@@ -1,8 +1,8 @@
 """Dask's statistical profiler, which is kept off workers.
 
 It asks for all threads' frames a hundred times a second. Before CPython 3.11.9 that call deadlocks with a thread that
-is being started (https://github.com/python/cpython/issues/106883): a worker then holds its block for ever, and answers its
-scheduler no more.
+is being started (https://github.com/python/cpython/issues/106883): a worker then holds its block for ever, and its
+scheduler waits for it.
 """
 
 from distributed import Worker

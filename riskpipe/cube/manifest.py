@@ -57,8 +57,10 @@ def write_manifest(
     inputs = {key for name in BLOCK_INPUTS if store.exists(key := inputs_key(run_id, name))}
     problems += [f"{key} is missing" for key in sorted(wanted - held)]
     problems += [f"{key} does not belong" for key in sorted(held - wanted)]
+    template = ""
     if not problems:
         # what was changed after its mark was written must not be sealed
+        template, problems = _template_digest(store, cube)
         for block in range(len(bounds)):
             problems += _block_problems(store, run_id, marks[block])
     if problems or plan is None:
@@ -74,7 +76,7 @@ def write_manifest(
             "as_of": format_as_of(as_of),
             "about": dict(about),
             "plan_sha256": sha256(plan),
-            "template_sha256": read_template_digest(store, cube),
+            "template_sha256": template,
             "fingerprint": marks[0].fingerprint,
             "n_blocks": len(bounds),
             "blocks": [asdict(marks[block]) for block in range(len(bounds))],
@@ -133,12 +135,10 @@ def verify(store: Store, run_id: str) -> tuple[str, ...]:
     elif sha256(plan) != manifest["plan_sha256"]:
         problems.append(f"plan.json has SHA-256 {sha256(plan)}, expected {manifest['plan_sha256']}")
     problems += _object_problems(store, prefix, manifest["objects"])
-    try:
-        template = read_template_digest(store, cube)
-        if template != manifest["template_sha256"]:
-            problems.append(f"the cube's template has SHA-256 {template}, expected {manifest['template_sha256']}")
-    except Exception as error:  # noqa: BLE001 - damaged metadata fails in as many ways as there are codecs
-        problems.append(f"the cube's template cannot be read: {type(error).__name__}: {error}")
+    template, unreadable = _template_digest(store, cube)
+    problems += unreadable
+    if not unreadable and template != manifest["template_sha256"]:
+        problems.append(f"the cube's template has SHA-256 {template}, expected {manifest['template_sha256']}")
     for entry in manifest["blocks"]:
         problems += _block_problems(store, run_id, Mark(**entry))
     return tuple(problems)
@@ -164,6 +164,14 @@ def require_verified(store: Store, run_id: str) -> None:
     problems = verify(store, run_id)
     if problems:
         raise VerifyError(f"run {run_id} in {store.uri} is damaged: {_listed(problems)}")
+
+
+def _template_digest(store: Store, cube: str) -> tuple[str, list[str]]:
+    """Return the digest of the cube's template, or why it cannot be read."""
+    try:
+        return read_template_digest(store, cube), []
+    except Exception as error:  # noqa: BLE001 - damaged metadata fails in as many ways as there are codecs
+        return "", [f"the cube's template cannot be read: {type(error).__name__}: {error}"]
 
 
 def _mark_problems(marks: Mapping[int, Mark], bounds: Sequence[tuple[int, int]]) -> list[str]:

@@ -73,6 +73,18 @@ def test_an_unfinished_run_gets_no_manifest(near_store):
         verify(near_store, RUN_ID)
 
 
+def test_a_spoiled_coordinate_stops_the_manifest_and_is_named_as_one(near_store):
+    near_store.create(plan_key(RUN_ID), b"{}")
+    create_cube(near_store, CUBE, small_template())
+    for block, (start, stop) in enumerate(BOUNDS):
+        compute_block(near_store, RUN_ID, block, start, stop)
+    write_once(near_store, CUBE, once_arrays())
+    near_store.write(f"{CUBE}/exposure/index_shock/c/0", b"spoiled")
+    with pytest.raises(StoreError, match="the cube's template cannot be read"):
+        write(near_store)
+    assert not near_store.exists(manifest_key(RUN_ID))
+
+
 def test_a_block_of_other_bounds_or_a_stray_object_stops_the_manifest(near_store):
     near_store.create(plan_key(RUN_ID), b"{}")
     create_cube(near_store, CUBE, small_template())
