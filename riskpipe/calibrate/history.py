@@ -63,11 +63,11 @@ def read_history(uri: str, *, as_of: datetime, lookback_days: float) -> HistoryR
         every file is listed.
     ValueError: lookback_days is not positive.
     """
+    import pyarrow.dataset as ds  # late: it brings pandas, which those who read no history have no use for
+
     if not lookback_days > 0.0:
         raise ValueError(f"lookback_days must be above 0, got {lookback_days}")
     as_of = as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
-    import pyarrow.dataset as ds  # late: it brings pandas, which those who read no history have no use for
-
     subject = f"price history {uri}"
     filesystem, paths = _parquet_files(uri, subject)
     arrow_filesystem = PyFileSystem(FSSpecHandler(filesystem))

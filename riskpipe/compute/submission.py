@@ -162,7 +162,7 @@ class DaskExecutor:
             raise ComputeError(f"{block_name(item)}: {type(error).__name__}: {error}") from error
 
     def _check_workers(self, timeout_s: float) -> None:
-        """Refuse workers whose results could differ; every block checks again, for workers that join later."""
+        """Refuse workers whose results could differ, as every block does later ones; keep the profiler off all."""
         from riskpipe.compute.profiler import WithoutProfiler
 
         try:

@@ -35,6 +35,14 @@ class Range:
         """Whether variants disagree."""
         return self.low < self.high
 
+    @property
+    def width(self) -> float:
+        """From low to high as a share of central, >= 0; infinite where central is 0 or a number is without bound."""
+        if not self.is_wide:
+            return 0.0
+        is_bounded = self.central != 0.0 and np.isfinite([self.low, self.central, self.high]).all()
+        return (self.high - self.low) / abs(self.central) if is_bounded else np.inf
+
 
 def range_over(labels: Sequence[str], values: FloatArray) -> Range:
     """Return the range of a number over variants, `values` [variant] in the order of their labels, the central first.

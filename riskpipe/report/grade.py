@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from riskpipe.domain.controls import Control
+from riskpipe.domain.ranges import Range
 from riskpipe.domain.replication import THRESHOLDS, Grade, percent, worst_grade
 from riskpipe.report import numbers
 from riskpipe.report.document import Point, Tone
@@ -155,12 +156,16 @@ def _width(report: ReportInput, headline: str, scope: str) -> Part:
         return Part(WIDTH, "not checked", "one variant only")
     one = report.measures["ranges"].sel(scope=scope, headline=headline)
     low, central, high = (float(one[name].values) for name in ("low", "central", "high"))
+    found = Range(low, central, high)
     if np.isnan([low, central, high]).any():
         return Part(WIDTH, "not checked", "there is no number under some variant")
-    if low == high:
+    if not found.is_wide:
         return Part(WIDTH, "A", "the variants do not change it")
-    width = (high - low) / abs(central) if central else float("inf")
-    grade = width_grade(width)
     driver = f", driven by {one['driver'].values}" if str(one["driver"].values) else ""
-    size = f"{numbers.share(width)} of the central value" if central else "above 0 under some variant, 0 at the centre"
-    return Part(WIDTH, grade, f"{size}{driver}")
+    is_off_0 = found.central != 0.0
+    size = (
+        f"{numbers.share(found.width)} of the central value"
+        if is_off_0
+        else "above 0 under some variant, 0 at the centre"
+    )
+    return Part(WIDTH, width_grade(found.width), f"{size}{driver}")

@@ -17,8 +17,7 @@ SAME = "the same under every variant"
 class Ranged:
     """Numbers of one sentence: each is written where it stands, and at the end what all their widths come from.
 
-    `width` is the widest of their ranges so far, as a share of its central value (infinite where that is 0, or where
-    a number is without bound under some variant: no move does it).
+    `width` is that of the widest of their ranges so far, infinite where no move does it under some variant.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -38,19 +37,20 @@ class Ranged:
         if len(set(words)) == 1:
             self.n_said += 1
             return words[1]
-        self.counted(values)
+        self._count(one)
         return f"{words[1]} (low {words[0]}, high {words[2]})"
 
     def counted(self, values: np.ndarray) -> Range:
         """Return the range of one number [variant], which then counts among those of the sentence."""
         one = range_over(self.labels, values)
+        self._count(one)
+        return one
+
+    def _count(self, one: Range) -> None:
         self.n_said += 1
         self.n_wide += one.is_wide
-        if one.is_wide:
-            is_bounded = one.central != 0.0 and np.isfinite([one.low, one.central, one.high]).all()
-            self.width = max(self.width, (one.high - one.low) / abs(one.central) if is_bounded else np.inf)
+        self.width = max(self.width, one.width)
         self.drivers += [one.driver] if one.driver and one.driver not in self.drivers else []
-        return one
 
     @property
     def ending(self) -> str:

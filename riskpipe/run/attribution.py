@@ -24,10 +24,10 @@ from riskpipe.liquidation.kernel import Ended, Kernel
 from riskpipe.measures.distribution import tail_weights
 from riskpipe.run.bearers import Bearers, worst_bearers
 from riskpipe.run.block import open_kernel
-from riskpipe.run.contributors import has_one_owner, largest, names, padded, summed
+from riskpipe.run.contributors import by_segment, listed, summed
 from riskpipe.run.inputs import read_scenarios
 from riskpipe.run.night import Night
-from riskpipe.run.plan import dimension_sizes, read_plan, segment_labels
+from riskpipe.run.plan import dimension_sizes, read_plan
 
 MOST_AT_ONCE = 256
 TALLY_BYTES = 256_000_000  # of counts by account and scenario: 16 bytes each
@@ -104,16 +104,11 @@ def contributions(
     book = kernel.book
     by_account, by_instrument = _by_account_and_instrument(kernel, scenarios, tail, bearers)
     by_fund = tail.weight @ tail.shortfall
-    segments, segment = segment_labels(book), np.asarray(book.account_segment)
-    segment = np.where(segment < 0, segments.index(""), segment)
     cell = np.searchsorted(book.underlyings, book.instrument_underlying)
     of_funds = summed(book.instrument_fund, by_instrument, book.n_funds)
     debt = by_fund - of_funds
     debt[np.abs(debt) <= 1e-12 * max(float(by_fund.sum()), 0.0)] = 0.0
-    by_owner = np.where(has_one_owner(book), by_account, 0.0)
-    n_entities = len(book.entity_account_start) - 1
-    by_entity = summed(book.account_entity, by_owner, n_entities)
-    accounts, entities = largest(by_owner), largest(by_entity)
+    largest, entities = listed(book, by_account, "contribution")
     without = np.full(N_CONTRIBUTORS, np.nan)
     for n, e in enumerate(entities[: asked.without_entities].tolist()):
         without[n] = mean_without(kernel, scenarios, tail, np.asarray(book.account_entity == e))
@@ -122,11 +117,8 @@ def contributions(
         "debt_contribution": debt,
         "venue_contribution": summed(book.account_venue, by_account, book.n_venues),
         "underlying_contribution": summed(cell, by_instrument, len(book.underlyings)),
-        "segment_contribution": summed(segment, by_account, len(segments)),
-        "account_name": names(book, "account", accounts),
-        "account_contribution": padded(by_owner[accounts]),
-        "entity_name": names(book, "entity", entities),
-        "entity_contribution": padded(by_entity[entities]),
+        "segment_contribution": by_segment(book, by_account),
+        **largest,
         "without_entity": without,
     }
 

@@ -7,8 +7,7 @@ from riskpipe.domain.scenarios import ScenarioSet
 from riskpipe.errors import ComputeError
 from riskpipe.liquidation.bearers import add_bearers
 from riskpipe.liquidation.kernel import Ended, Kernel
-from riskpipe.run.contributors import has_one_owner, largest, names, padded, summed
-from riskpipe.run.plan import segment_labels
+from riskpipe.run.contributors import by_segment, has_one_owner, listed
 
 TOLERANCE = 1e-9
 
@@ -41,21 +40,14 @@ class Bearers:
 
     def values(self) -> dict[str, np.ndarray]:
         """Return the variables of one view of /adl by name."""
-        book, segments = self._book, segment_labels(self._book)
-        segment = np.asarray(book.account_segment)
-        by_owner = np.where(has_one_owner(book), self.by_account, 0.0)
-        by_entity = summed(book.account_entity, by_owner, len(book.entity_account_start) - 1)
-        accounts, entities = largest(by_owner), largest(by_entity)
+        book = self._book
         return {
             "scenarios": np.array(float(self._n_scenarios)),
             "cost": self._cost,
-            "segment_cost": summed(np.where(segment < 0, segments.index(""), segment), self.by_account, len(segments)),
+            "segment_cost": by_segment(book, self.by_account),
             "several_cost": np.array(float(self.by_account[~has_one_owner(book)].sum())),
             "bearers": np.array(float(book.account_weight[self.by_account > 0.0].sum())),
-            "account_name": names(book, "account", accounts),
-            "account_cost": padded(by_owner[accounts]),
-            "entity_name": names(book, "entity", entities),
-            "entity_cost": padded(by_entity[entities]),
+            **listed(book, self.by_account, "cost")[0],
         }
 
 

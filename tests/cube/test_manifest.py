@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.cube_runs import AS_OF, RUN_ID, compute_block, finished_run, once_arrays, small_template
+from support.cube_runs import AS_OF, RUN_ID, compute_block, computed_run, finished_run, once_arrays, small_template
 
 from riskpipe.cube.blocks import read_block, write_once
 from riskpipe.cube.catalogue import publish
@@ -74,11 +74,7 @@ def test_an_unfinished_run_gets_no_manifest(near_store):
 
 
 def test_a_spoiled_coordinate_stops_the_manifest_and_is_named_as_one(near_store):
-    near_store.create(plan_key(RUN_ID), b"{}")
-    create_cube(near_store, CUBE, small_template())
-    for block, (start, stop) in enumerate(BOUNDS):
-        compute_block(near_store, RUN_ID, block, start, stop)
-    write_once(near_store, CUBE, once_arrays())
+    computed_run(near_store)
     near_store.write(f"{CUBE}/exposure/index_shock/c/0", b"spoiled")
     with pytest.raises(StoreError, match="the cube's template cannot be read"):
         write(near_store)
@@ -86,11 +82,7 @@ def test_a_spoiled_coordinate_stops_the_manifest_and_is_named_as_one(near_store)
 
 
 def test_a_block_of_other_bounds_or_a_stray_object_stops_the_manifest(near_store):
-    near_store.create(plan_key(RUN_ID), b"{}")
-    create_cube(near_store, CUBE, small_template())
-    for block, (start, stop) in enumerate(BOUNDS):
-        compute_block(near_store, RUN_ID, block, start, stop)
-    write_once(near_store, CUBE, once_arrays())
+    computed_run(near_store)
     near_store.write(f"{CUBE}/funds/shortfall/c/6/0", b"stray")
     with pytest.raises(StoreError) as caught:
         write_manifest(near_store, RUN_ID, as_of=AS_OF, bounds=[(0, 27)], about={})

@@ -116,8 +116,8 @@ def compute_block(store, run_id, block, start, stop, seed=0, fingerprint="f" * 1
     write_mark(store, run_id, Mark(block, start, stop, digest, part, fingerprint))
 
 
-def finished_run(store, run_id=RUN_ID, block_size=5, seed=0, as_of=AS_OF):
-    """Write a complete run and return its manifest's hash."""
+def computed_run(store, run_id=RUN_ID, block_size=5, seed=0):
+    """Write all of a run but its manifest; return its blocks' bounds."""
     template = small_template(block_size, run_id)
     store.create(plan_key(run_id), b"{}")
     store.write(inputs_key(run_id, "market"), b"prices")
@@ -126,4 +126,10 @@ def finished_run(store, run_id=RUN_ID, block_size=5, seed=0, as_of=AS_OF):
     for block, (start, stop) in enumerate(bounds):
         compute_block(store, run_id, block, start, stop, seed)
     write_once(store, cube_prefix(run_id), once_arrays())
+    return bounds
+
+
+def finished_run(store, run_id=RUN_ID, block_size=5, seed=0, as_of=AS_OF):
+    """Write a complete run and return its manifest's hash."""
+    bounds = computed_run(store, run_id, block_size, seed)
     return write_manifest(store, run_id, as_of=as_of, bounds=bounds, about={"findings_sha256": "00"})
