@@ -195,7 +195,7 @@ def test_a_scheduler_by_address_whose_worker_has_four_threads_computes_the_same_
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=4, host="127.0.0.1", dashboard_address=None, silence_logs=50
+        n_workers=1, threads_per_worker=4, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
     ) as cluster:
         run_on(inputs, tmp_path / "s", block_size=2, executor=cluster.scheduler_address)
     assert_same_bits(decoded(night[0]), decoded(tmp_path / "s"))
