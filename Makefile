@@ -11,6 +11,8 @@ DEMO   := data/demo
 SIDE_BY_SIDE := --durations=10 --numprocesses $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
 # compiled kernels are kept in one place, so that workers, tests and nights share them
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.numba-cache
+# every command starts a second sooner where Python may keep its compiled modules
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup nightly serve test test-system chaos check bench real-night lock clean

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from riskpipe.calibrate.backtest.coverage import (
     christoffersen_conditional,
@@ -212,7 +212,7 @@ def shortfall_p(statistic: float, ratios: FloatArray, n_observations: int, tail:
     it puts 5% below -0.66, where the paper's simulations have -0.70.
     """
     spread = float(np.mean(ratios * ratios)) if len(ratios) else 1.0
-    return float(norm.cdf(statistic / np.sqrt((max(1.0, spread) / tail - 1.0) / n_observations)))
+    return float(ndtr(statistic / np.sqrt((max(1.0, spread) / tail - 1.0) / n_observations)))
 
 
 def validation_arrays(scores: Sequence[SeriesScores]) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import binom, chi2, norm
+from scipy.special import bdtr, bdtrc, chdtrc, chdtri, ndtr
 
 from riskpipe.domain.book import BoolArray, FloatArray
 
@@ -24,12 +24,12 @@ class RatioTest:
 
     def is_accepted(self, confidence: float = 0.95) -> bool:
         """Whether the ratio lies within the chi-squared quantile of this confidence."""
-        return bool(self.statistic <= chi2.ppf(confidence, self.degrees))
+        return bool(self.statistic <= chdtri(self.degrees, 1.0 - confidence))
 
 
 def _ratio(statistic: float, degrees: int) -> RatioTest:
     statistic = max(0.0, statistic)  # rounding may leave -1e-15 at the exact rate
-    return RatioTest(statistic, degrees, float(chi2.sf(statistic, degrees)))
+    return RatioTest(statistic, degrees, float(chdtrc(degrees, statistic)))
 
 
 def _log_power(count: float, probability: float) -> float:
@@ -101,16 +101,16 @@ def binomial_p_value(
     """Exact probability of so many hits or more (`greater`), or fewer (`less`); `two-sided` is the normal score's."""
     _check(tail)
     if side == "greater":
-        return float(binom.sf(n_hits - 1, n_observations, tail))
+        return float(bdtrc(n_hits - 1, n_observations, tail))
     if side == "less":
-        return float(binom.cdf(n_hits, n_observations, tail))
-    return float(2.0 * norm.sf(abs(binomial_z(n_observations, n_hits, tail))))
+        return float(bdtr(n_hits, n_observations, tail))
+    return float(2.0 * ndtr(-abs(binomial_z(n_observations, n_hits, tail))))
 
 
 def traffic_light(n_observations: int, n_hits: int, tail: float) -> Literal["green", "yellow", "red"]:
     """Zone of the Basel committee (1996): cumulative probability below 95%, below 99.99%, or beyond."""
     _check(tail)
-    cumulative = float(binom.cdf(n_hits, n_observations, tail))
+    cumulative = float(bdtr(n_hits, n_observations, tail))
     if cumulative < 0.95:
         return "green"
     return "yellow" if cumulative < 0.9999 else "red"

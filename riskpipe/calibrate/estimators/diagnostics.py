@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from riskpipe.domain.book import FloatArray
 
@@ -42,7 +42,7 @@ def arch_lm(innovations: FloatArray, n_lags: int = 24) -> TestResult:
     centred = target - target.mean()
     total = float(centred @ centred)
     statistic = n * max(0.0, 1.0 - float(residual @ residual) / total) if total > 0.0 else 0.0
-    return TestResult(statistic, float(chi2.sf(statistic, n_lags)), len(known))
+    return TestResult(statistic, float(chdtrc(n_lags, statistic)), len(known))
 
 
 def ljung_box(series: FloatArray, n_lags: int = 24, *, n_fitted: int = 0) -> TestResult:
@@ -59,7 +59,7 @@ def ljung_box(series: FloatArray, n_lags: int = 24, *, n_fitted: int = 0) -> Tes
     lags = np.arange(1, n_lags + 1)
     rho = np.array([float(centred[lag:] @ centred[:-lag]) for lag in lags]) / total
     statistic = float(n * (n + 2) * np.sum(rho * rho / (n - lags)))
-    return TestResult(statistic, float(chi2.sf(statistic, n_lags - n_fitted)), n)
+    return TestResult(statistic, float(chdtrc(n_lags - n_fitted, statistic)), n)
 
 
 def jump_share(changes: FloatArray) -> float:

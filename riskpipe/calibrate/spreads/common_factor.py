@@ -13,7 +13,6 @@ much say as one that follows all others.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import lfilter
 
 from riskpipe.calibrate.estimators.reversion import fit_reversion
 from riskpipe.calibrate.spreads.robust import cut, middle_and_scale
@@ -63,7 +62,11 @@ def slow_levels(basis: FloatArray, half_life: float = SLOW_HALF_LIFE_HOURS) -> F
 
 def _decayed(values: FloatArray, decay: float) -> FloatArray:
     """Sum of values [., t, i] up to each hour, those k hours before weighted by decay^k."""
-    return np.asarray(lfilter([1.0], [1.0, -decay], values, axis=1))
+    sums, decayed = np.zeros_like(values[:, 0]), np.empty_like(values)
+    for t in range(values.shape[1]):
+        sums = values[:, t] + decay * sums
+        decayed[:, t] = sums
+    return decayed
 
 
 def common_factor(basis: FloatArray) -> CommonFactor:

@@ -8,7 +8,7 @@ has its slope (change of the basis per unit of return) and the correlation it wo
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+import pandas as pd
 
 from riskpipe.calibrate.estimators.plain import Ewma
 from riskpipe.domain.book import BoolArray, FloatArray
@@ -90,7 +90,7 @@ def association(changes: FloatArray, returns: FloatArray, calm_variance: float =
     slope_error = float(np.sqrt((x * x * residual * residual).sum())) / x_squares
     to_correlation = float(np.sqrt(x_squares / y_squares))
     correlation = float(np.clip(slope * to_correlation, -1.0, 1.0))
-    ranks = [rankdata(values) - 0.5 * (n + 1) for values in (x, y)]
+    ranks = [pd.Series(values).rank().to_numpy() - 0.5 * (n + 1) for values in (x, y)]
     rank_correlation = float((ranks[0] * ranks[1]).sum() / np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum()))
     growth = x_squares / n / calm_variance - 1.0 if calm_variance > 0.0 else np.nan
     return Association(
