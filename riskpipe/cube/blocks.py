@@ -1,6 +1,6 @@
 """Blocks into the cube: whole chunks, read back and compared before anybody calls them done."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +15,8 @@ from riskpipe.domain.schema import VARIABLES, Variable, block_variables
 from riskpipe.errors import StoreError
 
 AnyArray = np.ndarray[Any, Any]
+READ_BYTES = 64_000_000
+"""Decoded values of blocks that are read together: a request for several costs little more than a request for one."""
 _DTYPES = {"float64": np.dtype(np.float64), "int64": np.dtype(np.int64)}
 
 
@@ -43,6 +45,46 @@ def read_block(store: Store, prefix: str, start: int, stop: int) -> dict[str, An
     cube = _cube(store, prefix)
     keys = [variable.key for variable in block_variables()]
     return dict(zip(keys, map_objects(lambda key: np.asarray(cube[key][start:stop]), keys), strict=True))
+
+
+def read_blocks(
+    store: Store, prefix: str, bounds: Sequence[tuple[int, int]]
+) -> Iterator[dict[str, AnyArray] | Exception]:
+    """Yield what `read_block` returns for each (start, stop) in turn, or the error with which it cannot be read."""
+    try:
+        cube = _cube(store, prefix)
+        arrays = [cube[variable.key] for variable in block_variables()]
+    except Exception as error:  # noqa: BLE001 - as below
+        yield from [error] * len(bounds)
+        return
+    at_once = max(1, READ_BYTES * arrays[0].shape[0] // max(1, sum(array.nbytes for array in arrays)))
+    for several in _adjacent(bounds, at_once):
+        first, last = several[0][0], several[-1][1]
+        found = _read_or_error(store, prefix, first, last)
+        for start, stop in several:
+            if isinstance(found, Exception):
+                yield found if len(several) == 1 else _read_or_error(store, prefix, start, stop)
+            else:
+                yield {key: values[start - first : stop - first] for key, values in found.items()}
+
+
+def _adjacent(bounds: Sequence[tuple[int, int]], at_once: int) -> Iterator[list[tuple[int, int]]]:
+    """Cut blocks into runs of neighbours that cover at most so many scenarios, or one block."""
+    several: list[tuple[int, int]] = []
+    for start, stop in bounds:
+        if several and (several[-1][1] != start or stop - several[0][0] > at_once):
+            yield several
+            several = []
+        several.append((start, stop))
+    if several:
+        yield several
+
+
+def _read_or_error(store: Store, prefix: str, start: int, stop: int) -> dict[str, AnyArray] | Exception:
+    try:
+        return read_block(store, prefix, start, stop)
+    except Exception as error:  # noqa: BLE001 - damaged chunks fail in as many ways as there are codecs
+        return error
 
 
 def write_once(store: Store, prefix: str, arrays: Mapping[str, AnyArray]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from riskpipe.cube.blocks import open_arrays, read_block
+from riskpipe.cube.blocks import open_arrays, read_blocks
 from riskpipe.cube.catalogue import catalogue_at, read_catalogue
 from riskpipe.cube.digest import canonical_json, digest_arrays, sha256
 from riskpipe.cube.layout import (
@@ -61,8 +61,7 @@ def write_manifest(
     if not problems:
         # what was changed after its mark was written must not be sealed
         template, problems = _template_digest(store, cube)
-        for block in range(len(bounds)):
-            problems += _block_problems(store, run_id, marks[block])
+        problems += _block_problems(store, run_id, [marks[block] for block in range(len(bounds))])
     if problems or plan is None:
         raise StoreError(
             f"run {run_id} is not as its marks say: {_listed(problems)}. Delete {prefix} in the store and run the "
@@ -139,8 +138,7 @@ def verify(store: Store, run_id: str) -> tuple[str, ...]:
     problems += unreadable
     if not unreadable and template != manifest["template_sha256"]:
         problems.append(f"the cube's template has SHA-256 {template}, expected {manifest['template_sha256']}")
-    for entry in manifest["blocks"]:
-        problems += _block_problems(store, run_id, Mark(**entry))
+    problems += _block_problems(store, run_id, [Mark(**entry) for entry in manifest["blocks"]])
     return tuple(problems)
 
 
@@ -225,19 +223,26 @@ def _object_problems(store: Store, prefix: str, objects: Mapping[str, Mapping[st
     return problems + list(itertools.chain.from_iterable(map_objects(compare, objects)))
 
 
-def _block_problems(store: Store, run_id: str, mark: Mark) -> list[str]:
-    """Compare one block's decoded arrays, part and mark with the manifest."""
+def _block_problems(store: Store, run_id: str, marks: Sequence[Mark]) -> list[str]:
+    """Compare blocks' decoded arrays, parts and marks with the manifest."""
+    others = map_objects(lambda mark: _mark_and_part_problems(store, run_id, mark), marks)
+    decoded = read_blocks(store, cube_prefix(run_id), [(mark.start, mark.stop) for mark in marks])
+    problems = []
+    for mark, found, other in zip(marks, decoded, others, strict=True):
+        problems += other
+        if isinstance(found, Exception):
+            problems.append(f"block {mark.block} cannot be read: {type(found).__name__}: {found}")
+        elif (digest := digest_arrays(found)) != mark.sha256:
+            problems.append(f"block {mark.block}: decoded arrays have SHA-256 {digest}, its mark says {mark.sha256}")
+    return problems
+
+
+def _mark_and_part_problems(store: Store, run_id: str, mark: Mark) -> list[str]:
     problems = []
     key = mark_key(run_id, mark.block)
     data = store.get(key)
     if data != canonical_json(asdict(mark)):
         problems.append(f"{key.removeprefix(run_prefix(run_id) + '/')} {'is missing' if data is None else 'differs'}")
-    try:
-        found = digest_arrays(read_block(store, cube_prefix(run_id), mark.start, mark.stop))
-        if found != mark.sha256:
-            problems.append(f"block {mark.block}: decoded arrays have SHA-256 {found}, its mark says {mark.sha256}")
-    except Exception as error:  # noqa: BLE001 - as above
-        problems.append(f"block {mark.block} cannot be read: {type(error).__name__}: {error}")
     try:
         found = part_digest(store, part_key(run_id, mark.block))
         if found != mark.part_sha256:

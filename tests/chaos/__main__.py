@@ -15,11 +15,13 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+MEMORY = Path("/dev/shm")  # noqa: S108  a folder of a random name in it
+"""Where nights are disturbed, if it is there: processes die and the machine does not, so that no disk is waited for."""
 sys.path.append(str(ROOT / "tests"))
 
-from chaos.orchestration import close_shared  # noqa: E402
 from chaos.results import Result, Results, table  # noqa: E402
-from chaos.scene import make_scene  # noqa: E402
+from chaos.scene import Scene, make_scene, open_scene  # noqa: E402
+from chaos.shared import close_shared  # noqa: E402
 from chaos.targets import TARGETS  # noqa: E402
 
 from riskpipe.numerics import source_hash  # noqa: E402
@@ -34,6 +36,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=1, help="how many targets side by side (1)")
     parser.add_argument("--afresh", action="store_true", help="do again what passed before")
     parser.add_argument("--results", type=Path, default=ROOT / "chaos.jsonl", help="where results are kept")
+    parser.add_argument("--scene", type=Path, help="a folder in which another process has made the undisturbed night")
     parser.add_argument("--keep", type=Path, help="a folder that gets what failing seeds left")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
@@ -44,12 +47,14 @@ def main() -> int:
     left_out = {name: why for name in names if (why := TARGETS[name].why_not()) is not None}
     passed = set() if given.afresh else results.passed()
     todo = [(name, seed) for name in names if name not in left_out for seed in seeds if (name, seed) not in passed]
-    if todo and given.at_once > 1:
-        _side_by_side(list(dict.fromkeys(name for name, _ in todo)), given)
-        results = Results(given.results, source_hash())
-    elif todo:
-        with tempfile.TemporaryDirectory(prefix="riskpipe-chaos-") as scratch:
-            _disturb(todo, Path(scratch), results, given.keep)
+    if todo:
+        with tempfile.TemporaryDirectory(prefix="riskpipe-chaos-", dir=MEMORY if MEMORY.is_dir() else None) as scratch:
+            scene = _scene(Path(scratch), given.scene, len(todo))
+            if given.at_once > 1:
+                _side_by_side(list(dict.fromkeys(name for name, _ in todo)), given, scene)
+                results = Results(given.results, source_hash())
+            else:
+                _disturb(todo, scene, Path(scratch), results, given.keep)
     sys.stdout.write(table(results, names, seeds, left_out))
     failed = results.failed(names, seeds)
     for result in failed:
@@ -60,9 +65,18 @@ def main() -> int:
     return 2 if set(names) == left_out.keys() else 0
 
 
-def _side_by_side(names: list[str], given: argparse.Namespace) -> None:
+def _scene(scratch: Path, made: Path | None, n: int) -> Scene:
+    if made is not None:
+        return open_scene(made)
+    sys.stdout.write(f"{n} seeds to do; first an undisturbed night\n")
+    sys.stdout.flush()
+    return make_scene(scratch / "scene")
+
+
+def _side_by_side(names: list[str], given: argparse.Namespace, scene: Scene) -> None:
     """Give every target a process of its own, some at a time; their results are where everybody looks."""
     options = ["--seeds", str(given.seeds), "--first", str(given.first), "--results", str(given.results)]
+    options += ["--scene", str(scene.folder)]
     options += ["--afresh"] if given.afresh else []
     options += ["--keep", str(given.keep)] if given.keep else []
     ahead, running = names[::-1], []
@@ -80,9 +94,7 @@ def _side_by_side(names: list[str], given: argparse.Namespace) -> None:
             process.wait()
 
 
-def _disturb(todo: list[tuple[str, int]], scratch: Path, results: Results, keep: Path | None) -> None:
-    sys.stdout.write(f"{len(todo)} seeds to do; first an undisturbed night\n")
-    scene = make_scene(scratch)
+def _disturb(todo: list[tuple[str, int]], scene: Scene, scratch: Path, results: Results, keep: Path | None) -> None:
     try:
         for name, seed in todo:
             folder = scratch / f"{name}-{seed}"

@@ -11,7 +11,7 @@ from chaos.laws import is_published, right
 from chaos.media import surroundings
 from chaos.moments import drawn, wait_for_moment
 from chaos.processes import Processes
-from chaos.scene import LONGEST_S, Scene
+from chaos.scene import LONGEST_S, N_SCENARIOS, Scene
 from support.s3 import Server, environment_of, free_port
 
 from riskpipe.cube.store import open_store
@@ -50,7 +50,7 @@ def clock(scene: Scene, seed: int, folder: Path) -> str:
         environment = environment_of(server.endpoint, cache=folder / "cache")
         uri = f"s3://{bucket}/nights"
         with Processes(folder, **environment) as processes, surroundings(environment):
-            config = scene.config(folder, uri, block_size=20)
+            config = scene.config(folder, uri, block_size=N_SCENARIOS // 2)
             night = processes.riskpipe("run", config)
             wait_for_moment(random, folder / "nowhere", 1.5 * scene.seconds, lambda: night.is_over)
             night.kill()

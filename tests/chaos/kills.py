@@ -88,11 +88,9 @@ def scheduler(scene: Scene, seed: int, folder: Path) -> str:
 
 
 def _replace(cluster: Cluster) -> None:
-    """Start another scheduler on the port, and other workers, as whatever watches over them does."""
+    """Start another scheduler on the port, and other workers."""
     cluster.start_scheduler()
-    for old in list(cluster.workers):
-        old.kill_all()
-        cluster.start_worker()
+    cluster.replace_workers()
 
 
 def run(scene: Scene, seed: int, folder: Path) -> str:

@@ -11,12 +11,15 @@ from chaos.failure import Failure
 from chaos.laws import STORE, no_false_success, nothing_or_right, right
 from chaos.moments import drawn
 from chaos.processes import Processes, wait_until
-from chaos.scene import LONGEST_S, N_BLOCKS, Scene
+from chaos.scene import LONGEST_S, N_BLOCKS, N_SCENARIOS, Scene
+from chaos.shared import shared
 from support.faulty_proxy import Fault, FaultyProxy
 from support.s3 import Moto, environment_of
 
 REFUSED = 1
 """Exit code of an input that is refused, and of `verify` where it finds differences."""
+PATIENCE = {"RISKPIPE_S3_TIMEOUT_SECONDS": "4", "RISKPIPE_S3_RETRY_SECONDS": "10"}
+"""How long a request to a store in trouble is waited for, and how long it is tried again."""
 
 
 def why_no_disk() -> str | None:
@@ -58,9 +61,10 @@ def s3(scene: Scene, seed: int, folder: Path) -> str:
     random = drawn("s3", seed)
     rate, dies_at = random.uniform(0.005, 0.05), random.choice((None, random.randrange(100, 1500)))
     faults = (Fault(status=500), Fault(status=503), Fault(delay_s=0.3), Fault(keep=7), Fault(is_lost=True))
-    with Moto() as server, FaultyProxy(server.port) as proxy:
+    server = shared("moto", Moto)
+    with FaultyProxy(server.port) as proxy:
         bucket = server.make_bucket()
-        environment = environment_of(proxy.endpoint, cache=folder / "cache") | {"RISKPIPE_S3_RETRY_SECONDS": "10"}
+        environment = environment_of(proxy.endpoint, cache=folder / "cache") | PATIENCE
         uri = f"s3://{bucket}/{uuid.uuid4().hex}"
         is_dead = False
 
@@ -73,7 +77,7 @@ def s3(scene: Scene, seed: int, folder: Path) -> str:
 
         with Processes(folder, **environment) as processes:
             proxy.rule = trouble
-            night = processes.riskpipe("run", scene.config(folder, uri, block_size=20))
+            night = processes.riskpipe("run", scene.config(folder, uri, block_size=N_SCENARIOS // 2))
             ended = night.wait(LONGEST_S)
             proxy.rule = lambda _method, _path: None
             with surroundings(environment):

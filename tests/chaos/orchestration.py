@@ -12,11 +12,14 @@ from chaos.laws import nothing_or_right, right
 from chaos.moments import drawn, wait_for_moment
 from chaos.processes import Command, Processes, wait_until
 from chaos.scene import LONGEST_S, Scene
+from chaos.shared import shared
 from support.s3 import free_port
 
 START_S = 180.0
 LOST = 4
 """Exit code of a flow whose server is gone."""
+RETRIES = "4"
+"""How often a client asks a server that does not answer, 2, 4, 8 and 16 s apart; a flow has some last words."""
 
 
 class Prefect:
@@ -52,6 +55,10 @@ class Prefect:
         time.sleep(0.2)
         return False
 
+    def close(self) -> None:
+        """End the server."""
+        self.processes.__exit__()
+
     def flow_states(self) -> list[str]:
         """Return the names of the states of all flow runs."""
         request = urllib.request.Request(  # noqa: S310  the server is this test's own
@@ -61,27 +68,16 @@ class Prefect:
             return [run["state"]["type"] for run in json.load(answer)]
 
 
-_SHARED: dict[int, Prefect] = {}
-
-
-def shared(folder: Path) -> Prefect:
-    """Return the server of this process, started by whoever needs it first."""
-    if os.getpid() not in _SHARED:
-        _SHARED[os.getpid()] = Prefect(folder)
-    return _SHARED[os.getpid()]
-
-
-def close_shared() -> None:
-    """End the server of this process, if there is one."""
-    for server in _SHARED.values():
-        server.processes.__exit__()
-    _SHARED.clear()
+def _shared_server(scene: Scene) -> Prefect:
+    return shared(
+        "prefect", lambda: Prefect(scene.folder / f"prefect-{os.getpid()}", PREFECT_CLIENT_MAX_RETRIES=RETRIES)
+    )
 
 
 def flow(scene: Scene, seed: int, folder: Path) -> str:
     """The flow's process dies; the server never calls it completed, and the same command finishes the night."""
     random = drawn("flow", seed)
-    server = shared(scene.folder / "prefect")
+    server = _shared_server(scene)
     completed = server.flow_states().count("COMPLETED")
     with Processes(folder, **server.environment) as processes:
         config = scene.config(folder, folder / "store", executor=random.choice(("serial", "local")), n_workers=2)
@@ -104,7 +100,7 @@ def flow(scene: Scene, seed: int, folder: Path) -> str:
 def server(scene: Scene, seed: int, folder: Path) -> str:
     """The Prefect server dies under a flow and comes back after a while, or only when the flow has ended."""
     random = drawn("server", seed)
-    prefect = shared(scene.folder / "prefect")
+    prefect = _shared_server(scene)
     completed = prefect.flow_states().count("COMPLETED")
     with Processes(folder, **prefect.environment) as processes:
         config = scene.config(folder, folder / "store")

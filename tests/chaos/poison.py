@@ -51,7 +51,7 @@ def poison(scene: Scene, seed: int, folder: Path) -> str:
             raise Failure(f"the error does not name block {block}\n{ended.output[-3000:]}")
         if seconds > WITHIN_S:
             raise Failure(f"it took {seconds:.0f} s from the first block to the end")
-        _cure(processes, cluster, store)
+        _cure(cluster, store)
         processes.riskpipe("run", folder / "night.yaml").succeeds(LONGEST_S)
         right(scene, store)
     return f"block {block} {'kills' if is_deadly else 'raises'}; told after {seconds:.1f} s, exit {ended.code}"
@@ -72,13 +72,11 @@ def _plant(scene: Scene, processes: Processes, store: Path, block: int) -> None:
     chunk.mkdir(parents=True)
 
 
-def _cure(processes: Processes, cluster: Cluster, store: Path) -> None:
+def _cure(cluster: Cluster, store: Path) -> None:
     """Take the poison away."""
     for chunk in store.glob("runs/*/cube.zarr/system/rounds/c/*"):
         if chunk.is_dir():
             chunk.rmdir()
-    for old in cluster.workers:
-        old.kill_all()
-    healthy = Cluster(processes)
-    config = processes.folder / "night.yaml"
-    config.write_text(config.read_text(encoding="utf-8").replace(cluster.address, healthy.address), encoding="utf-8")
+    if cluster.preload is not None:
+        cluster.preload = None
+        cluster.replace_workers()

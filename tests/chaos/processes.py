@@ -138,7 +138,7 @@ class Cluster:
 
     def __init__(self, processes: Processes, *, n_workers: int = 2, preload: Path | None = None):
         self._processes = processes
-        self._preload = ["--preload", preload] if preload else []
+        self.preload = preload
         self._port = free_port()
         self.address = f"tcp://127.0.0.1:{self._port}"
         self.scheduler: Command
@@ -156,10 +156,16 @@ class Cluster:
         """Start a worker under a nanny, which starts it again when it dies."""
         arguments = (self.address, "--nworkers", 1, "--nthreads", 1, "--no-dashboard", "--memory-limit", 0)
         folder = ("--local-directory", self._processes.folder)
-        worker = self._processes.start(
-            "worker", "-m", "distributed.cli.dask_worker", *arguments, *folder, *self._preload
-        )
+        preload = ("--preload", self.preload) if self.preload else ()
+        worker = self._processes.start("worker", "-m", "distributed.cli.dask_worker", *arguments, *folder, *preload)
         self.workers.append(worker)
+
+    def replace_workers(self) -> None:
+        """Kill all workers, and start as many others, as whatever watches over them does."""
+        old, self.workers = self.workers, []
+        for worker in old:
+            worker.kill_all()
+            self.start_worker()
 
 
 def kill_computing_process(worker: Command) -> bool:

@@ -15,6 +15,7 @@ from chaos.moments import drawn
 from chaos.processes import Command, Processes
 from chaos.publisher import run_id_of
 from chaos.scene import LONGEST_S, Scene
+from chaos.shared import shared
 from support.cube_runs import AS_OF, finished_run
 from support.s3 import Moto, environment_of
 
@@ -43,11 +44,9 @@ def writers(scene: Scene, seed: int, folder: Path, n_races: int = N_RACES) -> st
     random = drawn("writers", seed)
     with Processes(folder) as processes:
         in_folder = _race(processes, folder / "pointers", random, n_races)
-        with Moto() as server:
-            place = f"s3://{server.make_bucket()}/{uuid.uuid4().hex}"
-            in_bucket = _race(
-                processes, place, random, n_races, **environment_of(server.endpoint, cache=folder / "cache")
-            )
+        server = shared("moto", Moto)
+        place = f"s3://{server.make_bucket()}/{uuid.uuid4().hex}"
+        in_bucket = _race(processes, place, random, n_races, **environment_of(server.endpoint, cache=folder / "cache"))
         config = scene.config(folder, folder / "store", executor=random.choice(("serial", "local")), n_workers=1)
         both = [processes.riskpipe("run", config) for _ in range(2)]
         codes = [_ends_well(scene, folder / "store", command) for command in both]
@@ -72,7 +71,7 @@ def race(store_uri: str, seed: int, n_races: int) -> int:
     """Let two processes publish different runs where a third stands; returns how often the first of them won."""
     store, random, wins = open_store(store_uri), drawn("race", seed), 0
     for number in range(3):
-        finished_run(store, run_id_of(number), seed=number)
+        finished_run(store, run_id_of(number), block_size=27, seed=number)  # one block: the race is for its pointer
     publish(store, run_id_of(0), AS_OF)
     processes = multiprocessing.get_context("spawn")  # the client of an object store survives no fork
     start = processes.Barrier(2)

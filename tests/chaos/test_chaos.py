@@ -2,11 +2,11 @@
 
 import pytest
 from chaos.laws import right
-from chaos.orchestration import close_shared
 from chaos.processes import Processes
 from chaos.races import readers, writers
 from chaos.results import Result, Results
 from chaos.scene import make_scene
+from chaos.shared import close_shared
 from chaos.targets import TARGETS
 
 SEED = 1

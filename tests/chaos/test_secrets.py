@@ -30,7 +30,7 @@ def haystack(tmp_path):
         }
         uri = f"s3://{s3.make_bucket()}/nights"
         url = f"file://desk:{CANARIES['url']}@vault/snapshot"
-        config = write_config(tmp_path / "night.yaml", night_settings(inputs, uri, block_size=20, snapshot=url))
+        config = write_config(tmp_path / "night.yaml", night_settings(inputs, uri, block_size=12, snapshot=url))
         server = Prefect(tmp_path / "prefect", **environment)
         with server.processes, Processes(tmp_path / "work", **server.environment) as processes:
             night = processes.start("flow", "-m", "flows", "nightly", "--config", config).wait(LONGEST_S)

@@ -73,6 +73,14 @@ def test_an_unfinished_run_gets_no_manifest(near_store):
         verify(near_store, RUN_ID)
 
 
+@pytest.mark.parametrize("read_bytes", [1, 10**9])
+def test_of_blocks_that_are_read_together_only_the_damaged_one_is_named(near_store, monkeypatch, read_bytes):
+    monkeypatch.setattr("riskpipe.cube.blocks.READ_BYTES", read_bytes)
+    finished_run(near_store)
+    near_store.write(f"{CUBE}/funds/shortfall/c/2/0", b"spoiled")
+    assert [problem.split(" ")[1] for problem in verify(near_store, RUN_ID) if problem.startswith("block ")] == ["2"]
+
+
 def test_a_spoiled_coordinate_stops_the_manifest_and_is_named_as_one(near_store):
     computed_run(near_store)
     near_store.write(f"{CUBE}/exposure/index_shock/c/0", b"spoiled")
