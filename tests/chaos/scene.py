@@ -56,7 +56,7 @@ def night_settings(inputs: Path, store: Path | str, **changes) -> dict:
 
 def make_scene(folder: Path) -> Scene:
     """Make inputs and run the night undisturbed; kernels are compiled, where they are not, and that is not counted."""
-    inputs = write_inputs(folder / "inputs", n_accounts=6000)
+    inputs = write_inputs(folder / "inputs", n_accounts=2000)
     with Processes(folder / "undisturbed") as processes:
         config = write_config(folder / "clean.yaml", night_settings(inputs, folder / "clean"))
         ended = processes.riskpipe("run", config).succeeds(timeout=900)
