@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 
 from chaos.processes import POLL_S
+from chaos.results import TOO_LATE
 from chaos.scene import N_BLOCKS
 
 STAGES = (
@@ -40,7 +41,7 @@ def wait_for_moment(random: Random, store: Path, seconds: float, is_over: Callab
 
 
 def _told(what: str, is_over: Callable[[], bool]) -> str:
-    return f"{what}, when it was over" if is_over() else what
+    return f"{what}, when {TOO_LATE}" if is_over() else what
 
 
 def _wait(has_come: Callable[[], bool], is_over: Callable[[], bool], longest: float = float("inf")) -> None:

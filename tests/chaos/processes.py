@@ -149,7 +149,8 @@ class Cluster:
 
     def start_scheduler(self) -> None:
         """Start a scheduler."""
-        arguments = ("--host", "127.0.0.1", "--port", self._port, "--dashboard-address", "127.0.0.1:0")
+        pages = ("--dashboard-address", "127.0.0.1:0", "--no-dashboard")  # its health page only, on any free port
+        arguments = ("--host", "127.0.0.1", "--port", self._port, *pages)
         self.scheduler = self._processes.start("scheduler", "-m", "distributed.cli.dask_scheduler", *arguments)
 
     def start_worker(self) -> None:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+TOO_LATE = "it was over"
+"""What is told of a seed whose moment came when the night had ended: it shows less than others."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -57,14 +60,15 @@ class Results:
 
 
 def table(results: Results, targets: Sequence[str], seeds: Sequence[int], left_out: dict[str, str]) -> str:
-    """Return a line for each target: seeds done, seeds that passed, seconds in all and of the slowest."""
-    lines = [f"{'target':<10} {'seeds':>6} {'passed':>6} {'seconds':>8} {'slowest':>8}"]
+    """Return a line for each target: seeds done, passed, and too late; seconds in all and of the slowest."""
+    lines = [f"{'target':<10} {'seeds':>6} {'passed':>6} {'late':>6} {'seconds':>8} {'slowest':>8}"]
     for target in targets:
         done = results.of(target, seeds)
         if target in left_out:
             lines.append(f"{target:<10} left out: {left_out[target]}")
             continue
         seconds = [result.seconds for result in done]
-        n_good = sum(result.is_good for result in done)
-        lines.append(f"{target:<10} {len(done):>6} {n_good:>6} {sum(seconds):>8.0f} {max(seconds, default=0.0):>8.1f}")
+        counts = (len(done), sum(result.is_good for result in done), sum(TOO_LATE in result.told for result in done))
+        numbers = "".join(f" {count:>6}" for count in counts)
+        lines.append(f"{target:<10}{numbers} {sum(seconds):>8.0f} {max(seconds, default=0.0):>8.1f}")
     return "\n".join(lines) + "\n"
