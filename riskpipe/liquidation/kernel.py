@@ -90,6 +90,7 @@ def _write(
         if state.rounds[s] > 0:
             first, stop = min(first, s), s + 1
     if stop > 0:
+        first = first // WIDTH * WIDTH  # where a word may start
         add_broken_hedges(pools, terms, draft, state, loans, winners, deltas, first, stop, has_removed)
     for s in range(n):
         write_lane(terms, lanes, state, loans, losses, s, deltas.broken[s], out)
