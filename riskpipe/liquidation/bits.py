@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 
 from riskpipe.compiled import inlined
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.footprint import WIDTH, WORD
+from riskpipe.liquidation.footprint import VECTOR, WIDTH, WORD
 
 _ONE = np.uint64(1)
 NO_LANE = np.uint64(0)
@@ -88,14 +88,14 @@ def stop_lane(words: np.ndarray) -> int:
 
 @inlined
 def first_block(words: np.ndarray) -> int:
-    """Return the first lane of the set, rounded down to the width; below 0 when it is empty."""
-    return first_lane(words) & -WIDTH
+    """Return the first lane of the set, rounded down to a vector; below 0 when it is empty."""
+    return first_lane(words) & -VECTOR
 
 
 @inlined
 def stop_block(words: np.ndarray) -> int:
-    """Return one past the last lane of the set, rounded up to the width."""
-    return (stop_lane(words) + WIDTH - 1) & -WIDTH
+    """Return one past the last lane of the set, rounded up to a vector."""
+    return (stop_lane(words) + VECTOR - 1) & -VECTOR
 
 
 @intrinsic
@@ -148,10 +148,10 @@ def squeeze(word: np.uint64, steps: np.ndarray) -> np.uint64:
 @inlined
 def set_mask(words: np.ndarray, s0: int, mask: FloatArray) -> None:
     """Set mask[n] to 1 where lane s0 + n is in the set, to 0 where not; s0 and the mask's length are multiples of
-    the width.
+    a vector's.
     """  # noqa: D205
-    for start in range(0, len(mask), WIDTH):
+    for start in range(0, len(mask), VECTOR):
         s = s0 + start
-        word, block = words[s // WORD] >> np.uint64(s % WORD), mask[start : start + WIDTH]
-        for n in range(len(block)):
+        word, block = words[s // WORD] >> np.uint64(s % WORD), mask[start : start + VECTOR]
+        for n in range(VECTOR):
             block[n] = np.float64((word >> np.uint64(n)) & _ONE)

@@ -6,7 +6,7 @@ import numpy as np
 
 from riskpipe.compiled import compiled, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
-from riskpipe.liquidation.batches import Batch, evaluate, evaluate_afresh, is_due
+from riskpipe.liquidation.batches import Batch, evaluate, is_due, record_batch
 from riskpipe.liquidation.bits import ALL_BITS, NO_LANE, add_lane, has_any, has_common, zeros_below
 from riskpipe.liquidation.flow import add_closed, move_prices, set_impact
 from riskpipe.liquidation.footprint import VECTOR, WIDTH, WORD, padded
@@ -53,12 +53,12 @@ def find_failing(
             state.candidate[first + kept] = j
             kept += 1
             if held[j] & moved != NO_LANE:
-                batch.pool[n] = j
+                batch.pool[n], batch.start[n] = j, start[j]
                 n += 1
         if not is_due(n, k == first + n_candidates - 1):
             continue
         looked_at += n
-        evaluate(start, number, batch, n, price, n_evaluated)
+        evaluate(number, batch, n, price, n_evaluated)
         for b in range(n):
             j = batch.pool[b]
             for block in range(0, n_seats, WIDTH):
@@ -119,7 +119,9 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
     for s in range(len(state.is_cut_off)):
         is_cut_off = is_cut_off or state.is_cut_off[s]
     for last in range(n_pools):
-        has_work = kind == INITIAL and not (pools.account_is_lending[pools.account[last]] or pools.is_portfolio[last])
+        account = pools.account[last]
+        has_work = kind == INITIAL and (pools.can_close[last] or pools.account_is_exempt[account])
+        has_work = has_work and not (pools.account_is_lending[account] or pools.is_portfolio[last])
         if kind == MAINTENANCE and (is_cut_off or not pools.can_close[last]):
             has_work = has_any(state.called[last])
         if has_work:
@@ -127,7 +129,8 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
             n += 1
         if not is_due(n, last == n_pools - 1):
             continue
-        evaluate_afresh(pools, terms, draft, batch, n, kind, state.trigger, state.low, state.high)
+        record_batch(pools, terms, draft, batch, n, kind, state.low, state.high)
+        evaluate(draft.records, batch, n, state.trigger, wide)
         for b in range(n):
             p = batch.pool[b]
             for block in range(0, wide, WIDTH):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from riskpipe.compiled import compiled, inlined, internal
+from riskpipe.compiled import compiled, inlined
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.domain.schema import N_RANKS
 from riskpipe.liquidation.bits import first_block, has_any, set_mask, stop_block
@@ -127,14 +127,16 @@ def close_pool(
             owed = price[s]
             equity[s] += amount[s] * (owned if amount[s] > 0.0 else owed)
     rate = rules.fee_rate[venue]
-    n_short = 0
+    n_short, n_paying = 0, 0
     for s in range(n_lanes):
         true_equity = equity[s]
-        fees[s] = mask[s] * weight * min(rate * closed_notional[s], max(0.0, true_equity))
+        paid = mask[s] * weight * min(rate * closed_notional[s], max(0.0, true_equity))
+        fees[s] = paid
+        n_paying += paid > 0.0
         short = mask[s] * weight * max(0.0, -true_equity)
         shortfall[s] = short
         n_short += short > 0.0
-    if rate > 0.0:
+    if n_paying > 0:
         add_fees(pools, terms, closing, losses, p, s0, s1, notionals, is_far)
     if n_short > 0:
         add_shortfalls(pools, terms, state, closing, losses, p, s0, s1, payoffs, notionals, is_far)
@@ -169,7 +171,7 @@ def set_loss(pools: Pools, terms: Terms, q: int, payoff: FloatArray, price: Floa
         loss[s] = max(0.0, size * (start - payoff[s]) * price[s])
 
 
-@internal
+@inlined
 def add_shortfalls(
     pools: Pools, terms: Terms, state: State, closing: Closing, losses: Losses, p: int, s0: int, s1: int,
     payoffs: FloatArray, notionals: FloatArray, is_far: bool,
@@ -180,9 +182,21 @@ def add_shortfalls(
     account = pools.account[p]
     shortfall, total_loss, total = closing.shortfall[s0:s1], closing.total_loss[s0:s1], closing.closed_notional[s0:s1]
     loss, of_account = closing.equity[s0:s1], closing.account_shortfall[s0:s1]
+    n_unvalued, n_unlost = 0, 0
     for s in range(lanes):
         of_account[s] += shortfall[s]
         total_loss[s] = 0.0
+        n_unvalued += (shortfall[s] > 0.0) & (total[s] <= 0.0)
+    if n_positions == 1 and n_unvalued == 0:  # its share is 1, whichever way
+        i = pools.instrument[first]
+        f, side = terms.fund[i], 0 if pools.quantity[first] > 0.0 else 1
+        by_fund, by_entity = losses.shortfall[f, s0:s1], closing.entity_loss[f, s0:s1]
+        by_side = losses.side_shortfall[i, side, s0:s1]
+        for s in range(lanes):
+            by_fund[s] += shortfall[s]
+            by_side[s] += shortfall[s]
+            by_entity[s] += shortfall[s]
+        return
     # once to add up the losses, once to share the shortfall by them
     for n in range(2 * n_positions):
         j = n if n < n_positions else n - n_positions
@@ -194,10 +208,21 @@ def add_shortfalls(
             for s in range(lanes):
                 total_loss[s] += loss[s]
             continue
+        if n == n_positions:
+            for s in range(lanes):
+                n_unlost += (shortfall[s] > 0.0) & (total_loss[s] <= 0.0)
         f, side = terms.fund[i], 0 if pools.quantity[q] > 0.0 else 1
         gross, notional = abs(position_size(pools, terms, q)), notionals[at, s0:s1]
         by_fund, by_entity = losses.shortfall[f, s0:s1], closing.entity_loss[f, s0:s1]
         by_side = losses.side_shortfall[i, side, s0:s1]
+        if n_unlost == 0:
+            for s in range(lanes):
+                by_loss = loss[s] / total_loss[s]
+                part = shortfall[s] * (by_loss if total_loss[s] > 0.0 else 0.0)
+                by_fund[s] += part
+                by_side[s] += part
+                by_entity[s] += part
+            continue
         for s in range(lanes):
             by_loss, by_notional = loss[s] / total_loss[s], gross * notional[s] / total[s]
             share = by_notional if total[s] > 0.0 else 0.0
@@ -207,7 +232,7 @@ def add_shortfalls(
             by_side[s] += part
             by_entity[s] += part
     f = terms.venue_fund[pools.account_venue[account]]
-    if f >= 0:  # a loss from debt alone falls to the venue's fund
+    if f >= 0 and n_unvalued > 0:  # a loss from debt alone falls to the venue's fund
         by_fund, by_entity = losses.shortfall[f, s0:s1], closing.entity_loss[f, s0:s1]
         for s in range(lanes):
             part = shortfall[s] if total[s] == 0.0 else 0.0
@@ -217,9 +242,9 @@ def add_shortfalls(
 
 @inlined
 def insert_entity(losses: Losses, f: int, s: int, e: int, loss: float) -> None:
-    """Insert an entity's loss into a fund's list of the largest; of equals the one that came first stands first."""
-    if loss <= losses.entity_shortfall[f, N_RANKS - 1, s]:
-        return
+    """Insert an entity's loss, larger than the last, into a fund's list of the largest; of equals the one that came
+    first stands first.
+    """  # noqa: D205
     place = N_RANKS - 1
     while place > 0 and loss > losses.entity_shortfall[f, place - 1, s]:
         losses.entity_shortfall[f, place, s] = losses.entity_shortfall[f, place - 1, s]
@@ -254,9 +279,9 @@ def close_out(
     rays: Rays, portfolios: Portfolios, closing: Closing, loans: Loans, losses: Losses, tally: Tally, is_central: bool,
 ) -> None:  # fmt: skip
     """Close out every closed pool of every lane and every loan, entity by entity; count accounts closed and called."""
-    n_words = len(state.active)
+    n_words, n_lanes = len(state.active), len(state.mask)
     for e in range(len(pools.entity_account_start) - 1):
-        is_short = False
+        is_short, e0, e1 = False, n_lanes, 0
         for n in range(pools.entity_account_start[e], pools.entity_account_start[e + 1]):
             a, is_underwater = pools.entity_account[n], False
             for w in range(n_words):
@@ -279,11 +304,11 @@ def close_out(
                 state.mask[:] = 0.0
             if has_any(closing.closed_account):
                 add_weight(closing.closed_account, pools.account_weight[a], state.mask, losses.closed_accounts)
-            if s1 > 0:
-                is_short = end_account(lanes, closing, tally, a, state.mask, s0, s1, is_central) or is_short
+            if s1 > 0 and end_account(lanes, closing, tally, a, state.mask, s0, s1, is_central):
+                is_short, e0, e1 = True, min(e0, s0), max(e1, s1)
         if is_short:
             a = pools.entity_account[pools.entity_account_start[e]]
-            end_entity(closing, losses, e, pools.account_has_entity[a] or pools.account_weight[a] == 1.0)
+            end_entity(closing, losses, e, e0, e1, pools.account_has_entity[a] or pools.account_weight[a] == 1.0)
 
 
 @inlined
@@ -312,28 +337,34 @@ def end_account(
         for k in range(tally.hits.shape[0]):
             hits = 0
             for s in range(len(closed)):
-                hits += n_alike[s] * np.int64(of_set[s] == k) * np.int64(closed[s])
+                hits += n_alike[s] if (of_set[s] == k) & (closed[s] > 0.0) else 0
             tally.hits[k, a] += hits
     if n_short == 0:
         return False
+    if is_central:
+        for k in range(tally.hits.shape[0]):
+            most = tally.shortfall_max[k, a]
+            for s in range(len(shortfall)):
+                most = max(most, shortfall[s] if of_set[s] == k else 0.0)
+            tally.shortfall_max[k, a] = most
     for s in range(len(shortfall)):
-        if is_central:
-            tally.shortfall_max[of_set[s], a] = max(tally.shortfall_max[of_set[s], a], shortfall[s])
         shortfall[s] = 0.0
     return True
 
 
 @inlined
-def end_entity(closing: Closing, losses: Losses, e: int, has_one_owner: bool) -> None:
-    """Rank an entity's loss in every fund and lane, and forget it. A row that stands for several owners is nobody."""
+def end_entity(closing: Closing, losses: Losses, e: int, s0: int, s1: int, has_one_owner: bool) -> None:
+    """Rank an entity's loss in every fund, in the lanes from s0 to s1 - 1 that have any, and forget it. A row that
+    stands for several owners is nobody.
+    """  # noqa: D205
     for f in range(closing.entity_loss.shape[0]):
-        loss = closing.entity_loss[f]
-        n_losses = 0
+        loss, least = closing.entity_loss[f, s0:s1], losses.entity_shortfall[f, N_RANKS - 1, s0:s1]
+        n_ranked = 0
         for s in range(len(loss)):
-            n_losses += loss[s] > 0.0
-        if n_losses == 0:
-            continue
+            n_ranked += loss[s] > least[s]
+        if n_ranked > 0 and has_one_owner:
+            for s in range(len(loss)):
+                if loss[s] > least[s]:
+                    insert_entity(losses, f, s0 + s, e, loss[s])
         for s in range(len(loss)):
-            if loss[s] > 0.0 and has_one_owner:
-                insert_entity(losses, f, s, e, loss[s])
             loss[s] = 0.0

@@ -4,6 +4,7 @@ from riskpipe.domain.book import Book
 
 WORD = 64  # lanes in a word of bits
 WIDTH = 32  # lanes that compiled loops take at once
+BATCH = 16  # pools evaluated by one call
 VECTOR = 8  # and those that they take at once of what is left over; beyond, one by one
 MOST_LANES = 256  # how many fit the caches with the prices of some hundred instruments
 STATE_BYTES = 384_000_000  # what three bits for each pool and lane may take

@@ -6,7 +6,7 @@ import numpy as np
 
 from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.bits import has_any, set_mask
+from riskpipe.liquidation.bits import has_any
 from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans
@@ -15,7 +15,7 @@ from riskpipe.liquidation.options import option_delta
 from riskpipe.liquidation.positions import entry_offset, place_of, position_offset, position_size
 from riskpipe.liquidation.prices import mark_row, notional_row, payoff_row
 from riskpipe.liquidation.records import Draft
-from riskpipe.liquidation.waterfall import Winners
+from riskpipe.liquidation.waterfall import Winners, set_wide_mask
 
 
 class Deltas(NamedTuple):
@@ -127,7 +127,7 @@ def add_deltas(
     weight, lanes = pools.account_weight[pools.account[p]], s1 - s0
     first = pools.slot_start[p]
     n_slots = pools.slot_start[p + 1] - first
-    set_mask(closed, s0, mask)
+    set_wide_mask(closed, s0, mask)
     start_amounts(pools, draft, p, s0, s1)
     for q in range(pools.position_start[p], pools.position_start[p + 1]):
         i = pools.instrument[q]

@@ -90,6 +90,7 @@ def _write(
         if state.rounds[s] > 0:
             first, stop = min(first, s), s + 1
     if stop > 0:
+        first = first // WIDTH * WIDTH  # where a word may start
         add_broken_hedges(pools, terms, draft, state, loans, winners, deltas, first, stop, has_removed)
     for s in range(n):
         write_lane(terms, lanes, state, loans, losses, s, deltas.broken[s], out)
@@ -101,12 +102,12 @@ def _count_failing(
 ) -> None:
     n = 0
     for j in range(n_records):
-        batch.pool[n] = j
+        batch.pool[n], batch.start[n] = j, start[j]
         n += 1
         # four at once: their health stays in the first-level cache, and counts are read and written once for them
         if n < 4 and j < n_records - 1:
             continue
-        evaluate(start, number, batch, n, price, price.shape[1])
+        evaluate(number, batch, n, price, price.shape[1])
         if n == 4:
             h0, h1, h2, h3 = batch.health[0], batch.health[1], batch.health[2], batch.health[3]
             for s in range(len(failing)):

@@ -11,6 +11,7 @@ import numpy as np
 
 from riskpipe.compiled import inlined
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray
+from riskpipe.liquidation.footprint import BATCH
 from riskpipe.liquidation.forms import (
     BALANCE,
     COIN_MARGIN,
@@ -55,6 +56,7 @@ class Draft(NamedTuple):
     base: FloatArray  # [slots] quantity less the offsets of what settles in it
     is_valued: BoolArray  # [slots] what settles in it does not do so at par
     record: FloatArray  # [numbers] of one pool
+    records: FloatArray  # [numbers] of a batch of pools, each with room for the longest
     term: FloatArray  # [lane]
     health: FloatArray  # [lane]
     amount: FloatArray  # [slots, lane]
@@ -70,7 +72,7 @@ def most_numbers(pools: Pools, terms: Terms) -> int:
 def make_draft(pools: Pools, terms: Terms, n_lanes: int) -> Draft:
     """Allocate the scratch of one pool."""
     most_slots = widest(pools.slot_start)
-    n = most_slots + 2 * widest(pools.position_start)
+    n, n_numbers = most_slots + 2 * widest(pools.position_start), most_numbers(pools, terms)
     row, first, last = (np.zeros(n, dtype=np.int32) for _ in range(3))
     gross, slope, intercept, size, extra = (np.zeros(n) for _ in range(5))
     return Draft(
@@ -85,7 +87,8 @@ def make_draft(pools: Pools, terms: Terms, n_lanes: int) -> Draft:
         is_slot=np.zeros(n, dtype=np.bool_),
         base=np.zeros(most_slots),
         is_valued=np.zeros(most_slots, dtype=np.bool_),
-        record=np.zeros(most_numbers(pools, terms)),
+        record=np.zeros(n_numbers),
+        records=np.zeros(BATCH * n_numbers),
         term=np.zeros(n_lanes),
         health=np.zeros(n_lanes),
         amount=np.zeros((max(most_slots, 1), n_lanes)),

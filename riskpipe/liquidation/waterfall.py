@@ -7,8 +7,9 @@ import numpy as np
 from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray
 from riskpipe.domain.schema import N_RANKS
-from riskpipe.liquidation.bits import has_any, set_mask
+from riskpipe.liquidation.bits import has_any
 from riskpipe.liquidation.closeout import Losses
+from riskpipe.liquidation.footprint import WIDTH, WORD
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import ADL, FEE_OFFSET, FUND, N_STAGES, SETTLED, Pools, Terms, VariantRules
 from riskpipe.liquidation.positions import entry_offset, position_size
@@ -88,6 +89,18 @@ def ask_winners(
     return is_asked
 
 
+@inlined
+def set_wide_mask(words: np.ndarray, s0: int, mask: FloatArray) -> None:
+    """Set mask[n] to 1 where lane s0 + n is in the set, to 0 where not; s0 is a multiple of the width. Over most lanes
+    this is faster than `bits.set_mask`.
+    """  # noqa: D205
+    for start in range(0, len(mask), WIDTH):
+        s = s0 + start
+        word, block = words[s // WORD] >> np.uint64(s % WORD), mask[start : start + WIDTH]
+        for n in range(len(block)):
+            block[n] = np.float64((word >> np.uint64(n)) & np.uint64(1))
+
+
 @internal
 def add_winners(pools: Pools, terms: Terms, state: State, winners: Winners) -> None:
     """Add up profit and notional of the open positions in profit, where they are asked."""
@@ -111,7 +124,7 @@ def add_winners(pools: Pools, terms: Terms, state: State, winners: Winners) -> N
                     for s in range(n):
                         mask[s] = weight
                 else:
-                    set_mask(state.closed[p], 0, mask)
+                    set_wide_mask(state.closed[p], 0, mask)
                     for s in range(n):
                         mask[s] = (1.0 - mask[s]) * weight
             gross = abs(size)

@@ -6,11 +6,13 @@ bottomless, so that exits are at the scenario's mark unless a depth is given.
 
 import math
 
+import numpy as np
 import pytest
 from support.equality import run_both
 from support.worlds import Account, Contract, rules_of, shocks, world
 
 from riskpipe.domain.scenarios import Variant
+from riskpipe.liquidation.kernel import run_block
 
 approx = pytest.approx
 PERP = Contract("BTCUSDT")
@@ -247,6 +249,19 @@ def test_a_basis_trader_whose_short_leg_is_closed_is_left_with_his_coins(is_join
     # at 120 coins of 1200 stand against a short of 1200; the short has lost 200 on 60 and goes: 1200 unhedged
     assert values["system/broken_hedge_notional"][0] == approx(1200.0 if is_joined else 0.0)
     assert funds(values)["shortfall"] == approx(140.0)
+
+
+def test_a_broken_hedge_counts_in_every_lane_wherever_the_first_closing_stands_among_many():
+    accounts = [
+        Account("spot", "bravo", {"BTC": 10.0}, entity="trader"),
+        Account("short", isolated=(("BTCUSDT", -10.0, 100.0, 60.0),), entity="trader"),
+    ]
+    index = np.linspace(0.0, 0.2, 120)
+    case = world([PERP], accounts, scenarios=shocks(*index))
+    values = run_block(case.book, case.market, case.rules, case.scenarios).values
+    is_closed = index > 10.0 / 1050.0  # 60 - 1000 x is less than 5% of 1000 (1 + x)
+    assert 0 < np.argmax(is_closed) < 8, "lanes that no word or vector starts with"
+    assert values["system/broken_hedge_notional"].tolist() == approx((1000.0 * (1.0 + index) * is_closed).tolist())
 
 
 def test_a_hedge_taken_by_adl_counts_as_broken():
