@@ -307,6 +307,18 @@ def test_workers_that_would_give_other_bits_are_refused_before_any_block(tmp_pat
         pytest.fail("an executor was handed out")
 
 
+def test_workers_with_another_version_of_a_library_are_refused_before_any_block(tmp_path):
+    (tmp_path / "zarr-3.0.0.dist-info").mkdir()
+    (tmp_path / "zarr-3.0.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: zarr\nVersion: 3.0.0\n")
+    sources = [str(tmp_path), str(Path(riskpipe.__file__).parents[1]), str(Path(__file__).parent)]
+    with (
+        separate_scheduler(tmp_path, {"PYTHONPATH": os.pathsep.join(sources)}) as (address, _),
+        pytest.raises(ComputeError, match=r"\(1 differences.*\n  - tcp://127.*: zarr: 3\.0\.0, not 3\.[1-9]"),
+        make_executor(address, start_timeout_s=60),
+    ):
+        pytest.fail("an executor was handed out")
+
+
 def test_a_worker_that_joins_later_is_checked_too(local, monkeypatch):
     monkeypatch.setitem(local._identity, "sources", "0" * 64)
     with pytest.raises(ComputeError, match=r"block 1: its worker would give other bits: riskpipe sources"):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from riskpipe.errors import ComputeError, RiskpipeError
-from riskpipe.numerics import Fingerprint, numerics_fingerprint, source_hash
+from riskpipe.numerics import Fingerprint, library_versions, numerics_fingerprint, source_hash
 
 Item = TypeVar("Item")
 Receipt = Any
@@ -26,12 +26,20 @@ def attempt(unit: Callable[[Item], Receipt], expected: Mapping[str, Any] | None,
 
 def process_identity() -> dict[str, Any]:
     """Return what must be equal between the processes of one run."""
-    return {"sources": source_hash(), "facts": dict(numerics_fingerprint().facts)}
+    return {
+        "sources": source_hash(),
+        "facts": dict(numerics_fingerprint().facts),
+        "libraries": dict(library_versions()),
+    }
 
 
 def identity_problems(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
     """List how a process differs from the one expected."""
-    problems = Fingerprint.from_facts(found["facts"]).differences(Fingerprint.from_facts(expected["facts"]))
+    problems = [
+        problem
+        for part in ("facts", "libraries")
+        for problem in Fingerprint.from_facts(found.get(part, {})).differences(Fingerprint.from_facts(expected[part]))
+    ]
     if found["sources"] != expected["sources"]:
         problems.append(f"riskpipe sources: {found['sources'][:16]}, not {expected['sources'][:16]}")
     return problems
