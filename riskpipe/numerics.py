@@ -9,12 +9,8 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-LIBRARIES = ("arch", "dask", "distributed", "numcodecs", "pandas", "pyarrow", "scipy", "xarray", "zarr")
-"""What else has a hand in what a run computes and stores, beside the fingerprint's own facts."""
 
 
 @dataclass(frozen=True)
@@ -88,20 +84,3 @@ def source_hash() -> str:
         digest.update(f"{path.relative_to(package).as_posix()}\0{len(data)}\0".encode())
         digest.update(data)
     return digest.hexdigest()
-
-
-@cache
-def library_versions() -> dict[str, str]:
-    """Versions of `LIBRARIES`: equal between the processes of one run, and no part of the fingerprint.
-
-    They decide which bytes are stored and how processes speak, and what is fitted, but not the bits of a block: a run
-    that is resumed with newer ones keeps the blocks it has.
-    """
-    return {name: _version(name) for name in LIBRARIES}
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "absent"

@@ -6,7 +6,7 @@ from pathlib import Path
 import riskpipe
 from riskpipe.numerics import Fingerprint, numerics_fingerprint, source_hash
 
-VERSIONS = "from riskpipe.numerics import *; print(library_versions()['zarr'], numerics_fingerprint().sha)"
+VERSIONS = "from riskpipe.compute.units import *; print(library_versions()['zarr'], numerics_fingerprint().sha)"
 CODE = "from riskpipe.numerics import *; print(numerics_fingerprint().sha, source_hash())"
 
 

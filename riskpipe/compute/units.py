@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 from riskpipe.errors import ComputeError, RiskpipeError
-from riskpipe.numerics import Fingerprint, library_versions, numerics_fingerprint, source_hash
+from riskpipe.numerics import Fingerprint, numerics_fingerprint, source_hash
 
 Item = TypeVar("Item")
 Receipt = Any
+LIBRARIES = ("arch", "dask", "distributed", "numcodecs", "pandas", "pyarrow", "scipy", "xarray", "zarr")
+"""What else has a hand in what a run computes and stores, beside the fingerprint's own facts."""
 
 
 def attempt(unit: Callable[[Item], Receipt], expected: Mapping[str, Any] | None, item: Item) -> Receipt:
@@ -31,6 +35,23 @@ def process_identity() -> dict[str, Any]:
         "facts": dict(numerics_fingerprint().facts),
         "libraries": dict(library_versions()),
     }
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Versions of `LIBRARIES`: equal between the processes of one run, and no part of the fingerprint.
+
+    They decide which bytes are stored and how processes speak, and what is fitted, but not the bits of a block: a run
+    that is resumed with newer ones keeps the blocks it has.
+    """
+    return {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
 
 
 def identity_problems(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:

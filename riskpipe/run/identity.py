@@ -12,12 +12,13 @@ from typing import Any
 
 from riskpipe import __version__
 from riskpipe.calibrate.history import HistoryRows
+from riskpipe.compute.units import library_versions
 from riskpipe.config import RunConfig
 from riskpipe.cube.digest import canonical_json, sha256
 from riskpipe.domain.instant import format_as_of
 from riskpipe.domain.schema import CUBE_FORMAT_VERSION
 from riskpipe.domain.snapshot import Snapshot
-from riskpipe.numerics import library_versions, source_hash
+from riskpipe.numerics import source_hash
 
 
 @dataclass(frozen=True)
