@@ -17,10 +17,13 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.provision import POOL, ROOT, provision
 from riskpipe.compute.nodes import node_environment, scheduler_command, worker_command
 from riskpipe.errors import ConfigError
+from riskpipe.run.memory import machine_bytes
 from riskpipe.run.processes import Service, answers, free_port, keep_running, listens, only_one, running
 from riskpipe.run.requests import CONFIGS_VARIABLE, SCHEDULER_VARIABLE, configs_folder
 
 AT_ONCE = 4
+WORKERS_SHARE = 0.9
+"""Of this machine's memory, what its Dask workers may use together."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ def _services(home: Path, logs: Path, n_workers: int, ports: Ports) -> list[Serv
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "DO_NOT_TRACK": "1",
     }
-    node = node_environment()
+    node, memory = node_environment(), machine_bytes()
+    limit = None if memory is None else int(WORKERS_SHARE * memory / max(1, n_workers))
     dashboard = f"127.0.0.1:{ports.dashboard}"
     return [
         Service("prefect-server", prefect, _healthy(ports.prefect), logs / "prefect-server.log", server),
@@ -83,8 +87,8 @@ def _services(home: Path, logs: Path, n_workers: int, ports: Ports) -> list[Serv
             node,
         ),
         *(
-            Service(f"worker-{n}", worker_command(scheduler, host="127.0.0.1"), log=logs / f"worker-{n}.log",
-                    environment=node)
+            Service(f"worker-{n}", worker_command(scheduler, host="127.0.0.1", memory_limit_bytes=limit),
+                    log=logs / f"worker-{n}.log", environment=node)
             for n in range(n_workers)
         ),
     ]  # fmt: skip

@@ -38,11 +38,13 @@ def _to_scheduler(
     config: str, address: str, as_of: str | None, overrides: list[str], *, is_published: bool, is_json: bool
 ) -> None:
     from riskpipe.config import load, read_as_of
+    from riskpipe.run.listening import is_json as is_json_lines
+    from riskpipe.run.listening import listening
     from riskpipe.run.nightly import run_night
 
     instant = None if as_of is None else read_as_of(as_of)
     settings = load(Path(config), [*overrides, f"executor={address}"], instant)
-    with shown(is_quiet=is_json) as (progress, say):
+    with listening(), shown(is_quiet=is_json or is_json_lines()) as (progress, say):
         result = run_night(settings, as_of=instant, is_published=is_published, progress=progress, say=say)
     show(result.as_json(), is_json=is_json)
     result.conclude()

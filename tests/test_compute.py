@@ -18,8 +18,12 @@ import pytest
 
 import riskpipe
 from riskpipe.compute import SerialExecutor, clusters, make_executor
+from riskpipe.compute.nodes import scheduler_command
 from riskpipe.compute.submission import DaskExecutor
 from riskpipe.errors import ComputeError, ConfigError, InputRefused
+from riskpipe.run.processes import Service, free_port, listens, running
+
+PATHS = os.pathsep.join([str(Path(riskpipe.__file__).parents[1]), str(Path(__file__).parent)])
 
 
 def square(item):
@@ -218,10 +222,30 @@ def test_a_map_waits_for_workers_that_start_again():
         assert sorted(item for item, _ in done) == list(range(6))
 
 
-def test_a_worker_beyond_its_memory_limit_is_replaced_and_one_within_it_is_let_alone(tmp_path):
+@contextlib.contextmanager
+def command_worker(tmp_path, limit):
+    """A scheduler and a worker as their commands start them; yields the address."""
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "riskpipe", "worker", address, "--host", "127.0.0.1", "--memory-limit", str(limit)]
+    paths = {"PYTHONPATH": PATHS}
+    services = [
+        Service("scheduler", scheduler_command("127.0.0.1", port), lambda: listens(port), tmp_path / "s.log", paths),
+        Service("worker", command, log=tmp_path / "w.log", environment=paths),
+    ]
+    with running(services, timeout_s=60):
+        yield address
+
+
+@pytest.mark.parametrize("start", [lambda *_: contextlib.nullcontext("local"), command_worker])
+def test_a_worker_beyond_its_memory_limit_is_replaced_and_one_within_it_is_let_alone(tmp_path, start):
+    limit = 700_000_000
     with (tmp_path / "book").open("wb") as file:
         file.truncate(500_000_000)
-    with make_executor("local", n_workers=1, block_timeout_s=15, memory_limit_bytes=700_000_000) as executor:
+    with (
+        start(tmp_path, limit) as spec,
+        make_executor(spec, n_workers=1, block_timeout_s=15, memory_limit_bytes=limit) as executor,
+    ):
         within = {pid for _, pid in collect(executor, partial(keeps_a_file_mapped, str(tmp_path / "book")), [1, 2, 3])}
         assert len(within) == 1, "nearly nine tenths of the limit, most of it mapped: it neither dies nor pauses"
         [(_, other)] = collect(executor, partial(holds_too_much_once, str(tmp_path / "tried")), [4])
@@ -232,10 +256,7 @@ def test_a_worker_beyond_its_memory_limit_is_replaced_and_one_within_it_is_let_a
 def separate_scheduler(tmp_path, environment=None):
     """A scheduler and one worker as processes of their own; yields (address, scheduler process)."""
     commands = Path(sys.executable).parent
-    settings = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(riskpipe.__file__).parents[1]), str(Path(__file__).parent)]),
-    }
+    settings = {**os.environ, "PYTHONPATH": PATHS}
     address_file = tmp_path / "scheduler.json"
     scheduler = subprocess.Popen(
         [
@@ -302,6 +323,17 @@ def test_workers_that_would_give_other_bits_are_refused_before_any_block(tmp_pat
     with (
         separate_scheduler(tmp_path, {"NUMBA_CPU_NAME": "generic"}) as (address, _),
         pytest.raises(ComputeError, match="cpu_name: generic, not"),
+        make_executor(address, start_timeout_s=60),
+    ):
+        pytest.fail("an executor was handed out")
+
+
+def test_workers_with_another_version_of_a_library_are_refused_before_any_block(tmp_path):
+    (tmp_path / "zarr-3.0.0.dist-info").mkdir()
+    (tmp_path / "zarr-3.0.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: zarr\nVersion: 3.0.0\n")
+    with (
+        separate_scheduler(tmp_path, {"PYTHONPATH": os.pathsep.join([str(tmp_path), PATHS])}) as (address, _),
+        pytest.raises(ComputeError, match=r"\(1 differences.*\n  - tcp://127.*: zarr: 3\.0\.0, not 3\.[1-9]"),
         make_executor(address, start_timeout_s=60),
     ):
         pytest.fail("an executor was handed out")

@@ -1,14 +1,17 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import riskpipe
 from riskpipe.numerics import Fingerprint, numerics_fingerprint, source_hash
 
+VERSIONS = "from riskpipe.compute.units import *; print(library_versions()['zarr'], numerics_fingerprint().sha)"
 CODE = "from riskpipe.numerics import *; print(numerics_fingerprint().sha, source_hash())"
 
 
-def run(**environment):
-    command = [sys.executable, "-c", CODE]
+def run(code=CODE, **environment):
+    command = [sys.executable, "-c", code]
     return subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -30,3 +33,10 @@ def test_differences_name_each_fact():
     assert mine.differences(mine) == []
     assert mine.differences(other) == [f"libm: {mine.facts['libm']}, not glibc 1.0"]
     assert Fingerprint.from_facts(mine.as_json()["facts"]) == mine
+
+
+def test_another_version_of_a_library_is_told_and_keeps_the_blocks_that_are_done(tmp_path):
+    (tmp_path / "zarr-3.0.0.dist-info").mkdir()
+    (tmp_path / "zarr-3.0.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: zarr\nVersion: 3.0.0\n")
+    sources = os.pathsep.join([str(tmp_path), str(Path(riskpipe.__file__).parents[1])])
+    assert run(VERSIONS, PYTHONPATH=sources) == ["3.0.0", numerics_fingerprint().sha]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib
+import inspect
 import logging
 import os
 import typing
@@ -24,6 +25,8 @@ _SPECS = (
     "adapt: {minimum, maximum}} naming a distributed.deploy.Cluster or a function that returns one"
 )
 
+PAGE = "127.0.0.1:0"
+"""Where a scheduler's pages are unless asked for elsewhere, on any free port: Dask's own default is every interface."""
 LOCAL_SETTINGS = {
     # a limit stops a worker that goes beyond it, and nothing else: mapped pages stay resident when a block is done, so
     # a worker that pauses at a share of its limit might never go on
@@ -80,7 +83,7 @@ def _target(
             processes=True,
             host="127.0.0.1",
             scheduler_kwargs={"dashboard": False},
-            dashboard_address="127.0.0.1:0",  # its health page only, on any free port
+            dashboard_address=PAGE,  # its health page only
             memory_limit=memory_limit_bytes or 0,
             silence_logs=logging.CRITICAL,
             env={"NUMBA_NUM_THREADS": "1"},
@@ -130,7 +133,8 @@ def _cluster_class(spec: Mapping[str, Any]) -> Callable[[], Any]:
             f"executor.class: {dotted} is not a subclass of distributed.deploy.Cluster, nor a function declared to "
             "return one"
         )
-    return partial(found, **kwargs)
+    page = {"dashboard_address": PAGE} if "dashboard_address" in inspect.signature(found).parameters else {}
+    return partial(found, **{**page, **kwargs})
 
 
 def _makes_clusters(found: object) -> bool:

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self
 
 from riskpipe.compute.clusters import ExecutorSpec, connected_client
+from riskpipe.compute.doors import refuse_open_doors
+from riskpipe.compute.security import tls_files
 from riskpipe.compute.submission import DaskExecutor
 from riskpipe.compute.units import Item, Receipt, attempt
 
@@ -93,11 +95,14 @@ def make_executor(
 
     Raises
     ------
-    ConfigError: when `spec` is none of these, or beyond loopback without certificates. ComputeError: when there is no
+    ConfigError: when `spec` is none of these, or what it names is open to strangers. ComputeError: when there is no
     scheduler or worker, or a worker would compute other bits.
     """
     if spec == "serial":
         yield SerialExecutor()
         return
     with connected_client(spec, n_workers, memory_limit_bytes, security) as client:
-        yield DaskExecutor(client, block_timeout_s=block_timeout_s, start_timeout_s=start_timeout_s)
+        executor = DaskExecutor(client, block_timeout_s=block_timeout_s, start_timeout_s=start_timeout_s)
+        if not isinstance(spec, str):  # its workers are here now: a cluster of a class may listen wherever it likes
+            refuse_open_doors(client, has_tls=tls_files(security) is not None)
+        yield executor

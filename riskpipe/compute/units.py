@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 from riskpipe.errors import ComputeError, RiskpipeError
@@ -9,6 +11,8 @@ from riskpipe.numerics import Fingerprint, numerics_fingerprint, source_hash
 
 Item = TypeVar("Item")
 Receipt = Any
+LIBRARIES = ("arch", "dask", "distributed", "numcodecs", "pandas", "pyarrow", "scipy", "xarray", "zarr")
+"""What else has a hand in what a run computes and stores, beside the fingerprint's own facts."""
 
 
 def attempt(unit: Callable[[Item], Receipt], expected: Mapping[str, Any] | None, item: Item) -> Receipt:
@@ -26,12 +30,37 @@ def attempt(unit: Callable[[Item], Receipt], expected: Mapping[str, Any] | None,
 
 def process_identity() -> dict[str, Any]:
     """Return what must be equal between the processes of one run."""
-    return {"sources": source_hash(), "facts": dict(numerics_fingerprint().facts)}
+    return {
+        "sources": source_hash(),
+        "facts": dict(numerics_fingerprint().facts),
+        "libraries": dict(library_versions()),
+    }
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Versions of `LIBRARIES`: equal between the processes of one run, and no part of the fingerprint.
+
+    They decide which bytes are stored and how processes speak, and what is fitted, but not the bits of a block: a run
+    that is resumed with newer ones keeps the blocks it has.
+    """
+    return {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
 
 
 def identity_problems(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
     """List how a process differs from the one expected."""
-    problems = Fingerprint.from_facts(found["facts"]).differences(Fingerprint.from_facts(expected["facts"]))
+    problems = [
+        problem
+        for part in ("facts", "libraries")
+        for problem in Fingerprint.from_facts(found.get(part, {})).differences(Fingerprint.from_facts(expected[part]))
+    ]
     if found["sources"] != expected["sources"]:
         problems.append(f"riskpipe sources: {found['sources'][:16]}, not {expected['sources'][:16]}")
     return problems

@@ -43,6 +43,7 @@ class ReportInput:
     entity_labels: labels of the entities by index; those absent are shown by their number.
     sources: where the snapshots say their data come from, as "synthetic accounts"; empty where none says so.
     preflight: what was forecast of the run, predicted and measured, in words; empty where it is not at hand.
+    slow_blocks: block, scenarios, seconds, host and tries of those that took longest; empty where it is not at hand.
     summary: the book in a few numbers, as the room of ingest counts them; None where it is not at hand.
     limits: what was found of the limits configured, the worst first.
     changes: what has changed since the previous night; None where there is none, or it is not known yet.
@@ -65,6 +66,7 @@ class ReportInput:
     entity_labels: Sequence[str] = ()
     sources: Sequence[str] = ()
     preflight: Sequence[tuple[str, str, str]] = ()
+    slow_blocks: Sequence[tuple[int, str, float, str, int]] = ()
     summary: Mapping[str, Any] | None = None
     replication: Replication = field(default_factory=Replication)
     limits: Sequence[LimitState] = ()

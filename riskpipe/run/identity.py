@@ -12,14 +12,13 @@ from typing import Any
 
 from riskpipe import __version__
 from riskpipe.calibrate.history import HistoryRows
+from riskpipe.compute.units import library_versions
 from riskpipe.config import RunConfig
 from riskpipe.cube.digest import canonical_json, sha256
 from riskpipe.domain.instant import format_as_of
 from riskpipe.domain.schema import CUBE_FORMAT_VERSION
 from riskpipe.domain.snapshot import Snapshot
 from riskpipe.numerics import source_hash
-
-LIBRARIES = ("dask", "distributed", "numba", "numpy", "pandas", "pyarrow", "xarray", "zarr")
 
 
 @dataclass(frozen=True)
@@ -50,4 +49,5 @@ def identify(config: RunConfig, snapshots: tuple[Snapshot, ...], history: Histor
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, riskpipe and the libraries whose bits matter."""
-    return {"python": platform.python_version(), "riskpipe": __version__, **{name: version(name) for name in LIBRARIES}}
+    compiling = {name: version(name) for name in ("numba", "numpy")}
+    return {"python": platform.python_version(), "riskpipe": __version__, **compiling, **library_versions()}

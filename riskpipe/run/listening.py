@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from riskpipe.errors import ConfigError
 from riskpipe.run.events import LOGGER, JsonLines
-from riskpipe.run.metrics import metrics_handler
+from riskpipe.run.metrics import TROUBLE, metrics_handler
 
 FORMAT_VARIABLE = "RISKPIPE_LOG_FORMAT"
 
@@ -30,23 +30,23 @@ def listening(log_format: str | None = None) -> Iterator[None]:
 
     Metrics are asked for by the environment: see `riskpipe.run.metrics.metrics_handler`.
     """
-    handlers: list[logging.Handler] = []
-    if is_json(log_format):
-        lines = logging.StreamHandler(sys.stderr)
-        lines.setFormatter(JsonLines())
-        handlers.append(lines)
-    metrics = metrics_handler()
-    if metrics is not None:
-        handlers.append(metrics)
-    level = LOGGER.level
-    for handler in handlers:
-        LOGGER.addHandler(handler)
-    if handlers:
-        LOGGER.setLevel(logging.INFO)
-    try:
+    with contextlib.ExitStack() as stack:
+        if is_written := is_json(log_format):
+            lines = logging.StreamHandler(sys.stderr)
+            lines.setFormatter(JsonLines())
+            for logger in (LOGGER, TROUBLE):
+                _add(lines, logger, stack)
+        metrics = metrics_handler()
+        if metrics is not None:
+            stack.callback(metrics.close)
+            _add(metrics, LOGGER, stack)
+        if is_written or metrics is not None:
+            stack.callback(LOGGER.setLevel, LOGGER.level)
+            LOGGER.setLevel(logging.INFO)
         yield
-    finally:
-        for handler in handlers:
-            LOGGER.removeHandler(handler)
-            handler.close()
-        LOGGER.setLevel(level)
+
+
+def _add(handler: logging.Handler, logger: logging.Logger, stack: contextlib.ExitStack) -> None:
+    """Let a handler hear a logger until the stack ends."""
+    logger.addHandler(handler)
+    stack.callback(logger.removeHandler, handler)

@@ -1,8 +1,10 @@
 """Metrics of nights for Prometheus: a text file for the node exporter, or HTTP on the loopback interface.
 
+HTTP tells what this process has counted since it began to listen, the file what all processes have that write it.
 Dask's own metrics are those of the scheduler's and the workers' dashboards (`/metrics`).
 """
 
+import errno
 import logging
 import os
 import threading
@@ -10,12 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server, write_to_textfile
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from riskpipe.errors import ConfigError
 from riskpipe.run.events import fields_of
+from riskpipe.run.metrics_file import MetricsFile
 
 FILE_VARIABLE, PORT_VARIABLE = "RISKPIPE_METRICS_FILE", "RISKPIPE_METRICS_PORT"
+TROUBLE = logging.getLogger("riskpipe.metrics")
+"""Is told why nothing is counted somewhere, which is no reason to lose a night."""
 _SECONDS = (0.1, 0.3, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 
 
@@ -25,7 +30,8 @@ class Metrics(logging.Handler):
     def __init__(self, file: Path | None = None, port: int | None = None) -> None:
         super().__init__(logging.INFO)
         self.registry = CollectorRegistry()
-        self._file = file
+        self._file = None if file is None else MetricsFile(file)
+        self._is_behind = False
         self._blocks = Counter("riskpipe_blocks_done", "Blocks computed", ["book"], registry=self.registry)
         self._block_seconds = Histogram(
             "riskpipe_block_seconds", "Seconds of one block", ["book"], buckets=_SECONDS, registry=self.registry
@@ -70,8 +76,19 @@ class Metrics(logging.Handler):
                 self._limits.labels(book, state).set(fields[state])
         elif event in {"night done", "night failed"}:
             self._ended(book, event, fields, record.created)
-        if self._file is not None and event != "block done":
-            write_to_textfile(str(self._file), self.registry)
+        self._is_behind = True
+        if event != "block done":
+            self._write()
+
+    def _write(self) -> None:
+        """Bring the text file up to date; what cannot be written now is with the next event, or at the end."""
+        if self._file is None or not self._is_behind:
+            return
+        try:
+            self._file.update(self.registry)
+            self._is_behind = False
+        except OSError as error:
+            TROUBLE.warning("%s: cannot write metrics: %s", FILE_VARIABLE, error.strerror or error)
 
     def _ended(self, book: str, event: str, fields: Mapping[str, Any], instant: float) -> None:
         self._nights.labels(book, event.removeprefix("night ")).inc()
@@ -82,7 +99,8 @@ class Metrics(logging.Handler):
                 self._retries.labels(book).inc(max(0, fields["tries"] - fields["blocks"]))
 
     def close(self) -> None:
-        """Stop the HTTP server."""
+        """Write what is left and stop the HTTP server."""
+        self._write()
         if self._server is not None and self._thread is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -94,16 +112,22 @@ class Metrics(logging.Handler):
 def metrics_handler() -> Metrics | None:
     """Return what counts events, as RISKPIPE_METRICS_FILE (ends in .prom) or RISKPIPE_METRICS_PORT ask; None if neither.
 
-    Raises ConfigError for a port or a file that cannot be used.
+    A port that another process has is a warning only: nights may run side by side. Raises ConfigError for a port or a
+    file that cannot be used.
     """  # noqa: E501
     file, port = os.environ.get(FILE_VARIABLE), os.environ.get(PORT_VARIABLE)
-    if not file and not port:
-        return None
     if port and not (port.isdecimal() and int(port) < 65536):
         raise ConfigError(f"{PORT_VARIABLE}: got {port!r}, expected the number of a port")
     if file and not Path(file).absolute().parent.is_dir():
         raise ConfigError(f"{FILE_VARIABLE}: the folder of {file} does not exist")
-    try:
-        return Metrics(Path(file) if file else None, int(port) if port else None)
-    except OSError as error:
-        raise ConfigError(f"{PORT_VARIABLE}: cannot listen on port {port}: {error.strerror or error}") from error
+    path = Path(file) if file else None
+    if port:
+        try:
+            return Metrics(path, int(port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigError(
+                    f"{PORT_VARIABLE}: cannot listen on port {port}: {error.strerror or error}"
+                ) from error
+            TROUBLE.warning("%s: port %s is taken, metrics of this process are not served", PORT_VARIABLE, port)
+    return None if path is None else Metrics(path)

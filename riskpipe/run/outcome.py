@@ -15,7 +15,7 @@ from riskpipe.run.night import stage_result
 from riskpipe.run.plan import read_plan
 from riskpipe.run.preflight import Forecast, bytes_text, count_text, seconds_text
 
-N_SLOWEST = 3
+N_SLOWEST, N_SLOWEST_TOLD = 10, 3
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class SlowBlock:
     seconds: float
     host: str
     tries: int
+
+    def as_row(self) -> tuple[int, str, float, str, int]:
+        """Block, scenarios, seconds, host and tries, as a table shows them."""
+        return self.block, f"{self.start} to {self.stop - 1}", self.seconds, self.host, self.tries
 
     def as_text(self) -> str:
         """As a person reads it."""
@@ -113,7 +117,7 @@ class Outcome:
             (
                 "slowest blocks",
                 f"{seconds_text(self.predicted.block_seconds)} at most",
-                ", ".join(block.as_text() for block in self.slowest) or unknown,
+                ", ".join(block.as_text() for block in self.slowest[:N_SLOWEST_TOLD]) or unknown,
             ),
         ]
 

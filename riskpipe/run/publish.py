@@ -40,6 +40,7 @@ def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
         # the report's own time is not known while it is rendered, and rendering again must give the same bytes
         if attempt.get("stage", "report") != "report":
             timings[attempt["stage"]] = timings.get(attempt["stage"], 0.0) + float(attempt["seconds"])
+    outcome = read_outcome(store, run_id)
     replication = accounts.get("replication")  # runs of earlier versions kept none
     hashes = attributes["input_hashes"]
     files = {f"snapshot {n + 1}: {name}": sha for n, by in enumerate(hashes["snapshots"]) for name, sha in by.items()}
@@ -66,7 +67,8 @@ def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
         entity_labels=open_book(store, plan["book_sha256"]).names("entity"),
         sources=attributes["sources"],
         summary=plan["ingest"]["summary"],
-        preflight=read_outcome(store, run_id).as_rows(),
+        preflight=outcome.as_rows(),
+        slow_blocks=[block.as_row() for block in outcome.slowest],
     )
 
 

@@ -1,9 +1,10 @@
 """Nothing listens or connects beyond this machine without mutual TLS; with it, only certificate holders take part."""
 
+import contextlib
 import operator
 import os
-from contextlib import ExitStack
 
+import psutil
 import pytest
 from support.certificates import write_certificates
 
@@ -101,16 +102,70 @@ def test_certificates_come_from_the_environment_and_are_all_or_none(certificates
         tls_files(certificates | {"key": "/nowhere.pem"})
 
 
-def test_a_cluster_that_listens_beyond_loopback_is_closed_at_once(monkeypatch):
-    class Open:
-        scheduler_address = "tcp://10.0.0.5:8786"
-        is_closed = False
+def listeners():
+    """What this process and those it started listen on, as (process, address, port)."""
+    own = psutil.Process()
+    found = set()
+    for process in (own, *own.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {
+                (process.pid, *connection.laddr)
+                for connection in process.net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
+    return found
 
-        def close(self, **_):
-            self.is_closed = True
 
-    opened = Open()
-    monkeypatch.setattr(clusters, "_cluster_class", lambda _spec: lambda: opened)
-    with pytest.raises(ConfigError, match="beyond this machine"), ExitStack() as stack:
-        clusters._target({"class": "a.B"}, None, None, None, stack)
-    assert opened.is_closed
+def cluster(**kwargs):
+    return {"class": "distributed.LocalCluster", "kwargs": {"n_workers": 1, "threads_per_worker": 1, **kwargs}}
+
+
+def test_a_cluster_by_its_class_listens_on_loopback_only_and_runs_blocks():
+    before, done = listeners(), {}
+    with make_executor(cluster(silence_logs=50), block_timeout_s=60) as executor:
+        opened = listeners() - before
+        executor.map_blocks(operator.neg, [2], on_done=done.__setitem__)
+    assert len(opened) >= 4, "scheduler, its page, worker and nanny"
+    assert {address for _, address, _ in opened} == {"127.0.0.1"}
+    assert done == {2: -2}
+    assert listeners() <= before
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"host": "0.0.0.0"},  # noqa: S104  what is refused
+        {"dashboard_address": ":0"},
+        {"worker_dashboard_address": ":0"},
+    ],
+)
+def test_a_cluster_that_listens_beyond_loopback_is_refused_and_closed_at_once(kwargs):
+    before = listeners()
+    with (
+        pytest.raises(ConfigError, match="beyond this machine"),
+        make_executor(cluster(silence_logs=50, **kwargs), block_timeout_s=60),
+    ):
+        pytest.fail("an executor was handed out")
+    assert listeners() <= before
+
+
+def test_nodes_are_asked_what_they_listen_on_for_their_addresses_do_not_tell(monkeypatch):
+    monkeypatch.setattr(clusters, "refuse_open", lambda *_args, **_kwargs: None)  # as if the address were loopback's
+    with (
+        pytest.raises(ConfigError, match=r"listens there: tcp://0\.0\.0\.0"),
+        make_executor(cluster(silence_logs=50, host="0.0.0.0", dashboard_address="127.0.0.1:0"), block_timeout_s=60),  # noqa: S104
+    ):
+        pytest.fail("an executor was handed out")
+
+
+def test_over_tls_nodes_may_listen_anywhere_but_pages_may_not(certificates):
+    anywhere = {"silence_logs": 50, "host": "0.0.0.0"}  # noqa: S104  over TLS
+    with make_executor(cluster(**anywhere), security=certificates, block_timeout_s=60) as executor:
+        done = {}
+        executor.map_blocks(operator.neg, [2], on_done=done.__setitem__)
+        assert done == {2: -2}
+    with (
+        pytest.raises(ConfigError, match=r"pages at 0\.0\.0\.0"),
+        make_executor(cluster(**anywhere, dashboard_address=":0"), security=certificates, block_timeout_s=60),
+    ):
+        pytest.fail("an executor was handed out")

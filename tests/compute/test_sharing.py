@@ -1,12 +1,13 @@
 """Maps that share a cluster: who overtakes, who is stopped, and clusters that follow their work."""
 
-import json
+import os
 import threading
 import time
 
+import numpy as np
 import pytest
 
-from riskpipe.compute import clusters, make_executor
+from riskpipe.compute import SerialExecutor, clusters, make_executor
 from riskpipe.errors import ComputeError, ConfigError
 
 
@@ -54,15 +55,30 @@ def test_the_performance_report_is_a_page_about_the_blocks(local):
     assert b"Dask Performance Report" in kept[0]
 
 
-def test_a_cluster_follows_its_work_between_its_bounds():
-    kwargs = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": 50}
-    spec = {"class": "distributed.LocalCluster", "kwargs": kwargs, "adapt": {"minimum": 2, "maximum": 3}}
+def works_slowly(item):
+    """Return bits that depend on the order of sums, and who made them."""
+    time.sleep(0.25)
+    values = np.random.default_rng(item).normal(size=1000) * 10.0 ** np.arange(1000) ** 0.5
+    return {"bits": float(np.cumsum(np.exp(values / values.max()))[-1]).hex(), "pid": os.getpid()}
+
+
+def test_a_cluster_grows_with_its_work_and_gives_the_bits_of_one_process():
+    kwargs = {"n_workers": 1, "threads_per_worker": 1, "silence_logs": 50}
+    spec = {"class": "distributed.LocalCluster", "kwargs": kwargs, "adapt": {"minimum": 1, "maximum": 3}}
+    seen, done, serial = [], {}, {}
+
+    def on_done(item, receipt):
+        done[item] = receipt
+        seen.append(executor.n_workers)
+
     with make_executor(spec, block_timeout_s=60) as executor:
-        deadline = time.monotonic() + 30
-        while executor.n_workers < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        executor.map_blocks(dawdles, [1, 2, 3], on_done=lambda item, receipt: json.dumps([item, receipt]))
+        executor.map_blocks(works_slowly, list(range(80)), on_done=on_done)
+    SerialExecutor().map_blocks(works_slowly, [0, 41, 79], on_done=serial.__setitem__)
+    assert seen[0] == 1
+    assert 1 < max(seen) <= 3
+    assert len({receipt["pid"] for receipt in done.values()}) > 1, "the new workers had their share"
+    assert sorted(done) == list(range(80))
+    assert {item: done[item]["bits"] for item in serial} == {item: serial[item]["bits"] for item in serial}
 
 
 @pytest.mark.parametrize("adapt", [{"minimum": 0, "maximum": 2}, {"minimum": 3, "maximum": 2}, {"maximum": 2}])

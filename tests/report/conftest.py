@@ -109,6 +109,7 @@ def hostile():
         config={**{name: name for name in HOSTILE}, "venues": {HOSTILE[0]: {"approximated": [{"rule": HOSTILE[2]}]}}},
         input_hashes={name: name for name in HOSTILE},
         timings=dict.fromkeys(HOSTILE, 1.0),
+        slow_blocks=[(n, name, 1.0, name, 2) for n, name in enumerate(HOSTILE)],
         versions={name: name for name in HOSTILE},
         entity_labels=HOSTILE,
     )

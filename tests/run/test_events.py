@@ -1,10 +1,15 @@
 """Events of nights: JSON lines with run, stage and block, metrics that count them, no secret in either."""
 
+import contextlib
 import json
 import logging
+import socket
+import subprocess
+import sys
 import urllib.request
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from riskpipe.errors import ConfigError
 from riskpipe.run.events import LOGGER, bound, happened
@@ -67,6 +72,65 @@ def test_metrics_are_served_on_loopback_while_a_night_runs(monkeypatch):
             assert b'riskpipe_blocks_done_total{book="desk"} 1.0' in page.read()
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5)
+
+
+ANOTHER_NIGHT = """
+from riskpipe.run.events import bound, happened
+from riskpipe.run.listening import listening
+for _ in range(3):
+    with listening(), bound(book="desk"):
+        for _ in range(5):
+            happened("block done", block=1, seconds=0.2)
+            happened("stage done", stage="compute", seconds=4.0)
+"""
+
+
+def test_one_text_file_holds_what_all_processes_together_have_counted(tmp_path, monkeypatch):
+    file = tmp_path / "riskpipe.prom"
+    monkeypatch.setenv("RISKPIPE_METRICS_FILE", str(file))
+    with listening():
+        tell()
+        others = [subprocess.Popen([sys.executable, "-c", ANOTHER_NIGHT]) for _ in range(3)]
+        assert [other.wait(60) for other in others] == [0, 0, 0]
+        tell()
+    families = {family.name: family for family in text_string_to_metric_families(file.read_text())}
+    found = {(s.name, s.labels.get("le")): s.value for f in families.values() for s in f.samples
+             if s.labels["book"] == "desk"}  # fmt: skip
+    assert found["riskpipe_blocks_done_total", None] == 47
+    assert found["riskpipe_block_seconds_bucket", "1.0"] == 45
+    assert found["riskpipe_block_seconds_bucket", "3.0"] == 47
+    assert found["riskpipe_block_seconds_count", None] == 47
+    assert found["riskpipe_stage_seconds_sum", None] == pytest.approx(4.0 * 47)
+    assert found["riskpipe_nights_total", None] == 2
+
+
+def test_a_port_that_another_night_has_is_a_warning_and_the_file_counts_all_the_same(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "riskpipe.prom"
+    with listen_anywhere() as port:
+        monkeypatch.setenv("RISKPIPE_METRICS_PORT", str(port))
+        monkeypatch.setenv("RISKPIPE_METRICS_FILE", str(file))
+        with listening("json"):
+            tell()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (lines[0]["level"], lines[0]["event"]) == (
+        "warning",
+        f"RISKPIPE_METRICS_PORT: port {port} is taken, metrics of this process are not served",
+    )
+    assert 'riskpipe_blocks_done_total{book="desk"} 1.0' in file.read_text()
+
+
+def test_a_file_that_cannot_be_written_costs_no_night(tmp_path, monkeypatch, caplog):
+    (tmp_path / "riskpipe.prom").mkdir()
+    monkeypatch.setenv("RISKPIPE_METRICS_FILE", str(tmp_path / "riskpipe.prom"))
+    with listening():
+        tell()
+    assert "RISKPIPE_METRICS_FILE: cannot write metrics" in caplog.text
+
+
+@contextlib.contextmanager
+def listen_anywhere():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
 
 
 @pytest.mark.parametrize(

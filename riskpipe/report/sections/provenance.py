@@ -110,6 +110,7 @@ def method_section(report: ReportInput) -> Section:
             ),
         ),
         *_preflight(report),
+        *_slow_blocks(report),
         Table(
             "inputs",
             "Inputs and their hashes",
@@ -149,6 +150,26 @@ def _preflight(report: ReportInput) -> list[Block]:
                 column("what", "What", "text", what),
                 column("predicted", "Predicted", "text", predicted),
                 column("measured", "Measured", "text", measured),
+            ),
+        )
+    ]
+
+
+def _slow_blocks(report: ReportInput) -> list[Block]:
+    """Which blocks took longest, and where."""
+    if not report.slow_blocks:
+        return []
+    blocks, scenarios, seconds, hosts, tries = (list(values) for values in zip(*report.slow_blocks, strict=True))
+    return [
+        Table(
+            "slow_blocks",
+            "Blocks that took longest, of the try that counts",
+            (
+                column("block", "Block", "id", blocks),
+                column("scenarios", "Scenarios", "text", scenarios),
+                column("seconds", "Time", "seconds", seconds),
+                column("host", "Host", "text", hosts),
+                column("tries", "Tries", "count", tries),
             ),
         )
     ]
