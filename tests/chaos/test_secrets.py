@@ -9,32 +9,46 @@ from chaos.orchestration import Prefect
 from chaos.processes import Processes
 from chaos.scene import LONGEST_S, night_settings
 from support.nights import write_config, write_inputs
+from support.receivers import Webhook
 from support.s3 import Moto, environment_of
 
 from riskpipe.cube.store import open_store
 
-CANARIES = {name: f"canary{n}Tweet{n}secret" for n, name in enumerate(("aws", "prefect", "url"))}
+CANARIES = {name: f"canary{n}Tweet{n}secret" for n, name in enumerate(("aws", "prefect", "url", "notify"))}
+REACHED = {"measure": "liquidation", "variable": "rounds", "reduce": "max", "breach": 0.0, "owner": "a", "action": "b"}
 
 
 @pytest.fixture
 def haystack(tmp_path):
     """Every byte that a published night, a refused one and a lost store leave: output, objects, server's database."""
     inputs = write_inputs(tmp_path / "work" / f"desk:{CANARIES['url']}@vault", n_accounts=60)
-    with Moto() as s3:
+    with Moto() as s3, Webhook() as hook:
         environment = environment_of(s3.endpoint, cache=tmp_path / "cache") | {
             "AWS_SECRET_ACCESS_KEY": CANARIES["aws"],
             "PREFECT_SERVER_API_AUTH_STRING": f"desk:{CANARIES['prefect']}",
             "PREFECT_API_AUTH_STRING": f"desk:{CANARIES['prefect']}",
             "PREFECT_LOGGING_LEVEL": "DEBUG",
+            "RISKPIPE_LOG_FORMAT": "json",
+            "RISKPIPE_NOTIFY_URL": " ".join(
+                f"json://desk:{CANARIES['notify']}@127.0.0.1:{port}/{CANARIES['notify']}" for port in (hook.port, 9)
+            ),
             "RUST_LOG": "debug",
         }
         uri = f"s3://{s3.make_bucket()}/nights"
         url = f"file://desk:{CANARIES['url']}@vault/snapshot"
-        config = write_config(tmp_path / "night.yaml", night_settings(inputs, uri, block_size=12, snapshot=url))
+        changes = {"executor": "local", "n_workers": 2, "snapshot": url, "risk_limits": {"rounds": REACHED}}
+        config = write_config(tmp_path / "night.yaml", night_settings(inputs, uri, block_size=12, **changes))
         server = Prefect(tmp_path / "prefect", **environment)
         with server.processes, Processes(tmp_path / "work", **server.environment) as processes:
+            kept = processes.start("provision", "-m", "flows", "provision").wait(LONGEST_S)
+            assert kept.code == 0, kept.output
             night = processes.start("flow", "-m", "flows", "nightly", "--config", config).wait(LONGEST_S)
-            assert night.code == 0, night.output
+            assert night.code == 6, night.output  # published, but one address was not told
+            told = [sent["title"] for _, sent in hook.posts]  # by the night, and by automations of the server
+            assert any(title.startswith("riskpipe: 1 limit breached") for title in told)
+            assert "RISKPIPE_NOTIFY_URL-2: A Connection error" in night.output
+            events = [json.loads(line) for line in night.output.splitlines() if line.startswith('{"time"')]
+            assert sorted(event["block"] for event in events if event["event"] == "block done") == [0, 1]
             (inputs / "snapshot" / "quotes.parquet").write_bytes(b"not whole")
             refused = processes.start("flow", "-m", "flows", "nightly", "--config", config).wait(LONGEST_S)
             assert refused.code == 1, refused.output
@@ -47,7 +61,9 @@ def haystack(tmp_path):
                 held = {key: store.read(key) for key in store.list("")}
         shutil.rmtree(inputs)
         files = {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*") if path.is_file()}
-        assert any(name.endswith("prefect.db") for name in files)
+        database = b"".join(path.read_bytes() for name, path in files.items() if "prefect.db" in name)
+        for said in (b"preflight: 2 blocks", b"riskpipe-notify", b"quotes.parquet", b"RISKPIPE_NOTIFY_URL-2"):
+            assert said in database, "the database holds logs, states and blocks"
         assert any(name.endswith("manifest.json") for name in held)
         return held | {name: path.read_bytes() for name, path in files.items() if path.name != "night.yaml"}
 

@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -117,3 +120,23 @@ def test_a_night_submitted_to_a_scheduler_tells_the_same(inputs, tmp_path):
     blocks = [event for line in found.stderr.splitlines() if (event := json.loads(line))["event"] == "block done"]
     assert sorted(event["block"] for event in blocks) == [0, 1]
     assert metrics_of(tmp_path / "riskpipe.prom")["riskpipe_blocks_done_total", None] == 2
+
+
+def test_flows_over_several_nights_tell_every_block_of_every_book(inputs, tmp_path):
+    shutil.copytree(inputs / "snapshot", tmp_path / "2026-01-05")
+    dated = {"snapshot": str(tmp_path / "{date}"), "book": "later"}
+    books = [
+        write_config(tmp_path / f"{name}.yaml", settings(inputs, tmp_path / "s", block_size=32) | changes)
+        for name, changes in {"one": {"book": "one"}, "two": {"book": "two"}, "later": dated}.items()
+    ]
+    home = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect"), "RISKPIPE_LOG_FORMAT": "json"}
+    night = "2026-01-05T00:00Z"
+    told = [
+        subprocess.run(
+            [sys.executable, "-m", "flows", *map(str, command)], env=home, capture_output=True, text=True, check=True
+        ).stderr
+        for command in (("books", *books[:2]), ("backfill", "--config", books[2], "--start", night, "--end", night))
+    ]
+    events = [json.loads(line) for output in told for line in output.splitlines() if line.startswith('{"time"')]
+    blocks = [(event["book"], event["block"]) for event in events if event["event"] == "block done"]
+    assert sorted(blocks) == [(book, block) for book in ("later", "one", "two") for block in (0, 1)]
