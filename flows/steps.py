@@ -29,7 +29,7 @@ from riskpipe.run.publish import headline_of, markdown_of
 
 Result = TypeVar("Result")
 RETRIES = 2
-BACK_OFF_S = 10
+BACK_OFF_S = float(os.environ.get("RISKPIPE_FLOW_BACK_OFF_SECONDS") or 10)
 TIMEOUT_S = float(os.environ.get("RISKPIPE_FLOW_TIMEOUT_SECONDS") or 12 * 3600)
 RESULT_KEY = "riskpipe-result"
 ADDRESS_BLOCK = "riskpipe-notify"

@@ -19,7 +19,7 @@ from riskpipe.config import RunConfig, read_as_of
 from riskpipe.cube.layout import pointer_key
 from riskpipe.cube.store import open_store
 from riskpipe.domain.instant import format_as_of
-from riskpipe.errors import ConfigError, NightsMissing, RiskpipeError, masked
+from riskpipe.errors import ComputeError, ConfigError, NightsMissing, RiskpipeError, masked
 from riskpipe.run.events import bound
 from riskpipe.run.night import Night, Say, configured_executor, mute, open_night, run_stage
 from riskpipe.run.nightly import NightResult, Result, Step, complete, plain_step, told
@@ -159,7 +159,7 @@ def _run_one(
 
     def unless_stopped(name: str, do: Callable[[], Any], /) -> Any:  # noqa: ANN401  whatever the step returns
         if is_stopped.is_set():
-            raise InterruptedError("the nights were stopped")
+            raise ComputeError("the nights were stopped")  # what passes would be tried again
         return step(name, do)
 
     night = opened.pop(one.name, None)

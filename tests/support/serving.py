@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from support.nights import settings, write_config
 
 from flows.submission import Submitted, submit
 
@@ -39,17 +40,26 @@ class Served:
         with temporary_settings({PREFECT_API_URL: self.environment["PREFECT_API_URL"]}):
             return submit(deployment, parameters, said.append), "\n".join(said)
 
-    def start(self, *arguments: object) -> subprocess.Popen:
+    def start(self, *arguments: object, **variables: str) -> subprocess.Popen:
         """Start a module of Python with what speaks to this server."""
         command = [sys.executable, "-m", *map(str, arguments)]
-        return subprocess.Popen(
-            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        environment = self.environment | variables
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run_of(self, said: str):
         """Return the flow run that a command's lines name."""
         with self.client() as client:
             return client.read_flow_run(re.search(r"flow-run/([0-9a-f-]{36})", said)[1])
+
+    def write_night(self, name: str, inputs: Path | str, **changes) -> None:
+        """Write the configuration of a small night of book `name`; `inputs` may hold a date to fill in."""
+        few = {"scenarios": {"grid": {"index_shock": [-0.3, 0.0]}}, "variants": {}, "history": None}
+        night = settings(Path(inputs), self.store, executor="local", book=name)
+        write_config(self.configs / f"{name}.yaml", night | few | changes)
+
+    def pointers(self, book: str) -> dict[str, bytes]:
+        """Return the published nights of a book."""
+        return {path.name: path.read_bytes() for path in (self.store / "published" / book).glob("*.json")}
 
 
 @contextmanager
