@@ -6,9 +6,11 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from prefect.states import Scheduled
 from support.nights import GRID, settings, write_config, write_inputs
@@ -115,15 +117,24 @@ def test_a_night_whose_process_is_killed_is_crashed_notified_and_finished_by_the
     }
 
 
-def test_ctrl_c_cancels_a_submitted_night_and_leaves_nothing_visible(served):
-    before = served.pointers("desk")
-    with submitted(served, "--publish", "--set", "scenarios.grid.index_shock=[-0.25, 0.0]") as night:
-        said = until(night, "calibrate: 0")
+def test_ctrl_c_cancels_a_submitted_night_with_its_blocks_and_leaves_nothing_visible(served):
+    before, other_runs = served.pointers("desk"), set(served.store.glob("runs/*"))
+    shocks = [-0.9 + n / 100 for n in range(100)]  # times 16: minutes of blocks
+    with submitted(
+        served, "--publish", "--set", "block_size=1", "--set", f"scenarios.grid.index_shock={shocks}"
+    ) as night:
+        said = until(night, "compute: 0 of")
+        (mine,) = set(served.store.glob("runs/*")) - other_runs
+        wait_for(lambda: len(list(mine.glob("marks/block-*.json"))) > 1, timeout=60, what="two blocks")
         night.send_signal(signal.SIGINT)
         rest = night.communicate(timeout=90)[0]
     assert night.returncode == 130, rest
     assert served.run_of(said).state.name == "Cancelled"
     assert served.pointers("desk") == before
+    begun = set(mine.glob("attempts/block-*.json"))
+    assert len(begun) < 1500
+    time.sleep(5)
+    assert set(mine.glob("attempts/block-*.json")) == begun, "no block starts once it is cancelled"
 
 
 def test_a_backfill_skips_what_is_published_names_what_fails_and_ends_with_the_rest_when_run_again(served, dated):
@@ -227,6 +238,38 @@ def test_a_flow_that_died_with_nobody_to_report_it_is_crashed_for_want_of_heartb
     assert ended.state.name == "Crashed"
     assert "no heartbeat for 100 s" in ended.state.message
     assert "no heartbeat for 100 s" in message_of(told, "riskpipe: nightly Crashed")
+
+
+def read(url):
+    with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310  the test's own servers
+        assert answer.status == 200
+        return answer.read().decode()
+
+
+def n_workers(metrics):
+    return sum(float(n) for n in re.findall(r"^dask_scheduler_workers\{.*\} (\S+)$", metrics, flags=re.MULTILINE))
+
+
+def workers_of(served):
+    """Return the processes of Dask workers below the command, by their ids."""
+    below = psutil.Process(served.pid).children(recursive=True)
+    return {one.pid: one for one in below if "distributed.cli.dask_worker" in one.cmdline()}
+
+
+def test_pages_of_prefect_and_dask_are_served_and_a_worker_that_dies_is_started_again(served):
+    addresses = (served.folder / "home" / "serve.txt").read_text()
+    prefect = re.search(r"Prefect: (\S+)", addresses)[1]
+    status = re.search(r"dashboard: (\S+)", addresses)[1]
+    metrics = status.replace("/status", "/metrics")
+    assert "<title>Prefect Server</title>" in read(prefect)
+    assert "Dask" in read(status)
+    assert n_workers(read(metrics)) == 1
+    old = workers_of(served)
+    for worker in old.values():
+        os.killpg(os.getpgid(worker.pid), signal.SIGKILL)
+    wait_for(lambda: n_workers(read(metrics)) == 0, timeout=WITHIN_S, what="the worker is missed")
+    wait_for(lambda: n_workers(read(metrics)) == 1, timeout=WITHIN_S, what="another worker")
+    assert not old.keys() & workers_of(served).keys()
 
 
 def test_a_second_one_says_that_one_is_running_and_where(served):

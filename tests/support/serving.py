@@ -20,8 +20,8 @@ from flows.submission import Submitted, submit
 class Served:
     """A running `python -m flows serve`: its folder, the folder of its configurations, its environment."""
 
-    def __init__(self, folder: Path, configs: Path, environment: dict[str, str], command: list[str]):
-        self.folder, self.configs, self.environment, self.command = folder, configs, environment, command
+    def __init__(self, folder: Path, configs: Path, environment: dict[str, str], command: list[str], pid: int):
+        self.folder, self.configs, self.environment, self.command, self.pid = folder, configs, environment, command, pid
         self.orphan: tuple | None = None
 
     @property
@@ -73,7 +73,7 @@ def serving(folder: Path, configs: Path, *, n_workers: int = 1, **variables: str
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             url = re.search(r"PREFECT_API_URL=(\S+)", until(process, "PREFECT_API_URL="))[1]
-            yield Served(folder, configs, environment | {"PREFECT_API_URL": url}, command)
+            yield Served(folder, configs, environment | {"PREFECT_API_URL": url}, command, process.pid)
         finally:
             process.send_signal(signal.SIGINT)
             said = process.communicate(timeout=30)[0]
