@@ -32,7 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     books = flows.add_parser("books", parents=[at, hidden], help="many books of a night on one cluster")
     books.add_argument("configs", nargs="+", metavar="CONFIG", help="the books' YAML files, in one folder or below it")
     books.add_argument("--urgent", action="append", default=[], metavar="CONFIG", help="one of them that goes first")
-    backfill = flows.add_parser("backfill", parents=[of_one, changed, hidden], help="a range of nights")
+    backfill = flows.add_parser("backfill", parents=[of_one, changed], help="a range of nights")
+    whether = backfill.add_mutually_exclusive_group()
+    whether.add_argument("--publish", action="store_true", help="move the pointers although keys were changed")
+    whether.add_argument("--no-publish", action="store_true", help="keep the runs but move no pointer")
     backfill.add_argument("--start", required=True, help="the first instant")
     backfill.add_argument("--end", required=True, help="the last instant")
     backfill.add_argument("--step-hours", type=int, default=24, help="hours between nights (24)")
@@ -75,8 +78,9 @@ def _call(given: argparse.Namespace) -> Callable[[], dict[str, Any]]:
         return lambda: ad_hoc(config, given.overrides, given.as_of, publish=given.publish)
     if given.flow == "snapshot":
         return lambda: snapshot(config, given.as_of)
+    publish = True if given.publish else False if given.no_publish else None
     return lambda: backfill(
-        config, given.start, given.end, given.overrides, publish=False if given.no_publish else None,
+        config, given.start, given.end, given.overrides, publish=publish,
         step_hours=given.step_hours, at_once=given.at_once,
     )  # fmt: skip
 
@@ -102,9 +106,10 @@ def _do(given: argparse.Namespace) -> list[str]:
         serve(Path(given.home), given.workers, Ports(given.prefect_port, given.scheduler_port, given.dashboard_port))
         return []
     from prefect.exceptions import ParameterTypeError
+    from prefect.flow_engine import FlowRunTimeoutError
 
     from flows.server import loss_told, reachable_server
-    from riskpipe.errors import ConfigError
+    from riskpipe.errors import ComputeError, ConfigError
 
     if given.flow == "provision":
         from flows.provision import provision
@@ -121,6 +126,11 @@ def _do(given: argparse.Namespace) -> list[str]:
             result = _call(given)()
         except ParameterTypeError as error:
             raise ConfigError(str(error)) from error
+        except FlowRunTimeoutError as error:
+            raise ComputeError(
+                f"the flow took too long and was ended: {error} What is done stays done, and the same command goes on; "
+                "RISKPIPE_FLOW_TIMEOUT_SECONDS gives it longer"
+            ) from error
     return _lines(given.flow, result)
 
 

@@ -12,12 +12,12 @@ from prefect import flow
 from pydantic import Field
 
 from flows.recovery import sign
-from flows.steps import TIMEOUT_S, as_task, instant_of, kept_address, log, show
+from flows.steps import TIMEOUT_S, as_task, due_of, kept_address, log, show
 from riskpipe.run.addresses import addressed
 from riskpipe.run.listening import listening
 from riskpipe.run.nightly import run_night
 from riskpipe.run.progress import tenths
-from riskpipe.run.requests import ConfigName, InstantText, Override, requested
+from riskpipe.run.requests import ConfigName, InstantText, Override, instant_of, requested
 
 
 @flow(name="nightly", persist_result=False, validate_parameters=True, timeout_seconds=TIMEOUT_S)
@@ -31,7 +31,7 @@ def nightly(
     """Run one night, stage after stage as `riskpipe.run.stages.STAGES` has them.
 
     Publishes; with overrides only when `publish` is true. A scheduled run without `as_of` is of its scheduled time less
-    `behind_minutes`.
+    `behind_minutes` where the configuration is dated, else of whichever instant its snapshot is.
     """
     return _night(config, as_of, overrides or [], publish=publish if publish is not None else not overrides,
                   behind_minutes=behind_minutes)  # fmt: skip
@@ -49,7 +49,7 @@ def _night(
     config: str, as_of: str | None, overrides: list[str], *, publish: bool, behind_minutes: int
 ) -> dict[str, Any]:
     sign()
-    instant, say = instant_of(as_of, behind_minutes), log()
+    instant, say = instant_of(config, overrides, as_of=as_of, due=due_of(behind_minutes)), log()
     settings = requested(config, overrides, instant)
     with listening(), addressed(kept_address()):
         result = run_night(settings, as_of=instant, is_published=publish, progress=tenths(say), say=say, step=as_task)

@@ -6,7 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.recovery import sign
-from flows.steps import TIMEOUT_S, as_task, instant_of, kept_address, log, show
+from flows.steps import TIMEOUT_S, as_task, due_of, kept_address, log, show
 from riskpipe.run.addresses import addressed
 from riskpipe.run.listening import listening
 from riskpipe.run.requests import ConfigName, InstantText, Override
@@ -26,9 +26,11 @@ def books(
     Blocks of `urgent` books overtake, and so do those of small books those of large ones.
     """
     sign()
-    instant = instant_of(as_of, behind_minutes)
     with listening(), addressed(kept_address()):
-        nights = run_books(configs, urgent=urgent or [], as_of=instant, is_published=publish, step=as_task, say=log())
+        nights = run_books(
+            configs, urgent=urgent or [], as_of=as_of, due=due_of(behind_minutes), is_published=publish, step=as_task,
+            say=log(),
+        )  # fmt: skip
     return _told(nights)
 
 

@@ -7,9 +7,9 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
 from flows.recovery import sign
-from flows.steps import as_task, instant_of, log
+from flows.steps import as_task, due_of, log
 from riskpipe.run.arrival import check_arrival
-from riskpipe.run.requests import ConfigName, InstantText, requested
+from riskpipe.run.requests import ConfigName, InstantText, instant_of, requested
 
 
 @flow(name="snapshot", persist_result=False, validate_parameters=True, timeout_seconds=3600)
@@ -20,7 +20,7 @@ def snapshot(
 ) -> dict[str, Any]:
     """Validate the snapshots that a configuration names and keep their book; Failed with every reason when refused."""
     sign()
-    instant, say = instant_of(as_of, behind_minutes), log()
+    instant, say = instant_of(config, as_of=as_of, due=due_of(behind_minutes)), log()
     settings = requested(config, (), instant)
     found = as_task("arrival", lambda: check_arrival(settings, instant))
     say(f"book {found['book_sha256'][:16]} of {found['as_of']} is kept; {found['took']}")

@@ -20,7 +20,6 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.tasks import Task, exponential_backoff
 
-from riskpipe.config import read_as_of
 from riskpipe.cube.store import open_store
 from riskpipe.domain.limits import LimitState
 from riskpipe.errors import ClusterLost
@@ -30,7 +29,7 @@ from riskpipe.run.publish import headline_of, markdown_of
 
 Result = TypeVar("Result")
 RETRIES = 2
-BACK_OFF_S = 10
+BACK_OFF_S = float(os.environ.get("RISKPIPE_FLOW_BACK_OFF_SECONDS") or 10)
 TIMEOUT_S = float(os.environ.get("RISKPIPE_FLOW_TIMEOUT_SECONDS") or 12 * 3600)
 RESULT_KEY = "riskpipe-result"
 ADDRESS_BLOCK = "riskpipe-notify"
@@ -71,10 +70,8 @@ def log() -> Callable[[str], None]:
     return lambda line: logger.info("%s", line)
 
 
-def instant_of(as_of: str | None, behind_minutes: int) -> datetime | None:
-    """Return the night's instant: as given, or for a scheduled run its time less `behind_minutes`, else None."""
-    if as_of is not None:
-        return read_as_of(as_of)
+def due_of(behind_minutes: int) -> datetime | None:
+    """Return the instant that a scheduled run is due for, its time less `behind_minutes`; None for any other run."""
     if "auto-scheduled" not in (flow_run.tags or []):
         return None
     scheduled: datetime = flow_run.scheduled_start_time

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from riskpipe.compute.cancellation import is_imposed
 from riskpipe.compute.security import TlsFiles, refuse_open, tls_files
 from riskpipe.errors import ClusterLost, ConfigError
 
@@ -167,8 +168,13 @@ def _connect(target: Target, tls: TlsFiles | None, stack: contextlib.ExitStack) 
 
 def _close_quietly(part: Client) -> None:
     """Close a client or cluster whatever its state: results are already safe, or an error is already on its way."""
-    with contextlib.suppress(Exception, asyncio.CancelledError):
+    try:
         part.close(timeout=_CLOSE_TIMEOUT_S)
+    except asyncio.CancelledError as error:
+        if is_imposed(error):
+            raise
+    except Exception:  # noqa: BLE001  of many types
+        return
 
 
 @contextlib.contextmanager

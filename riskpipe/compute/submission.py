@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from riskpipe.compute.cancellation import is_imposed
 from riskpipe.compute.units import Item, Receipt, attempt, block_name, identity_problems, process_identity
 from riskpipe.errors import ClusterLost, ComputeError, RiskpipeError
 
@@ -181,6 +182,8 @@ class DaskExecutor:
             identities = {address: future.result(timeout=timeout_s) for address, future in futures.items()}
             self._client.register_plugin(WithoutProfiler())
         except (OSError, TimeoutError, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
+            if is_imposed(error):
+                raise
             raise ClusterLost(f"no worker answered within {timeout_s:g} s: {type(error).__name__} {error}") from error
         except Exception as error:
             raise ComputeError(f"workers cannot run this package: {type(error).__name__}: {error}") from error
@@ -205,6 +208,8 @@ def _lost_connections_named(item: object) -> Iterator[None]:
     try:
         yield
     except (asyncio.CancelledError, concurrent.futures.CancelledError, CommClosedError) as error:
+        if is_imposed(error):
+            raise
         raise ClusterLost(f"{block_name(item)}: the connection to the scheduler was lost ({error})") from error
     except TimeoutError as error:
         raise ComputeError(f"{block_name(item)}: its receipt did not arrive in time ({error})") from error

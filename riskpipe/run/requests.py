@@ -105,6 +105,18 @@ def is_dated(config: str, overrides: Sequence[str] = ()) -> bool:
     return one.snapshots != other.snapshots
 
 
+def instant_of(
+    config: str, overrides: Sequence[str] = (), *, as_of: str | None = None, due: datetime | None = None
+) -> datetime | None:
+    """Return the instant that a request is for: as asked, else when it is due where the configuration is dated.
+
+    None = whichever instant its snapshot is of: a folder that holds the newest snapshot has no date to fill in.
+    """
+    if as_of is not None:
+        return read_as_of(as_of)
+    return due if due is not None and is_dated(config, overrides) else None
+
+
 def instants(start: str, end: str, *, step_hours: int = 24) -> list[datetime]:
     """Return the nights of a range, both ends included; ConfigError for an empty or endless one."""
     first, last = read_as_of(start), read_as_of(end)

@@ -15,17 +15,17 @@ from functools import partial
 from typing import Any
 
 from riskpipe.compute import Executor
-from riskpipe.config import RunConfig
+from riskpipe.config import RunConfig, read_as_of
 from riskpipe.cube.layout import pointer_key
 from riskpipe.cube.store import open_store
 from riskpipe.domain.instant import format_as_of
-from riskpipe.errors import ConfigError, NightsMissing, RiskpipeError, masked
+from riskpipe.errors import ComputeError, ConfigError, NightsMissing, RiskpipeError, masked
 from riskpipe.run.events import bound
 from riskpipe.run.night import Night, Say, configured_executor, mute, open_night, run_stage
 from riskpipe.run.nightly import NightResult, Result, Step, complete, plain_step, told
 from riskpipe.run.preflight import Forecast, worker_memory_limit
 from riskpipe.run.progress import tenths
-from riskpipe.run.requests import instants, is_dated, requested
+from riskpipe.run.requests import instant_of, instants, is_dated, requested
 from riskpipe.run.stages import STAGES
 
 URGENT = 1_000_000_000
@@ -159,7 +159,7 @@ def _run_one(
 
     def unless_stopped(name: str, do: Callable[[], Any], /) -> Any:  # noqa: ANN401  whatever the step returns
         if is_stopped.is_set():
-            raise InterruptedError("the nights were stopped")
+            raise ComputeError("the nights were stopped")  # what passes would be tried again
         return step(name, do)
 
     night = opened.pop(one.name, None)
@@ -219,26 +219,35 @@ def run_books(
     configs: Sequence[str],
     *,
     urgent: Sequence[str] = (),
-    as_of: datetime | None = None,
+    as_of: str | None = None,
+    due: datetime | None = None,
     is_published: bool = True,
     step: Step = plain_step,
     say: Say = mute,
 ) -> Nights:
     """Run a night of many books, each a named configuration (see `riskpipe.run.requests`); `urgent` names some of them.
 
-    A configuration that cannot be loaded is missing like a night that fails.
+    Each is of the instant `as_of`; without it, of the instant `due` where its configuration is dated. A configuration
+    that cannot be loaded is missing like a night that fails.
     """
     unknown = sorted(set(urgent) - set(configs))
     if unknown or not configs:
         raise ConfigError(f"urgent books {unknown} are not among the books" if unknown else "no book is named")
+    if as_of is not None:
+        read_as_of(as_of)  # a mistyped one is the request's fault, not each book's
     nights, asked = Nights(), []
     for name in dict.fromkeys(configs):
-        settings = _attempted(name, nights, partial(requested, name, (), as_of))
-        if settings is not None:
-            asked.append(Asked(name, settings, as_of, is_published, name in urgent))
-    found = run_several(asked, step=step, say=say)
-    found.missing = nights.missing | found.missing
-    return found
+        found = _attempted(name, nights, partial(_of_its_instant, name, as_of, due))
+        if found is not None:
+            asked.append(Asked(name, *found, is_published, name in urgent))
+    ran = run_several(asked, step=step, say=say)
+    ran.missing = nights.missing | ran.missing
+    return ran
+
+
+def _of_its_instant(name: str, as_of: str | None, due: datetime | None) -> tuple[RunConfig, datetime | None]:
+    instant = instant_of(name, as_of=as_of, due=due)
+    return requested(name, (), instant), instant
 
 
 def run_backfill(

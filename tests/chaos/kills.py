@@ -1,4 +1,4 @@
-"""Kills: a process of a running night ends by `kill -9`, and the same command makes it whole again."""
+"""Kills: a process of a running night, or of a flow, ends by `kill -9`; the same command makes it whole again."""
 
 import time
 from collections.abc import Callable
@@ -7,29 +7,41 @@ from random import Random
 
 from chaos.laws import COMPUTE, no_false_success, nothing_or_right, right
 from chaos.moments import drawn, wait_for_moment
+from chaos.orchestration import shared_server
 from chaos.processes import Cluster, Command, Processes, kill_computing_process, wait_until
 from chaos.scene import LONGEST_S, Scene
 
 LEFT_OVER_S = 60.0
+SOON = {"RISKPIPE_FLOW_BACK_OFF_SECONDS": "1"}
 
 
 def _against_a_cluster(
     scene: Scene, random: Random, folder: Path, kill: Callable[[Cluster], str], mend: Callable[[Cluster], None]
 ) -> str:
-    """Start a night on a cluster, kill some of that at a drawn moment, and see how it ends; mend what a rerun needs."""
-    with Processes(folder) as processes:
+    """Start a night or a flow on a cluster, kill some of that at a drawn moment, see how it ends, mend for a rerun.
+
+    What Prefect's server says of a flow must be how it ended.
+    """
+    module = random.choice(("riskpipe", "flows"))
+    prefect = shared_server(scene) if module == "flows" else None
+    with Processes(folder, **(SOON | prefect.environment if prefect else {})) as processes:
         cluster = Cluster(processes)
         store = processes.folder / "store"
-        night = processes.riskpipe("run", scene.config(processes.folder, store, executor=cluster.address))
-        moment = _wait(random, scene, night, store)
+        config = scene.config(processes.folder, store, executor=cluster.address)
+        command = ("-m", module, *(("nightly", "--config") if prefect else ("run",)), config)
+        earlier = prefect.new_runs() if prefect else {}
+        night = processes.start(module, *command)
+        moment = wait_for_moment(random, store, scene.seconds * (2.0 if prefect else 1.0), lambda: night.is_over)
         killed = kill(cluster)
-        ended = night.wait(LONGEST_S)
-        no_false_success(scene, store, ended, COMPUTE)
+        ended = night.wait(LONGEST_S * (2 if prefect else 1))  # a flow tries thrice
+        no_false_success(scene, store, ended, COMPUTE, is_traced=prefect is not None)
+        if prefect:
+            prefect.agrees(earlier, ended)
         if ended.code:
             mend(cluster)
-            processes.riskpipe("run", processes.folder / "night.yaml").succeeds(LONGEST_S)
+            processes.start(module, *command).succeeds(LONGEST_S)
             right(scene, store)
-    return f"killed {moment}: {killed}; exit {ended.code}"
+    return f"{module}, killed {moment}: {killed}; exit {ended.code}"
 
 
 def _nothing(_cluster: Cluster) -> None:

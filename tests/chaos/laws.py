@@ -40,13 +40,16 @@ def right(scene: Scene, store: Path | str) -> None:
         raise Failure(f"verify finds differences in a published night: {problems}")
 
 
-def no_false_success(scene: Scene, store: Path | str, ended: Ended, *codes: int) -> None:
-    """A command that says it succeeded has published the right night; any other end is a known error that says why."""
+def no_false_success(scene: Scene, store: Path | str, ended: Ended, *codes: int, is_traced: bool = False) -> None:
+    """A command that says it succeeded has published the right night; any other end is a known error that says why.
+
+    `is_traced`: it logs tracebacks of what it tries again or reports, as Prefect does.
+    """
     if ended.code == 0:
         right(scene, store)
         return
     nothing_or_right(scene, store)
     if ended.code not in codes:
         raise Failure(f"exit {ended.code}, expected 0 or one of {codes}\n{ended.output[-3000:]}")
-    if "riskpipe: " not in ended.output or "Traceback" in ended.output:
+    if "riskpipe: " not in ended.output or ("Traceback" in ended.output and not is_traced):
         raise Failure(f"exit {ended.code} without one clear message\n{ended.output[-3000:]}")

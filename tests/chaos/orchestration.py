@@ -6,20 +6,28 @@ import os
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from chaos.failure import Failure
 from chaos.laws import nothing_or_right, right
 from chaos.moments import drawn, wait_for_moment
-from chaos.processes import Command, Processes, wait_until
+from chaos.processes import Command, Ended, Processes, wait_until
 from chaos.scene import LONGEST_S, Scene
 from chaos.shared import shared
 from support.s3 import free_port
+
+from flows.recovery import LABEL
 
 START_S = 180.0
 LOST = 4
 """Exit code of a flow whose server is gone."""
 RETRIES = "4"
 """How often a client asks a server that does not answer, 2, 4, 8 and 16 s apart; a flow has some last words."""
+
+
+FAILED = {"FAILED", "CRASHED"}
+Runs = dict[str, dict[str, Any]]
+"""Flow runs by their ids."""
 
 
 class Prefect:
@@ -59,16 +67,26 @@ class Prefect:
         """End the server."""
         self.processes.__exit__()
 
-    def flow_states(self) -> list[str]:
-        """Return the names of the states of all flow runs."""
+    def new_runs(self, earlier: Runs | None = None) -> Runs:
+        """Return the latest flow runs but for those that were there earlier."""
         request = urllib.request.Request(  # noqa: S310  the server is this test's own
-            f"{self.api}/flow_runs/filter", data=b"{}", headers={"Content-Type": "application/json"}
+            f"{self.api}/flow_runs/filter",
+            data=b'{"sort": "EXPECTED_START_TIME_DESC"}',
+            headers={"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            return [run["state"]["type"] for run in json.load(answer)]
+            return {run["id"]: run for run in json.load(answer) if run["id"] not in (earlier or {})}
+
+    def agrees(self, earlier: Runs, ended: Ended) -> None:
+        """What the server says of a command's flow run is how the command ended."""
+        states = [run["state"]["type"] for run in self.new_runs(earlier).values()]
+        if ended.code == 0 and states != ["COMPLETED"]:
+            raise Failure(f"a flow that succeeded is {states} on the server")
+        if ended.code and (len(states) > 1 or not set(states) <= FAILED):
+            raise Failure(f"a flow that ended with {ended.code} is {states} on the server\n{ended.output[-2000:]}")
 
 
-def _shared_server(scene: Scene) -> Prefect:
+def shared_server(scene: Scene) -> Prefect:
     return shared(
         "prefect", lambda: Prefect(scene.folder / f"prefect-{os.getpid()}", PREFECT_CLIENT_MAX_RETRIES=RETRIES)
     )
@@ -77,8 +95,8 @@ def _shared_server(scene: Scene) -> Prefect:
 def flow(scene: Scene, seed: int, folder: Path) -> str:
     """The flow's process dies; the server never calls it completed, and the same command finishes the night."""
     random = drawn("flow", seed)
-    server = _shared_server(scene)
-    completed = server.flow_states().count("COMPLETED")
+    server = shared_server(scene)
+    earlier = server.new_runs()
     with Processes(folder, **server.environment) as processes:
         config = scene.config(folder, folder / "store", executor=random.choice(("serial", "local")), n_workers=2)
         night = processes.start("flow", "-m", "flows", "nightly", "--config", config)
@@ -87,21 +105,26 @@ def flow(scene: Scene, seed: int, folder: Path) -> str:
         was_over = night.is_over
         night.kill()
         was_published = nothing_or_right(scene, folder / "store")
-        now = server.flow_states().count("COMPLETED")
-        if now > completed and not was_published:
+        killed = server.new_runs(earlier)
+        if not was_published and any(run["state"]["type"] == "COMPLETED" for run in killed.values()):
             raise Failure("the server calls a killed flow completed, and nothing is published")
         ended = processes.start("flow", "-m", "flows", "nightly", "--config", config).succeeds(LONGEST_S)
         right(scene, folder / "store")
-        if server.flow_states().count("COMPLETED") != now + 1:
-            raise Failure("a flow that succeeded is not completed on the server")
+        server.agrees(earlier | killed, ended)
+        now = server.new_runs(earlier)
+        for run_id, run in killed.items():
+            state, was = now[run_id]["state"]["type"], run["state"]["type"]
+            is_known = LABEL in run["labels"]  # else it was killed before it could say whose process it is
+            if is_known and state != (was if was == "COMPLETED" else "CRASHED"):
+                raise Failure(f"a flow whose process was killed is {state} on the server after the next start")
     return f"killed {moment}{' (it was over)' if was_over else ''}; again in {ended.seconds:.0f} s"
 
 
 def server(scene: Scene, seed: int, folder: Path) -> str:
     """The Prefect server dies under a flow and comes back after a while, or only when the flow has ended."""
     random = drawn("server", seed)
-    prefect = _shared_server(scene)
-    completed = prefect.flow_states().count("COMPLETED")
+    prefect = shared_server(scene)
+    earlier = prefect.new_runs()
     with Processes(folder, **prefect.environment) as processes:
         config = scene.config(folder, folder / "store")
         night = processes.start("flow", "-m", "flows", "nightly", "--config", config)
@@ -121,8 +144,8 @@ def server(scene: Scene, seed: int, folder: Path) -> str:
             nothing_or_right(scene, folder / "store")
         if ended.code not in {0, LOST}:
             raise Failure(f"a lost server ended the flow with {ended.code}, expected {LOST}\n{ended.output[-2000:]}")
-        now = prefect.flow_states().count("COMPLETED")
-        if now > completed and ended.code:
+        states = [run["state"]["type"] for run in prefect.new_runs(earlier).values()]
+        if "COMPLETED" in states and ended.code:
             raise Failure(f"the server says completed, the flow ended with {ended.code}\n{ended.output[-2000:]}")
         if ended.code:
             processes.start("flow", "-m", "flows", "nightly", "--config", config).succeeds(LONGEST_S)

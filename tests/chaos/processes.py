@@ -136,10 +136,12 @@ class Processes:
 class Cluster:
     """A scheduler and its workers as separate processes, on a port that a new scheduler takes over."""
 
-    def __init__(self, processes: Processes, *, n_workers: int = 2, preload: Path | None = None):
+    def __init__(
+        self, processes: Processes, *, n_workers: int = 2, preload: Path | None = None, port: int | None = None
+    ):
         self._processes = processes
         self.preload = preload
-        self._port = free_port()
+        self._port = port or free_port()
         self.address = f"tcp://127.0.0.1:{self._port}"
         self.scheduler: Command
         self.workers: list[Command] = []

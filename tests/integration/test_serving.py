@@ -6,9 +6,11 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from prefect.states import Scheduled
 from support.nights import GRID, settings, write_config, write_inputs
@@ -74,17 +76,8 @@ def dated(served, request):
     inputs = served.folder / name
     for n, day in enumerate(DAYS):
         synthesise(inputs / day, n_accounts=40, seed=n, as_of=f"{day}T00:00Z")
-    write_night(served, name, inputs / "{date}", book=name)
+    served.write_night(name, inputs / "{date}")
     return name, inputs
-
-
-def write_night(served, name, inputs, *, book):
-    few = {"scenarios": {"grid": {"index_shock": [-0.3, 0.0]}}, "variants": {}, "history": None}
-    write_config(served.configs / f"{name}.yaml", settings(inputs, served.store, executor="local", book=book, **few))
-
-
-def pointers(served, book):
-    return {path.name: path.read_bytes() for path in (served.store / "published" / book).glob("*.json")}
 
 
 def submitted(served, *options):
@@ -109,12 +102,12 @@ def test_a_night_whose_process_is_killed_is_crashed_notified_and_finished_by_the
         rest = first.communicate(timeout=60)[0]
     assert first.returncode == 4, rest
     assert served.run_of(said).state.name == "Crashed"
-    assert not pointers(served, "desk")
+    assert not served.pointers("desk")
     with submitted(served, "--publish") as second:
         done = second.communicate(timeout=120)[0]
     assert second.returncode == 0, done
     assert "ingest: 0 of 1" not in done, "the stage that was done is not done again"
-    assert len(pointers(served, "desk")) == 1
+    assert len(served.pointers("desk")) == 1
     report = Path(re.search(r"^report:\s+(\S+)$", done, flags=re.MULTILINE)[1])
     assert report.is_file()
     text = message_of(told, "riskpipe: ad-hoc Crashed")
@@ -124,15 +117,24 @@ def test_a_night_whose_process_is_killed_is_crashed_notified_and_finished_by_the
     }
 
 
-def test_ctrl_c_cancels_a_submitted_night_and_leaves_nothing_visible(served):
-    before = pointers(served, "desk")
-    with submitted(served, "--publish", "--set", "scenarios.grid.index_shock=[-0.25, 0.0]") as night:
-        said = until(night, "calibrate: 0")
+def test_ctrl_c_cancels_a_submitted_night_with_its_blocks_and_leaves_nothing_visible(served):
+    before, other_runs = served.pointers("desk"), set(served.store.glob("runs/*"))
+    shocks = [-0.9 + n / 100 for n in range(100)]  # times 16: minutes of blocks
+    with submitted(
+        served, "--publish", "--set", "block_size=1", "--set", f"scenarios.grid.index_shock={shocks}"
+    ) as night:
+        said = until(night, "compute: 0 of")
+        (mine,) = set(served.store.glob("runs/*")) - other_runs
+        wait_for(lambda: len(list(mine.glob("marks/block-*.json"))) > 1, timeout=60, what="two blocks")
         night.send_signal(signal.SIGINT)
         rest = night.communicate(timeout=90)[0]
     assert night.returncode == 130, rest
     assert served.run_of(said).state.name == "Cancelled"
-    assert pointers(served, "desk") == before
+    assert served.pointers("desk") == before
+    begun = set(mine.glob("attempts/block-*.json"))
+    assert len(begun) < 1500
+    time.sleep(5)
+    assert set(mine.glob("attempts/block-*.json")) == begun, "no block starts once it is cancelled"
 
 
 def test_a_backfill_skips_what_is_published_names_what_fails_and_ends_with_the_rest_when_run_again(served, dated):
@@ -141,20 +143,20 @@ def test_a_backfill_skips_what_is_published_names_what_fails_and_ends_with_the_r
     asked = {"config": f"{book}.yaml", "start": "2026-01-05T00:00Z", "end": "2026-01-07T00:00Z"}
     one, _ = served.ended("backfill/backfill", **asked | {"end": asked["start"]})
     assert one.state == "COMPLETED", one.message
-    first = pointers(served, book)
+    first = served.pointers(book)
     shutil.move(quotes, inputs / "away")
     some, said = served.ended("backfill/backfill", **asked)
     assert some.state == "FAILED"
     assert f"1 of 3 nights are missing: {NIGHTS[1]}" in some.message
     assert "quotes" in some.message
     assert f"{NIGHTS[0]}: is published already" in said
-    assert sorted(pointers(served, book)) == [f"{NIGHTS[0]}.json", f"{NIGHTS[2]}.json"]
+    assert sorted(served.pointers(book)) == [f"{NIGHTS[0]}.json", f"{NIGHTS[2]}.json"]
     shutil.move(inputs / "away", quotes)
     rest, said = served.ended("backfill/backfill", **asked)
     assert rest.state == "COMPLETED", rest.message
     assert [name for name in NIGHTS if f"{name}: is published already" in said] == [NIGHTS[0], NIGHTS[2]]
-    assert sorted(pointers(served, book)) == [f"{name}.json" for name in NIGHTS]
-    assert first.items() <= pointers(served, book).items(), "what was published is left as it was"
+    assert sorted(served.pointers(book)) == [f"{name}.json" for name in NIGHTS]
+    assert first.items() <= served.pointers(book).items(), "what was published is left as it was"
 
 
 def test_a_backfill_whose_process_is_killed_is_finished_by_the_next_without_what_was_done(served, dated):
@@ -163,17 +165,17 @@ def test_a_backfill_whose_process_is_killed_is_finished_by_the_next_without_what
     with served.client() as client:
         found = client.read_deployment_by_name("backfill/backfill")
         run = client.create_flow_run_from_deployment(found.id, parameters=asked)
-        wait_for(lambda: pointers(served, book), timeout=120, what="the first night")
+        wait_for(lambda: served.pointers(book), timeout=120, what="the first night")
         pid = int(client.read_flow_run(run.id).labels["riskpipe.process"].split("/")[2])
         os.kill(pid, signal.SIGKILL)
         ended = wait_for(lambda: (now := client.read_flow_run(run.id)).state.is_final() and now, timeout=60, what="end")
         assert ended.state.name == "Crashed"
-    first = pointers(served, book)
+    first = served.pointers(book)
     rest, said = served.ended("backfill/backfill", **asked)
     assert rest.state == "COMPLETED", rest.message
     assert {f"{name}.json" for name in NIGHTS if f"{name}: is published already" in said} == set(first)
-    assert sorted(pointers(served, book)) == [f"{name}.json" for name in NIGHTS]
-    assert first.items() <= pointers(served, book).items(), "what was published is left as it was"
+    assert sorted(served.pointers(book)) == [f"{name}.json" for name in NIGHTS]
+    assert first.items() <= served.pointers(book).items(), "what was published is left as it was"
 
 
 def test_a_failing_book_stops_no_other_and_state_and_notification_name_it(served, dated, told):
@@ -181,13 +183,13 @@ def test_a_failing_book_stops_no_other_and_state_and_notification_name_it(served
     shutil.copytree(inputs / DAYS[0], inputs / "broken")
     (inputs / "broken" / "snapshot" / "quotes.parquet").unlink()
     for name, folder in (("bad", "broken"), ("good", DAYS[0]), ("last", DAYS[0])):
-        write_night(served, name, inputs / folder, book=f"{book}-{name}")
+        served.write_night(name, inputs / folder, book=f"{book}-{name}")
     ended, _ = served.ended("books/books", configs=["bad.yaml", "good.yaml", "last.yaml"], urgent=["last.yaml"])
     assert ended.state == "FAILED"
     assert "1 of 3 nights are missing: bad.yaml" in ended.message
     assert "quotes" in ended.message
-    assert len(pointers(served, f"{book}-good")) == len(pointers(served, f"{book}-last")) == 1
-    assert not pointers(served, f"{book}-bad")
+    assert len(served.pointers(f"{book}-good")) == len(served.pointers(f"{book}-last")) == 1
+    assert not served.pointers(f"{book}-bad")
     text = message_of(told, "riskpipe: books Failed")
     assert ended.name in text
     assert "1 of 3 nights are missing: bad.yaml" in text
@@ -209,7 +211,7 @@ def test_a_snapshot_with_a_bad_table_is_refused_on_arrival_with_the_table_named_
     kept, said = served.ended("snapshot/snapshot", **asked)
     assert kept.state == "COMPLETED", kept.message
     assert "of 2026-01-06T000000Z is kept" in said
-    assert not pointers(served, book), "an arrival publishes nothing"
+    assert not served.pointers(book), "an arrival publishes nothing"
 
 
 def test_a_run_that_nobody_starts_is_told_as_late(served, told):
@@ -236,6 +238,39 @@ def test_a_flow_that_died_with_nobody_to_report_it_is_crashed_for_want_of_heartb
     assert ended.state.name == "Crashed"
     assert "no heartbeat for 100 s" in ended.state.message
     assert "no heartbeat for 100 s" in message_of(told, "riskpipe: nightly Crashed")
+
+
+def read(url):
+    with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310  the test's own servers
+        assert answer.status == 200
+        return answer.read().decode()
+
+
+def n_workers(metrics):
+    return sum(float(n) for n in re.findall(r"^dask_scheduler_workers\{.*\} (\S+)$", metrics, flags=re.MULTILINE))
+
+
+def workers_of(served):
+    """Return the processes of Dask workers below the command, by their ids."""
+    below = psutil.Process(served.pid).children(recursive=True)
+    return {one.pid: one for one in below if "distributed.cli.dask_worker" in one.cmdline()}
+
+
+def test_pages_of_prefect_and_dask_are_served_and_a_worker_that_dies_is_started_again(served):
+    addresses = (served.folder / "home" / "serve.txt").read_text()
+    prefect = re.search(r"Prefect: (\S+)", addresses)[1]
+    status = re.search(r"dashboard: (\S+)", addresses)[1]
+    metrics = status.replace("/status", "/metrics")
+    assert "<title>Prefect Server</title>" in read(prefect)
+    assert "Dask" in read(status)
+    assert n_workers(read(metrics)) == 1
+    old = workers_of(served)
+    for worker in old.values():
+        os.killpg(os.getpgid(worker.pid), signal.SIGKILL)
+    wait_for(
+        lambda: (now := workers_of(served)) and not old.keys() & now.keys(), timeout=WITHIN_S, what="another process"
+    )
+    wait_for(lambda: n_workers(read(metrics)) == 1, timeout=WITHIN_S, what="another worker")
 
 
 def test_a_second_one_says_that_one_is_running_and_where(served):

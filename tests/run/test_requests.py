@@ -1,9 +1,11 @@
 """A submitter names a configuration below one folder and changes what is computed, and nothing else."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from riskpipe.errors import ConfigError
-from riskpipe.run.requests import check_overrides, config_path, instants, is_dated, requested
+from riskpipe.run.requests import check_overrides, config_path, instant_of, instants, is_dated, requested
 
 
 @pytest.fixture
@@ -83,3 +85,13 @@ def test_only_a_snapshot_with_a_date_to_fill_in_serves_many_nights(folder):
     assert not is_dated("a.yaml")
     (folder / "a.yaml").write_text("snapshot: 's/{date}'\nstore: t\n")
     assert is_dated("a.yaml")
+
+
+def test_what_is_due_is_of_that_instant_only_where_there_is_a_date_to_fill_in(folder):
+    due, asked = datetime(2024, 8, 5, tzinfo=UTC), "2024-08-06T00:00Z"
+    assert instant_of("a.yaml") is None
+    assert instant_of("a.yaml", due=due) is None
+    assert instant_of("a.yaml", as_of=asked, due=due) == datetime(2024, 8, 6, tzinfo=UTC)
+    (folder / "a.yaml").write_text("snapshot: 's/{as_of}'\nstore: t\n")
+    assert instant_of("a.yaml", due=due) == due
+    assert instant_of("a.yaml", as_of=asked, due=due) == datetime(2024, 8, 6, tzinfo=UTC)

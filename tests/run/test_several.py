@@ -56,6 +56,18 @@ def test_a_failing_book_stops_no_other_and_is_named_with_its_reason(configs, inp
     assert caught.value.exit_code == 5
 
 
+def test_of_books_that_are_due_dated_ones_are_of_that_night_and_others_of_their_snapshots(configs, inputs):
+    write(configs, "dated", inputs)
+    write(configs, "newest", inputs, "2026-01-05")
+    nights = run_books(["dated.yaml", "newest.yaml"], due=datetime(2026, 1, 7, tzinfo=UTC))
+    nights.require_all()
+    assert {name: night.as_of.day for name, night in nights.done.items()} == {"dated.yaml": 7, "newest.yaml": 5}
+    asked = run_books(["newest.yaml"], as_of="2026-01-07T00:00Z")
+    assert "the night asked for is 2026-01-07T000000Z" in asked.missing["newest.yaml"]
+    with pytest.raises(ConfigError, match="yesterday"):
+        run_books(["newest.yaml"], as_of="yesterday")
+
+
 def test_a_backfill_skips_what_is_published_names_what_fails_and_goes_on(configs, inputs):
     write(configs, "range", inputs)
     first = run_backfill("range.yaml", "2026-01-05T00:00Z", "2026-01-07T00:00Z")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from support.nights import settings, write_config
 
 from flows.submission import Submitted, submit
 
@@ -19,8 +20,8 @@ from flows.submission import Submitted, submit
 class Served:
     """A running `python -m flows serve`: its folder, the folder of its configurations, its environment."""
 
-    def __init__(self, folder: Path, configs: Path, environment: dict[str, str], command: list[str]):
-        self.folder, self.configs, self.environment, self.command = folder, configs, environment, command
+    def __init__(self, folder: Path, configs: Path, environment: dict[str, str], command: list[str], pid: int):
+        self.folder, self.configs, self.environment, self.command, self.pid = folder, configs, environment, command, pid
         self.orphan: tuple | None = None
 
     @property
@@ -39,17 +40,26 @@ class Served:
         with temporary_settings({PREFECT_API_URL: self.environment["PREFECT_API_URL"]}):
             return submit(deployment, parameters, said.append), "\n".join(said)
 
-    def start(self, *arguments: object) -> subprocess.Popen:
+    def start(self, *arguments: object, **variables: str) -> subprocess.Popen:
         """Start a module of Python with what speaks to this server."""
         command = [sys.executable, "-m", *map(str, arguments)]
-        return subprocess.Popen(
-            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        environment = self.environment | variables
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run_of(self, said: str):
         """Return the flow run that a command's lines name."""
         with self.client() as client:
             return client.read_flow_run(re.search(r"flow-run/([0-9a-f-]{36})", said)[1])
+
+    def write_night(self, name: str, inputs: Path | str, **changes) -> None:
+        """Write the configuration of a small night of book `name`; `inputs` may hold a date to fill in."""
+        few = {"scenarios": {"grid": {"index_shock": [-0.3, 0.0]}}, "variants": {}, "history": None}
+        night = settings(Path(inputs), self.store, executor="local", book=name)
+        write_config(self.configs / f"{name}.yaml", night | few | changes)
+
+    def pointers(self, book: str) -> dict[str, bytes]:
+        """Return the published nights of a book."""
+        return {path.name: path.read_bytes() for path in (self.store / "published" / book).glob("*.json")}
 
 
 @contextmanager
@@ -63,7 +73,7 @@ def serving(folder: Path, configs: Path, *, n_workers: int = 1, **variables: str
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             url = re.search(r"PREFECT_API_URL=(\S+)", until(process, "PREFECT_API_URL="))[1]
-            yield Served(folder, configs, environment | {"PREFECT_API_URL": url}, command)
+            yield Served(folder, configs, environment | {"PREFECT_API_URL": url}, command, process.pid)
         finally:
             process.send_signal(signal.SIGINT)
             said = process.communicate(timeout=30)[0]
