@@ -102,11 +102,12 @@ def test_certificates_come_from_the_environment_and_are_all_or_none(certificates
         tls_files(certificates | {"key": "/nowhere.pem"})
 
 
-def listeners():
-    """What this process and those it started listen on, as (process, address, port)."""
+def listeners(older):
+    """What this process and those it started listen on, as (process, address, port); older children do not count."""
     own = psutil.Process()
+    begun = [child for child in own.children() if child not in older]
     found = set()
-    for process in (own, *own.children(recursive=True)):
+    for process in (own, *begun, *(below for child in begun for below in children(child))):
         with contextlib.suppress(psutil.NoSuchProcess):
             found |= {
                 (process.pid, *connection.laddr)
@@ -116,19 +117,26 @@ def listeners():
     return found
 
 
+def children(process):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.children(recursive=True)
+    return []
+
+
 def cluster(**kwargs):
     return {"class": "distributed.LocalCluster", "kwargs": {"n_workers": 1, "threads_per_worker": 1, **kwargs}}
 
 
 def test_a_cluster_by_its_class_listens_on_loopback_only_and_runs_blocks():
-    before, done = listeners(), {}
+    older, done = psutil.Process().children(), {}
+    before = listeners(older)
     with make_executor(cluster(silence_logs=50), block_timeout_s=60) as executor:
-        opened = listeners() - before
+        opened = listeners(older) - before
         executor.map_blocks(operator.neg, [2], on_done=done.__setitem__)
     assert len(opened) >= 4, "scheduler, its page, worker and nanny"
     assert {address for _, address, _ in opened} == {"127.0.0.1"}
     assert done == {2: -2}
-    assert listeners() <= before
+    assert listeners(older) <= before
 
 
 @pytest.mark.parametrize(
@@ -140,13 +148,14 @@ def test_a_cluster_by_its_class_listens_on_loopback_only_and_runs_blocks():
     ],
 )
 def test_a_cluster_that_listens_beyond_loopback_is_refused_and_closed_at_once(kwargs):
-    before = listeners()
+    older = psutil.Process().children()
+    before = listeners(older)
     with (
         pytest.raises(ConfigError, match="beyond this machine"),
         make_executor(cluster(silence_logs=50, **kwargs), block_timeout_s=60),
     ):
         pytest.fail("an executor was handed out")
-    assert listeners() <= before
+    assert listeners(older) <= before
 
 
 def test_nodes_are_asked_what_they_listen_on_for_their_addresses_do_not_tell(monkeypatch):

@@ -25,8 +25,9 @@ class Server:
         give_up = time.monotonic() + 60
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > give_up:
+                output = self._output()
                 self.close()
-                raise RuntimeError(f"{command[0]} did not start: {self._output()}")
+                raise RuntimeError(f"{command[0]} did not start: {output}")
             time.sleep(0.05)
 
     def _answers(self):
@@ -52,13 +53,13 @@ class Server:
     def close(self):
         self._process.terminate()
         self._process.wait(timeout=30)
+        self._log.close()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_error):
         self.close()
-        self._log.close()
 
 
 class Moto(Server):
