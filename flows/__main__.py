@@ -35,7 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     backfill = flows.add_parser("backfill", parents=[of_one, changed], help="a range of nights")
     whether = backfill.add_mutually_exclusive_group()
     whether.add_argument("--publish", action="store_true", help="move the pointers although keys were changed")
-    whether.add_argument("--no-publish", action="store_true", help="keep the runs but move no pointer")
+    whether.add_argument("--no-publish", dest="publish", action="store_false", help="keep the runs but move no pointer")
+    backfill.set_defaults(publish=None)  # neither: unless keys were changed
     backfill.add_argument("--start", required=True, help="the first instant")
     backfill.add_argument("--end", required=True, help="the last instant")
     backfill.add_argument("--step-hours", type=int, default=24, help="hours between nights (24)")
@@ -78,9 +79,8 @@ def _call(given: argparse.Namespace) -> Callable[[], dict[str, Any]]:
         return lambda: ad_hoc(config, given.overrides, given.as_of, publish=given.publish)
     if given.flow == "snapshot":
         return lambda: snapshot(config, given.as_of)
-    publish = True if given.publish else False if given.no_publish else None
     return lambda: backfill(
-        config, given.start, given.end, given.overrides, publish=publish,
+        config, given.start, given.end, given.overrides, publish=given.publish,
         step_hours=given.step_hours, at_once=given.at_once,
     )  # fmt: skip
 

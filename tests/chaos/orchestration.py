@@ -12,6 +12,7 @@ from chaos.failure import Failure
 from chaos.laws import nothing_or_right, right
 from chaos.moments import drawn, wait_for_moment
 from chaos.processes import Command, Ended, Processes, wait_until
+from chaos.results import TOO_LATE
 from chaos.scene import LONGEST_S, Scene
 from chaos.shared import shared
 from support.s3 import free_port
@@ -23,8 +24,6 @@ LOST = 4
 """Exit code of a flow whose server is gone."""
 RETRIES = "4"
 """How often a client asks a server that does not answer, 2, 4, 8 and 16 s apart; a flow has some last words."""
-
-
 FAILED = {"FAILED", "CRASHED"}
 Runs = dict[str, dict[str, Any]]
 """Flow runs by their ids."""
@@ -117,7 +116,7 @@ def flow(scene: Scene, seed: int, folder: Path) -> str:
             is_known = LABEL in run["labels"]  # else it was killed before it could say whose process it is
             if is_known and state != (was if was == "COMPLETED" else "CRASHED"):
                 raise Failure(f"a flow whose process was killed is {state} on the server after the next start")
-    return f"killed {moment}{' (it was over)' if was_over else ''}; again in {ended.seconds:.0f} s"
+    return f"killed {moment}{f' ({TOO_LATE})' if was_over else ''}; again in {ended.seconds:.0f} s"
 
 
 def server(scene: Scene, seed: int, folder: Path) -> str:
