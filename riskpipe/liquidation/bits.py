@@ -155,3 +155,15 @@ def set_mask(words: np.ndarray, s0: int, mask: FloatArray) -> None:
         word, block = words[s // WORD] >> np.uint64(s % WORD), mask[start : start + VECTOR]
         for n in range(VECTOR):
             block[n] = np.float64((word >> np.uint64(n)) & _ONE)
+
+
+@inlined
+def set_wide_mask(words: np.ndarray, s0: int, mask: FloatArray) -> None:
+    """Set mask[n] to 1 where lane s0 + n is in the set, to 0 where not; s0 is a multiple of the width. Over most lanes
+    this is faster than `set_mask`.
+    """  # noqa: D205
+    for start in range(0, len(mask), WIDTH):
+        s = s0 + start
+        word, block = words[s // WORD] >> np.uint64(s % WORD), mask[start : start + WIDTH]
+        for n in range(len(block)):
+            block[n] = np.float64((word >> np.uint64(n)) & _ONE)

@@ -6,7 +6,7 @@ import numpy as np
 
 from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.bits import has_any
+from riskpipe.liquidation.bits import has_any, set_wide_mask
 from riskpipe.liquidation.health import start_amounts
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans
@@ -15,7 +15,7 @@ from riskpipe.liquidation.options import option_delta
 from riskpipe.liquidation.positions import entry_offset, place_of, position_offset, position_size
 from riskpipe.liquidation.prices import mark_row, notional_row, payoff_row
 from riskpipe.liquidation.records import Draft
-from riskpipe.liquidation.waterfall import Winners, set_wide_mask
+from riskpipe.liquidation.waterfall import Winners
 
 
 class Deltas(NamedTuple):

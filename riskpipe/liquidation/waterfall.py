@@ -7,9 +7,8 @@ import numpy as np
 from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import FloatArray
 from riskpipe.domain.schema import N_RANKS
-from riskpipe.liquidation.bits import has_any
+from riskpipe.liquidation.bits import has_any, set_wide_mask
 from riskpipe.liquidation.closeout import Losses
-from riskpipe.liquidation.footprint import WIDTH, WORD
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.lowering import ADL, FEE_OFFSET, FUND, N_STAGES, SETTLED, Pools, Terms, VariantRules
 from riskpipe.liquidation.positions import entry_offset, position_size
@@ -87,18 +86,6 @@ def ask_winners(
                 best = max(best, payoff[s]) if side == 0 else min(best, payoff[s])
             winners.best[i, side] = best
     return is_asked
-
-
-@inlined
-def set_wide_mask(words: np.ndarray, s0: int, mask: FloatArray) -> None:
-    """Set mask[n] to 1 where lane s0 + n is in the set, to 0 where not; s0 is a multiple of the width. Over most lanes
-    this is faster than `bits.set_mask`.
-    """  # noqa: D205
-    for start in range(0, len(mask), WIDTH):
-        s = s0 + start
-        word, block = words[s // WORD] >> np.uint64(s % WORD), mask[start : start + WIDTH]
-        for n in range(len(block)):
-            block[n] = np.float64((word >> np.uint64(n)) & np.uint64(1))
 
 
 @internal
