@@ -44,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     serve = flows.add_parser("serve", help="Prefect server, scheduler, workers and deployments on this machine")
     serve.add_argument("--home", default=".serve", help="folder of logs and of Prefect's database (.serve)")
     serve.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="Dask workers (one for each core)")
+    share = "of this machine's memory, what its Dask workers may use together (0.9)"
+    serve.add_argument("--memory-share", type=float, default=0.9, help=share)
     serve.add_argument("--prefect-port", type=int, default=4200, help="0 = any free one")
     serve.add_argument("--scheduler-port", type=int, default=8786, help="0 = any free one")
     serve.add_argument("--dashboard-port", type=int, default=8787, help="0 = any free one")
@@ -103,7 +105,8 @@ def _do(given: argparse.Namespace) -> list[str]:
     if given.flow == "serve":
         from flows.serving import Ports, serve
 
-        serve(Path(given.home), given.workers, Ports(given.prefect_port, given.scheduler_port, given.dashboard_port))
+        ports = Ports(given.prefect_port, given.scheduler_port, given.dashboard_port)
+        serve(Path(given.home), given.workers, ports, memory_share=given.memory_share)
         return []
     from prefect.exceptions import ParameterTypeError
     from prefect.flow_engine import FlowRunTimeoutError
@@ -118,9 +121,9 @@ def _do(given: argparse.Namespace) -> list[str]:
         with loss_told():
             provision(at_once=AT_ONCE, say=print)
         return []
-    from flows.recovery import recover
+    from flows.recovery import recover, signed
 
-    with reachable_server(), loss_told():
+    with reachable_server(), loss_told(), signed():
         recover()
         try:
             result = _call(given)()

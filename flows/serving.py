@@ -22,8 +22,6 @@ from riskpipe.run.processes import Service, answers, free_port, keep_running, li
 from riskpipe.run.requests import CONFIGS_VARIABLE, SCHEDULER_VARIABLE, configs_folder
 
 AT_ONCE = 4
-WORKERS_SHARE = 0.9
-"""Of this machine's memory, what its Dask workers may use together."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,13 @@ class Ports:
     dashboard: int = 8787
 
 
-def serve(home: Path, n_workers: int, ports: Ports) -> None:
-    """Start everything and keep it running until interrupted; ConfigError when another one runs in this home."""
+def serve(home: Path, n_workers: int, ports: Ports, *, memory_share: float) -> None:
+    """Start everything and keep it running until interrupted; ConfigError when another one runs in this home.
+
+    The Dask workers may together use `memory_share` of this machine's memory.
+    """
+    if not 0.0 < memory_share <= 1.0:
+        raise ConfigError(f"--memory-share: got {memory_share:g}, expected a share of this machine's memory in (0, 1]")
     home = home.absolute()
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -51,7 +54,7 @@ def serve(home: Path, n_workers: int, ports: Ports) -> None:
             f"dashboard: http://127.0.0.1:{ports.dashboard}/status   logs: {logs}"
         )
         keep(addresses)
-        services = _services(home, logs, n_workers, ports)
+        services = _services(home, logs, ports, n_workers, memory_share)
         _say(f"starting {', '.join(service.name for service in services)} (a minute or less)")
         with running(services), temporary_settings({PREFECT_API_URL: url}):
             provision(at_once=AT_ONCE, say=_say)
@@ -62,7 +65,7 @@ def serve(home: Path, n_workers: int, ports: Ports) -> None:
                 keep_running([*services, flows], _say)
 
 
-def _services(home: Path, logs: Path, n_workers: int, ports: Ports) -> list[Service]:
+def _services(home: Path, logs: Path, ports: Ports, n_workers: int, memory_share: float) -> list[Service]:
     """Return what runs besides the flows' worker, in the order in which it starts."""
     scheduler = f"tcp://127.0.0.1:{ports.scheduler}"
     prefect = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(ports.prefect)]
@@ -75,7 +78,7 @@ def _services(home: Path, logs: Path, n_workers: int, ports: Ports) -> list[Serv
         "DO_NOT_TRACK": "1",
     }
     node, memory = node_environment(), machine_bytes()
-    limit = None if memory is None else int(WORKERS_SHARE * memory / max(1, n_workers))
+    limit = None if memory is None else int(memory_share * memory / max(1, n_workers))
     dashboard = f"127.0.0.1:{ports.dashboard}"
     return [
         Service("prefect-server", prefect, _healthy(ports.prefect), logs / "prefect-server.log", server),

@@ -14,7 +14,7 @@ from chaos.processes import Processes, wait_until
 from chaos.scene import LONGEST_S, N_BLOCKS, N_SCENARIOS, Scene
 from chaos.shared import shared
 from support.faulty_proxy import Fault, FaultyProxy
-from support.s3 import Moto, environment_of
+from support.s3 import SeaweedFS, environment_of
 
 REFUSED = 1
 """Exit code of an input that is refused, and of `verify` where it finds differences."""
@@ -61,7 +61,7 @@ def s3(scene: Scene, seed: int, folder: Path) -> str:
     random = drawn("s3", seed)
     rate, dies_at = random.uniform(0.005, 0.05), random.choice((None, random.randrange(100, 1500)))
     faults = (Fault(status=500), Fault(status=503), Fault(delay_s=0.3), Fault(keep=7), Fault(is_lost=True))
-    server = shared("moto", Moto)
+    server = shared("seaweedfs", SeaweedFS)
     with FaultyProxy(server.port) as proxy:
         bucket = server.make_bucket()
         environment = environment_of(proxy.endpoint, cache=folder / "cache") | PATIENCE

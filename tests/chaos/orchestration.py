@@ -17,8 +17,6 @@ from chaos.scene import LONGEST_S, Scene
 from chaos.shared import shared
 from support.s3 import free_port
 
-from flows.recovery import LABEL
-
 START_S = 180.0
 LOST = 4
 """Exit code of a flow whose server is gone."""
@@ -113,8 +111,7 @@ def flow(scene: Scene, seed: int, folder: Path) -> str:
         now = server.new_runs(earlier)
         for run_id, run in killed.items():
             state, was = now[run_id]["state"]["type"], run["state"]["type"]
-            is_known = LABEL in run["labels"]  # else it was killed before it could say whose process it is
-            if is_known and state != (was if was == "COMPLETED" else "CRASHED"):
+            if state != (was if was == "COMPLETED" else "CRASHED"):
                 raise Failure(f"a flow whose process was killed is {state} on the server after the next start")
     return f"killed {moment}{f' ({TOO_LATE})' if was_over else ''}; again in {ended.seconds:.0f} s"
 

