@@ -2,10 +2,11 @@
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -18,10 +19,14 @@ from riskpipe.cube.protocol import Entry, Names, Store, check_key, missing
 from riskpipe.cube.s3_client import Place, client_of, explained
 from riskpipe.errors import StoreError
 
+Result = TypeVar("Result")
 _PART_BYTES = 16 << 20
 """Larger objects are written as multipart uploads, which appear whole when they are completed, and read in parts."""
 _PARTS_AT_ONCE = 4
 _REPLACED_AT_MOST = 5
+_BROKEN_AT_MOST = 5
+_BROKEN = "response body"
+"""What the client says of an answer that broke off. For an object it asks again by itself, for all else it does not."""
 _WRITER = "writer"
 """Name of the object's metadata that tells whose conditional write it was."""
 
@@ -104,15 +109,14 @@ class S3Store(Store):
     def write(self, key: str, data: bytes) -> None:
         """See Store. Acknowledged by the server when it is durable."""
         check_key(key)
-        with self._errors_of(key):
-            obstore.put(
-                self._client,
-                key,
-                data,
-                use_multipart=len(data) > _PART_BYTES,
-                chunk_size=_PART_BYTES,
-                max_concurrency=_PARTS_AT_ONCE,
-            )
+        is_large = len(data) > _PART_BYTES
+        at_once = _PARTS_AT_ONCE
+        self._asked(
+            key,
+            lambda: obstore.put(
+                self._client, key, data, use_multipart=is_large, chunk_size=_PART_BYTES, max_concurrency=at_once
+            ),
+        )
 
     def create(self, key: str, data: bytes) -> bool:
         """See Store: PUT with `If-None-Match: *`."""
@@ -170,27 +174,22 @@ class S3Store(Store):
     def entries(self, prefix: str) -> tuple[Entry, ...]:
         """See Store."""
         check_key(prefix, is_prefix=True)
-        with self._errors_of(prefix):
-            found = [
-                Entry(meta["path"], meta["size"], meta["last_modified"].astimezone(UTC))
-                for batch in obstore.list(self._client, f"{prefix}/" if prefix else None)
-                for meta in batch
-            ]
-        return tuple(sorted(found))
+        folder = f"{prefix}/" if prefix else None
+        found = self._asked(prefix, lambda: [meta for batch in obstore.list(self._client, folder) for meta in batch])
+        return tuple(sorted(Entry(meta["path"], meta["size"], meta["last_modified"].astimezone(UTC)) for meta in found))
 
     def children(self, prefix: str) -> Names:
         """See Store."""
         check_key(prefix, is_prefix=True)
-        with self._errors_of(prefix):
-            found = obstore.list_with_delimiter(self._client, f"{prefix}/" if prefix else None)
+        folder = f"{prefix}/" if prefix else None
+        found = self._asked(prefix, lambda: obstore.list_with_delimiter(self._client, folder))
         names = {path.rstrip("/").rsplit("/", 1)[-1] for path in found["common_prefixes"]}
         return sorted(names | {meta["path"].rsplit("/", 1)[-1] for meta in found["objects"]})
 
     def delete(self, prefix: str) -> None:
         """See Store."""
         keys = [check_key(prefix), *self.list(prefix)]
-        with self._errors_of(prefix):
-            obstore.delete(self._client, keys)
+        self._asked(prefix, lambda: obstore.delete(self._client, keys))
 
     def zarr_store(self, prefix: str) -> ZarrStore:
         """See Store."""
@@ -221,6 +220,17 @@ class S3Store(Store):
         """Raise the error again where the bucket itself is not there: both answer 404."""
         if "NoSuchBucket" in str(error):
             raise error
+
+    def _asked(self, key: str, ask: Callable[[], Result]) -> Result:
+        """Return the answer to what may be asked twice, and is where the answer breaks off."""
+        with self._errors_of(key):
+            for _ in range(_BROKEN_AT_MOST - 1):
+                try:
+                    return ask()
+                except BaseError as error:
+                    if _BROKEN not in str(error):
+                        raise
+            return ask()
 
     @contextlib.contextmanager
     def _errors_of(self, key: str) -> Iterator[None]:

@@ -92,6 +92,25 @@ def test_an_answer_cut_short_is_never_taken_for_the_object(faulty):
         store.read("a/b")
 
 
+def test_a_list_that_breaks_off_is_asked_for_again(faulty):
+    proxy, store = faulty
+    keys = ["a/b", "a/c", "a/d/e"]
+    for key in keys:
+        store.write(key, b"x")
+    for ask, expected in ((lambda: store.list("a"), keys), (lambda: store.children("a"), ["b", "c", "d"])):
+        proxy.rule = first(2, Fault(keep=7), method="GET")
+        assert ask() == expected
+        proxy.rule = every(Fault(keep=7), method="GET")
+        with pytest.raises(StoreError, match="object a could not be reached"):
+            ask()
+    proxy.rule = first(2, Fault(keep=7), method="POST")
+    store.delete("a")
+    proxy.rule = every(Fault(keep=7), method="PUT")
+    store.write("b", b"what a write is answered says nothing")
+    proxy.rule = first(0, Fault())
+    assert store.list("") == ["b"]
+
+
 def test_large_objects_travel_in_parts_and_appear_whole_or_not_at_all(faulty, monkeypatch):
     proxy, store = faulty
     monkeypatch.setenv("RISKPIPE_S3_TIMEOUT_SECONDS", "20")
