@@ -26,7 +26,7 @@ _PARTS_AT_ONCE = 4
 _REPLACED_AT_MOST = 5
 _BROKEN_AT_MOST = 5
 _BROKEN = "response body"
-"""What the client says of an answer that broke off. For an object it asks again by itself, for all else it does not."""
+"""What the client says of an answer that broke off. It asks again where that was an object, not a list or an error."""
 _WRITER = "writer"
 """Name of the object's metadata that tells whose conditional write it was."""
 
@@ -61,7 +61,7 @@ class S3Store(Store):
         with self._errors_of(key):
             for _ in range(_REPLACED_AT_MOST):
                 try:
-                    result = obstore.get(self._client, key)
+                    result = _again(lambda: obstore.get(self._client, key))
                     if result.meta["size"] <= _PART_BYTES:
                         return bytes(result.bytes())
                     return self._large(key, result.meta["size"], result.meta["e_tag"])
@@ -77,7 +77,7 @@ class S3Store(Store):
 
         def part(start: int) -> bytes:
             stop = min(start + _PART_BYTES, size)
-            result = obstore.get(self._client, key, options={"range": (start, stop), "if_match": e_tag})
+            result = _again(lambda: obstore.get(self._client, key, options={"range": (start, stop), "if_match": e_tag}))
             return bytes(result.bytes())
 
         data = b"".join(map_objects(part, range(0, size, _PART_BYTES), at_once=_PARTS_AT_ONCE))
@@ -109,14 +109,17 @@ class S3Store(Store):
     def write(self, key: str, data: bytes) -> None:
         """See Store. Acknowledged by the server when it is durable."""
         check_key(key)
-        is_large = len(data) > _PART_BYTES
-        at_once = _PARTS_AT_ONCE
-        self._asked(
-            key,
-            lambda: obstore.put(
-                self._client, key, data, use_multipart=is_large, chunk_size=_PART_BYTES, max_concurrency=at_once
-            ),
-        )
+        with self._errors_of(key):
+            _again(
+                lambda: obstore.put(
+                    self._client,
+                    key,
+                    data,
+                    use_multipart=len(data) > _PART_BYTES,
+                    chunk_size=_PART_BYTES,
+                    max_concurrency=_PARTS_AT_ONCE,
+                )
+            )
 
     def create(self, key: str, data: bytes) -> bool:
         """See Store: PUT with `If-None-Match: *`."""
@@ -129,7 +132,7 @@ class S3Store(Store):
         check_key(key)
         with self._errors_of(key):
             try:
-                result = obstore.get(self._client, key)
+                result = _again(lambda: obstore.get(self._client, key))
                 if bytes(result.bytes()) != expected:
                     return False
             except FileNotFoundError as error:
@@ -149,20 +152,22 @@ class S3Store(Store):
         writer = uuid.uuid4().hex
         with self._errors_of(key):
             try:
-                obstore.put(
-                    self._client,
-                    key,
-                    data,
-                    attributes={_WRITER: writer},
-                    mode="create" if e_tag is None else {"e_tag": e_tag},
-                    use_multipart=False,
+                _again(
+                    lambda: obstore.put(
+                        self._client,
+                        key,
+                        data,
+                        attributes={_WRITER: writer},
+                        mode="create" if e_tag is None else {"e_tag": e_tag},
+                        use_multipart=False,
+                    )
                 )
             except FileNotFoundError as error:  # the object to replace is gone
                 self._check_bucket(error)
                 return False
             except (AlreadyExistsError, PreconditionError):
                 try:
-                    return obstore.get(self._client, key).attributes.get(_WRITER) == writer
+                    return _again(lambda: obstore.get(self._client, key)).attributes.get(_WRITER) == writer
                 except FileNotFoundError:
                     return False
             return True
@@ -175,21 +180,24 @@ class S3Store(Store):
         """See Store."""
         check_key(prefix, is_prefix=True)
         folder = f"{prefix}/" if prefix else None
-        found = self._asked(prefix, lambda: [meta for batch in obstore.list(self._client, folder) for meta in batch])
+        with self._errors_of(prefix):
+            found = _again(lambda: [meta for batch in obstore.list(self._client, folder) for meta in batch])
         return tuple(sorted(Entry(meta["path"], meta["size"], meta["last_modified"].astimezone(UTC)) for meta in found))
 
     def children(self, prefix: str) -> Names:
         """See Store."""
         check_key(prefix, is_prefix=True)
         folder = f"{prefix}/" if prefix else None
-        found = self._asked(prefix, lambda: obstore.list_with_delimiter(self._client, folder))
+        with self._errors_of(prefix):
+            found = _again(lambda: obstore.list_with_delimiter(self._client, folder))
         names = {path.rstrip("/").rsplit("/", 1)[-1] for path in found["common_prefixes"]}
         return sorted(names | {meta["path"].rsplit("/", 1)[-1] for meta in found["objects"]})
 
     def delete(self, prefix: str) -> None:
         """See Store."""
         keys = [check_key(prefix), *self.list(prefix)]
-        self._asked(prefix, lambda: obstore.delete(self._client, keys))
+        with self._errors_of(prefix):
+            _again(lambda: obstore.delete(self._client, keys))
 
     def zarr_store(self, prefix: str) -> ZarrStore:
         """See Store."""
@@ -204,7 +212,7 @@ class S3Store(Store):
         check_key(key)
         with self._errors_of(key):
             try:
-                meta = obstore.head(self._client, key)
+                meta = _again(lambda: obstore.head(self._client, key))
             except FileNotFoundError as error:
                 self._check_bucket(error)
                 return None
@@ -221,17 +229,6 @@ class S3Store(Store):
         if "NoSuchBucket" in str(error):
             raise error
 
-    def _asked(self, key: str, ask: Callable[[], Result]) -> Result:
-        """Return the answer to what may be asked twice, and is where the answer breaks off."""
-        with self._errors_of(key):
-            for _ in range(_BROKEN_AT_MOST - 1):
-                try:
-                    return ask()
-                except BaseError as error:
-                    if _BROKEN not in str(error):
-                        raise
-            return ask()
-
     @contextlib.contextmanager
     def _errors_of(self, key: str) -> Iterator[None]:
         """Turn what the client raises into StoreErrors that name object and remedy."""
@@ -239,3 +236,17 @@ class S3Store(Store):
             yield
         except (BaseError, OSError, ValueError) as error:
             raise explained(self.place, key, error) from None  # the cause's text may hold what it was asked with
+
+
+def _again(ask: Callable[[], Result]) -> Result:
+    """Return the answer to a request, asked again where an answer broke off.
+
+    Every request here may be asked twice: of a conditional write the object itself tells whose it was.
+    """
+    for _ in range(_BROKEN_AT_MOST - 1):
+        try:
+            return ask()
+        except BaseError as error:
+            if _BROKEN not in str(error):
+                raise
+    return ask()
