@@ -115,6 +115,14 @@ def pad(price: FloatArray, n_lanes: int) -> None:
 
 
 @compiled
+def round_prices(price: FloatArray, rounded: np.ndarray, n_lanes: int) -> None:
+    """Set rounded [row, lane] to the prices of the first lanes in single precision."""
+    for r in range(price.shape[0]):
+        for s in range(n_lanes):
+            rounded[r, s] = price[r, s]
+
+
+@compiled
 def set_bounds(price: FloatArray, n_lanes: int, low: FloatArray, high: FloatArray) -> None:
     """Set each row's smallest and largest price over the lanes."""
     for r in range(price.shape[0]):
