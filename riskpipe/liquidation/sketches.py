@@ -165,7 +165,7 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, failing: n
     head, bound, constant = int(sketch[0]), sketch[1], spread(sketch[2])
     n, n_ramps, n_balances = head % MOST, head // MOST % MOST, head // (MOST * MOST)
     nearest = spread(np.float32(np.inf))
-    if head in (1, 2):  # noqa: PLR6201  compiled; most pools: what is read of them stays in registers from block to block
+    if head in (1, 2):  # most pools: what is read of them stays in registers from block to block
         last = SKETCH_HEAD + SKETCH_LINE * (head - 1)
         row, slope = int(sketch[SKETCH_HEAD]), spread(sketch[SKETCH_HEAD + 1])
         last_row, last_slope = int(sketch[last]), spread(sketch[last + 1])
