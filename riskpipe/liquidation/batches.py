@@ -22,6 +22,7 @@ class Batch(NamedTuple):
     start: OffsetArray  # [b] where a record starts among the numbers that are played
     failing: np.ndarray  # [b, words] lanes in which it misses what it must hold
     is_sure: BoolArray  # [b] its sketch has left no doubt
+    rough: np.ndarray  # [1, lane] float32 scratch
     health: FloatArray  # [b, lane] USD
     amount: FloatArray  # [lane] scratch
     term: FloatArray  # [lane] scratch
@@ -34,6 +35,7 @@ def make_batch(n_lanes: int) -> Batch:
         start=np.zeros(BATCH, dtype=np.int64),
         failing=np.zeros((BATCH, n_words(n_lanes)), dtype=np.uint64),
         is_sure=np.zeros(BATCH, dtype=np.bool_),
+        rough=np.zeros((1, n_lanes), dtype=np.float32),
         health=np.zeros((BATCH, n_lanes)),
         amount=np.zeros(n_lanes),
         term=np.zeros(n_lanes),
@@ -71,7 +73,7 @@ def evaluate_sketches(number: np.ndarray, batch: Batch, n: int, price: np.ndarra
     sure. Prices in single precision.
     """  # noqa: D205
     for b in range(n):
-        batch.is_sure[b] = play_sketch(number[batch.start[b] :], price, n_blocks, batch.failing[b])
+        batch.is_sure[b] = play_sketch(number[batch.start[b] :], price, n_blocks, batch.rough, batch.failing[b])
 
 
 @inlined

@@ -181,12 +181,17 @@ class BitTally(NamedTuple):
     """How often each bit of some words was set, as the bits of numbers that lie across words."""
 
     plane: np.ndarray  # [PLANES, words] uint64: the k-th bit of every bit's count
+    carried: np.ndarray  # [words] scratch
     n_added: np.ndarray  # [1] since it was last emptied
 
 
 def make_tally(n_words: int) -> BitTally:
     """Allocate an empty tally."""
-    return BitTally(np.zeros((PLANES, n_words), dtype=np.uint64), np.zeros(1, dtype=np.int64))
+    return BitTally(
+        plane=np.zeros((PLANES, n_words), dtype=np.uint64),
+        carried=np.zeros(n_words, dtype=np.uint64),
+        n_added=np.zeros(1, dtype=np.int64),
+    )
 
 
 @inlined
@@ -208,15 +213,19 @@ def add_to_tally(tally: BitTally, sets: np.ndarray, n: int, count: OffsetArray) 
         if tally.n_added[0] + 4 >= 2**PLANES:
             empty_tally(tally, count)
         tally.n_added[0] += 4
-        b = 4 * four
-        for w in range(sets.shape[1]):
-            once, twice = _summed(sets[b, w], sets[b + 1, w], sets[b + 2, w])
-            tally.plane[0, w], more = _summed(once, sets[b + 3, w], tally.plane[0, w])
-            tally.plane[1, w], carried = _summed(twice, more, tally.plane[1, w])
-            for k in range(2, PLANES):
-                count_bit = tally.plane[k, w]
-                tally.plane[k, w] = count_bit ^ carried
-                carried &= count_bit
+        a, b, c, d = sets[4 * four], sets[4 * four + 1], sets[4 * four + 2], sets[4 * four + 3]
+        ones, twos = tally.plane[0], tally.plane[1]
+        for w in range(len(ones)):
+            once, twice = _summed(a[w], b[w], c[w])
+            ones[w], more = _summed(once, d[w], ones[w])
+            twos[w], carried = _summed(twice, more, twos[w])
+            tally.carried[w] = carried
+        for k in range(2, PLANES):
+            plane = tally.plane[k]
+            for w in range(len(plane)):
+                count_bit = plane[w]
+                plane[w] = count_bit ^ tally.carried[w]
+                tally.carried[w] &= count_bit
 
 
 @internal

@@ -14,7 +14,7 @@ from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans, liquidate_loans, set_first_seized
 from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
 from riskpipe.liquidation.portfolios import CALLS, FIRST, LAST, LATER, Portfolios, visit_portfolios
-from riskpipe.liquidation.prices import notional_row, pad, round_prices, set_bounds, set_shocked_lane
+from riskpipe.liquidation.prices import notional_row, pad, round_prices, set_shocked_lanes
 from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft
 from riskpipe.liquidation.seats import (
     find_open,
@@ -147,15 +147,11 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
 @compiled
 def set_shocked(terms: Terms, lanes: Lanes, state: State) -> None:
     """Set the shocked prices of every group, the lanes' trigger prices to them, and their bounds."""
-    n_groups = len(lanes.shocks.index_shock)
-    for g in range(n_groups):
-        set_shocked_lane(terms, state.shocked, g, lanes.shocks, g, 1.0)
+    set_shocked_lanes(terms, state.shocked, lanes.shocks, state.low, state.high)
     for s in range(len(lanes.row)):
         for r in range(len(state.low)):
             state.trigger[r, s] = state.shocked[r, lanes.group[s]]
-    pad(state.shocked, n_groups)
     pad(state.trigger, len(lanes.row))
-    set_bounds(state.shocked, n_groups, state.low, state.high)
 
 
 @compiled

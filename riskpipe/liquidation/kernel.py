@@ -43,7 +43,7 @@ from riskpipe.liquidation.portfolios import (
     visit_portfolios,
     without_units,
 )
-from riskpipe.liquidation.prices import n_rows, pad, round_prices, set_bounds, set_shocked_lane
+from riskpipe.liquidation.prices import n_rows, round_prices, set_shocked_lanes
 from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
 from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
@@ -265,11 +265,7 @@ class Kernel:
             pools, terms = self.lowered(float(haircut))
             at = np.flatnonzero(scenarios.haircut_shock == haircut)
             price, bounds = np.zeros((n_rows(terms), padded(len(at)))), np.zeros((2, n_rows(terms)))
-            shocks = shocks_of(scenarios, at)
-            for s in range(len(at)):
-                set_shocked_lane(terms, price, s, shocks, s, 1.0)
-            pad(price, len(at))
-            set_bounds(price, len(at), bounds[0], bounds[1])
+            set_shocked_lanes(terms, price, shocks_of(scenarios, at), bounds[0], bounds[1])
             tape = self._take_tape(float(haircut))
             wide = price.shape[1]
             draft, batch, tally = make_draft(pools, terms, 1), make_batch(wide), make_tally(n_words(wide))

@@ -47,6 +47,7 @@ from riskpipe.liquidation.vectors import (
     negative_bits,
     positive_part,
     product,
+    put_lanes,
     smaller,
     spread,
     total,
@@ -157,56 +158,96 @@ def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> in
 
 
 @inlined
-def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, failing: np.ndarray) -> bool:
+def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, health: np.ndarray, failing: np.ndarray) -> bool:
     """Set failing [words] to the lanes of the first blocks in which health is below zero; returns whether it is sure.
 
-    Parameters: price [row, lane] float32.
+    Parameters: price [row, lane] float32; health scratch [1, lane] float32.
     """
-    head, bound, constant = int(sketch[0]), sketch[1], spread(sketch[2])
-    n, n_ramps, n_balances = head % MOST, head // MOST % MOST, head // (MOST * MOST)
-    nearest = spread(np.float32(np.inf))
-    if head in (1, 2):  # most pools: what is read of them stays in registers from block to block
-        last = SKETCH_HEAD + SKETCH_LINE * (head - 1)
-        row, slope = int(sketch[SKETCH_HEAD]), spread(sketch[SKETCH_HEAD + 1])
-        last_row, last_slope = int(sketch[last]), spread(sketch[last + 1])
+    head, bound, constant = int(sketch[0]), spread(sketch[1]), spread(sketch[2])
+    nearest, lines = spread(np.float32(np.inf)), sketch[SKETCH_HEAD:]
+    if head in (1, 2):  # most pools: one or two lines and nothing else
+        row, slope = int(lines[0]), spread(lines[1])
+        last_row, last_slope = int(lines[SKETCH_LINE * (head - 1)]), spread(lines[SKETCH_LINE * (head - 1) + 1])
         for block in range(n_blocks):
-            health = fused(slope, lanes_of(price, row, block * WIDTH), constant)
+            value = fused(slope, lanes_of(price, row, block * WIDTH), constant)
             if head == 2:
-                health = fused(last_slope, lanes_of(price, last_row, block * WIDTH), health)
-            put_block(failing, block, negative_bits(health))
-            nearest = smaller(nearest, magnitude(health))
-        return bits_below(spread(bound), nearest) == EVERY_LANE
+                value = fused(last_slope, lanes_of(price, last_row, block * WIDTH), value)
+            put_block(failing, block, negative_bits(value))
+            nearest = smaller(nearest, magnitude(value))
+        return bits_below(bound, nearest) == EVERY_LANE
+    n, n_ramps, n_balances = head % MOST, head // MOST % MOST, head // (MOST * MOST)
     for block in range(n_blocks):
-        first, at, health = block * WIDTH, SKETCH_HEAD, constant
-        for _ in range(n):
-            health = fused(spread(sketch[at + 1]), lanes_of(price, int(sketch[at]), first), health)
-            at += SKETCH_LINE
-        for _ in range(n_ramps):
-            x = lanes_of(price, int(sketch[at]), first)
-            above = positive_part(fused(spread(sketch[at + 1]), x, spread(sketch[at + 2])))
-            health = fused(spread(sketch[at + 3]), above, health)
-            at += RAMP
-        for _ in range(n_balances):
-            if sketch[at] < 0.0:
-                usd, x = lanes_of(price, int(-1.0 - sketch[at]), first), lanes_of(price, int(sketch[at + 1]), first)
-                coins = fused(spread(sketch[at + 4]), x, spread(sketch[at + 2]))
-                health = fused(fused(coins, x, spread(sketch[at + 3])), usd, health)
-                at += SKETCH_COIN
-                continue
-            x, ratio, amount = lanes_of(price, int(sketch[at]), first), sketch[at + 1], spread(sketch[at + 2])
-            n_positions, n_edges, credit = int(sketch[at + 3]), int(sketch[at + 4]), sketch[at + 5]
-            intercept, edges = sketch[at + 6], at + SKETCH_BALANCE
-            at = edges + SKETCH_EDGE * n_edges
-            for _position in range(n_positions):
-                amount = fused(spread(sketch[at + 1]), lanes_of(price, int(sketch[at]), first), amount)
-                at += POSITION
-            owed = product(amount, x)
-            value = product(owed, spread(ratio))
-            owned = fused(value, spread(credit), spread(intercept))
-            for k in range(n_edges):
-                above = positive_part(total(value, spread(sketch[edges + SKETCH_EDGE * k])))
-                owned = fused(spread(sketch[edges + SKETCH_EDGE * k + 1]), above, owned)
-            health = total(health, where_positive(amount, owned, owed))
-        put_block(failing, block, negative_bits(health))
-        nearest = smaller(nearest, magnitude(health))
-    return bits_below(spread(bound), nearest) == EVERY_LANE
+        put_lanes(health, 0, block * WIDTH, constant)
+    at = add_lines(lines, n, price, n_blocks, health)
+    for _ in range(n_ramps):
+        row, gross, minus_edge, ramp = int(lines[at]), spread(lines[at + 1]), spread(lines[at + 2]), lines[at + 3]
+        for block in range(n_blocks):
+            above = positive_part(fused(gross, lanes_of(price, row, block * WIDTH), minus_edge))
+            put_lanes(health, 0, block * WIDTH, fused(spread(ramp), above, lanes_of(health, 0, block * WIDTH)))
+        at += RAMP
+    for _ in range(n_balances):
+        if lines[at] < 0.0:
+            at = add_coins(lines, at, price, n_blocks, health)
+        else:
+            at = add_worth(lines, at, price, n_blocks, health)
+    for block in range(n_blocks):
+        value = lanes_of(health, 0, block * WIDTH)
+        put_block(failing, block, negative_bits(value))
+        nearest = smaller(nearest, magnitude(value))
+    return bits_below(bound, nearest) == EVERY_LANE
+
+
+@inlined
+def add_lines(lines: np.ndarray, n: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
+    """Add n lines to health, two at a time; returns where they end."""
+    at = 0
+    for _ in range(n // 2):
+        row, slope, next_row, next_slope = int(lines[at]), lines[at + 1], int(lines[at + 2]), lines[at + 3]
+        for block in range(n_blocks):
+            value = fused(spread(slope), lanes_of(price, row, block * WIDTH), lanes_of(health, 0, block * WIDTH))
+            value = fused(spread(next_slope), lanes_of(price, next_row, block * WIDTH), value)
+            put_lanes(health, 0, block * WIDTH, value)
+        at += 2 * SKETCH_LINE
+    if n % 2 == 1:
+        row, slope = int(lines[at]), lines[at + 1]
+        for block in range(n_blocks):
+            value = fused(spread(slope), lanes_of(price, row, block * WIDTH), lanes_of(health, 0, block * WIDTH))
+            put_lanes(health, 0, block * WIDTH, value)
+        at += SKETCH_LINE
+    return at
+
+
+@inlined
+def add_coins(lines: np.ndarray, at: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
+    """Add the requirement in coins at `at` to health; returns where it ends."""
+    coin, row, slope = int(-1.0 - lines[at]), int(lines[at + 1]), spread(lines[at + 2])
+    intercept, curvature = spread(lines[at + 3]), spread(lines[at + 4])
+    for block in range(n_blocks):
+        x = lanes_of(price, row, block * WIDTH)
+        coins = fused(fused(curvature, x, slope), x, intercept)
+        value = fused(coins, lanes_of(price, coin, block * WIDTH), lanes_of(health, 0, block * WIDTH))
+        put_lanes(health, 0, block * WIDTH, value)
+    return at + SKETCH_COIN
+
+
+@inlined
+def add_worth(lines: np.ndarray, at: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
+    """Add what the balance at `at` counts for to health; returns where it ends."""
+    row, ratio, base, n_positions = int(lines[at]), lines[at + 1], lines[at + 2], int(lines[at + 3])
+    n_edges, credit, intercept = int(lines[at + 4]), lines[at + 5], lines[at + 6]
+    edges = at + SKETCH_BALANCE
+    positions = edges + SKETCH_EDGE * n_edges
+    for block in range(n_blocks):
+        amount = spread(base)
+        for q in range(n_positions):
+            payoff, size = int(lines[positions + POSITION * q]), lines[positions + POSITION * q + 1]
+            amount = fused(spread(size), lanes_of(price, payoff, block * WIDTH), amount)
+        owed = product(amount, lanes_of(price, row, block * WIDTH))
+        value = product(owed, spread(ratio))
+        owned = fused(value, spread(credit), spread(intercept))
+        for k in range(n_edges):
+            above = positive_part(total(value, spread(lines[edges + SKETCH_EDGE * k])))
+            owned = fused(spread(lines[edges + SKETCH_EDGE * k + 1]), above, owned)
+        counted = where_positive(amount, owned, owed)
+        put_lanes(health, 0, block * WIDTH, total(counted, lanes_of(health, 0, block * WIDTH)))
+    return positions + POSITION * n_positions

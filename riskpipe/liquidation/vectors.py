@@ -76,12 +76,27 @@ def lanes_of(_context: Any, rows: Any, _row: Any, _first: Any) -> Any:  # noqa: 
     """Return rows[row, first : first + WIDTH] of a contiguous array in single precision."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        wide = cgutils.unpack_tuple(builder, array.shape)[1]
-        at = builder.add(builder.mul(arguments[1], wide), arguments[2])
-        return builder.load(builder.bitcast(builder.gep(array.data, [at]), _ROW.as_pointer()), align=4)
+        return builder.load(_place(context, builder, signature, arguments), align=4)
 
     return _VECTOR(rows, types.intp, types.intp), generate
+
+
+@intrinsic
+def put_lanes(_context: Any, rows: Any, _row: Any, _first: Any, _value: Any) -> Any:  # noqa: ANN401
+    """Set rows[row, first : first + WIDTH] of a contiguous array in single precision to a vector."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        builder.store(arguments[3], _place(context, builder, signature, arguments), align=4)
+        return context.get_dummy_value()
+
+    return types.void(rows, types.intp, types.intp, _VECTOR), generate
+
+
+def _place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    wide = cgutils.unpack_tuple(builder, array.shape)[1]
+    at = builder.add(builder.mul(arguments[1], wide), arguments[2])
+    return builder.bitcast(builder.gep(array.data, [at]), _ROW.as_pointer())
 
 
 def _fused(builder: Any, *given: Any) -> Any:  # noqa: ANN401
