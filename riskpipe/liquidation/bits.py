@@ -1,19 +1,20 @@
 """Sets of lanes as words of 64 bits: in which a pool is closed, or called, and which are active."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from riskpipe.compiled import inlined
-from riskpipe.domain.book import FloatArray
+from riskpipe.compiled import inlined, internal
+from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.liquidation.footprint import VECTOR, WIDTH, WORD
 
 _ONE = np.uint64(1)
 NO_LANE = np.uint64(0)
 ALL_BITS = np.uint64(2**64 - 1)
+PLANES = 8  # bits of a count in a tally
 
 
 @inlined
@@ -50,6 +51,13 @@ def has_common(words: np.ndarray, others: np.ndarray) -> bool:
     for w in range(len(words)):
         found |= words[w] & others[w]
     return found != NO_LANE
+
+
+@inlined
+def put_block(words: np.ndarray, block: int, bits: np.uint64) -> None:
+    """Set a set's lanes of one block of WIDTH, blocks being put in ascending order."""
+    shift = np.uint64(block * WIDTH % WORD)
+    words[block * WIDTH // WORD] = bits << shift if shift == NO_LANE else words[block * WIDTH // WORD] | bits << shift
 
 
 def _zeros(method: str) -> Any:  # noqa: ANN401  an intrinsic
@@ -167,3 +175,64 @@ def set_wide_mask(words: np.ndarray, s0: int, mask: FloatArray) -> None:
         word, block = words[s // WORD] >> np.uint64(s % WORD), mask[start : start + WIDTH]
         for n in range(len(block)):
             block[n] = np.float64((word >> np.uint64(n)) & _ONE)
+
+
+class BitTally(NamedTuple):
+    """How often each bit of some words was set, as the bits of numbers that lie across words."""
+
+    plane: np.ndarray  # [PLANES, words] uint64: the k-th bit of every bit's count
+    carried: np.ndarray  # [words] scratch
+    n_added: np.ndarray  # [1] since it was last emptied
+
+
+def make_tally(n_words: int) -> BitTally:
+    """Allocate an empty tally."""
+    return BitTally(
+        plane=np.zeros((PLANES, n_words), dtype=np.uint64),
+        carried=np.zeros(n_words, dtype=np.uint64),
+        n_added=np.zeros(1, dtype=np.int64),
+    )
+
+
+@inlined
+def _summed(a: np.uint64, b: np.uint64, c: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """Sum of three bits, and what is carried, at every place."""
+    either = a ^ b
+    return either ^ c, (a & b) | (either & c)
+
+
+@inlined
+def add_to_tally(tally: BitTally, sets: np.ndarray, n: int, count: OffsetArray) -> None:
+    """Count the bits of the first n of some sets [set, words], of which there is a multiple of four; those after the
+    n-th are emptied, and a tally that is full is emptied into `count`.
+    """  # noqa: D205
+    n_fours = (n + 3) // 4
+    for b in range(n, 4 * n_fours):
+        sets[b] = NO_LANE
+    for four in range(n_fours):
+        if tally.n_added[0] + 4 >= 2**PLANES:
+            empty_tally(tally, count)
+        tally.n_added[0] += 4
+        a, b, c, d = sets[4 * four], sets[4 * four + 1], sets[4 * four + 2], sets[4 * four + 3]
+        ones, twos = tally.plane[0], tally.plane[1]
+        for w in range(len(ones)):
+            once, twice = _summed(a[w], b[w], c[w])
+            ones[w], more = _summed(once, d[w], ones[w])
+            twos[w], carried = _summed(twice, more, twos[w])
+            tally.carried[w] = carried
+        for k in range(2, PLANES):
+            plane = tally.plane[k]
+            for w in range(len(plane)):
+                count_bit = plane[w]
+                plane[w] = count_bit ^ tally.carried[w]
+                tally.carried[w] &= count_bit
+
+
+@internal
+def empty_tally(tally: BitTally, count: OffsetArray) -> None:
+    """Add what was counted to count[s], s being the lane, and forget it."""
+    for s in range(len(count)):
+        for k in range(PLANES):
+            count[s] += np.int64((tally.plane[k, s // WORD] >> np.uint64(s % WORD)) & _ONE) << k
+    tally.plane[:] = NO_LANE
+    tally.n_added[0] = 0

@@ -6,15 +6,15 @@ import numpy as np
 
 from riskpipe.compiled import compiled, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
-from riskpipe.liquidation.batches import Batch, evaluate, is_due, record_batch
+from riskpipe.liquidation.batches import Batch, evaluate, evaluate_sketches, is_due, make_sure, record_batch
 from riskpipe.liquidation.bits import ALL_BITS, NO_LANE, add_lane, has_any, has_common, zeros_below
 from riskpipe.liquidation.flow import add_closed, move_prices, set_impact
-from riskpipe.liquidation.footprint import VECTOR, WIDTH, WORD, padded
+from riskpipe.liquidation.footprint import WIDTH, WORD, padded
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans, liquidate_loans, set_first_seized
 from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
 from riskpipe.liquidation.portfolios import CALLS, FIRST, LAST, LATER, Portfolios, visit_portfolios
-from riskpipe.liquidation.prices import notional_row, pad, set_bounds, set_shocked_lane
+from riskpipe.liquidation.prices import notional_row, pad, round_prices, set_shocked_lanes
 from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft
 from riskpipe.liquidation.seats import (
     find_open,
@@ -38,15 +38,17 @@ def spread_groups(lanes: Lanes, closed: FloatArray) -> None:
 
 @compiled
 def find_failing(
-    tape_pool: np.ndarray, held: np.ndarray, start: OffsetArray, number: FloatArray, batch: Batch, state: State,
-    price: FloatArray, first: int, n_candidates: int, n_seats: int, moved: np.uint64,
+    pools: Pools, terms: Terms, draft: Draft, low: FloatArray, high: FloatArray, tape_pool: np.ndarray,
+    held: np.ndarray, start: OffsetArray, number: np.ndarray, batch: Batch, state: State, price: FloatArray,
+    first: int, n_candidates: int, n_seats: int, moved: np.uint64,
 ) -> tuple[int, int]:  # fmt: skip
     """Note in which seats that are due the candidates of a tile fail that are open there and hold what has moved.
 
     Returns how many are candidates from now on, and how many were looked at.
     """
     kept, looked_at, n = 0, 0, 0
-    n_evaluated = (n_seats + VECTOR - 1) // VECTOR * VECTOR
+    n_blocks, n_words = (n_seats + WIDTH - 1) // WIDTH, (n_seats + WORD - 1) // WORD
+    round_prices(price, state.rounded, n_blocks * WIDTH)
     for k in range(first, first + n_candidates):
         j = state.candidate[k]
         if has_common(state.open[first + j], state.is_due):
@@ -58,12 +60,12 @@ def find_failing(
         if not is_due(n, k == first + n_candidates - 1):
             continue
         looked_at += n
-        evaluate(number, batch, n, price, n_evaluated)
+        evaluate_sketches(number, batch, n, state.rounded, n_blocks)
         for b in range(n):
             j = batch.pool[b]
-            for block in range(0, n_seats, WIDTH):
-                w, shift = block // WORD, np.uint64(block % WORD)
-                failing = (batch.failing[b, block // WIDTH] << shift) & state.open[first + j, w] & state.is_due[w]
+            make_sure(pools, terms, draft, batch, b, tape_pool[j], low, high, price, n_blocks)
+            for w in range(n_words):
+                failing = batch.failing[b, w] & state.open[first + j, w] & state.is_due[w]
                 if failing != NO_LANE:
                     state.open[first + j, w] &= ~failing
                     state.fallen[tape_pool[j], w] |= failing
@@ -133,9 +135,8 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
         evaluate(draft.records, batch, n, state.trigger, wide)
         for b in range(n):
             p = batch.pool[b]
-            for block in range(0, wide, WIDTH):
-                w = block // WORD
-                failing = batch.failing[b, block // WIDTH] << np.uint64(block % WORD)
+            for w in range(len(state.every)):
+                failing = batch.failing[b, w]
                 if kind == INITIAL:
                     state.called[p, w] |= failing & ~state.closed[p, w] & state.every[w]
                 else:
@@ -146,15 +147,11 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
 @compiled
 def set_shocked(terms: Terms, lanes: Lanes, state: State) -> None:
     """Set the shocked prices of every group, the lanes' trigger prices to them, and their bounds."""
-    n_groups = len(lanes.shocks.index_shock)
-    for g in range(n_groups):
-        set_shocked_lane(terms, state.shocked, g, lanes.shocks, g, 1.0)
+    set_shocked_lanes(terms, state.shocked, lanes.shocks, state.low, state.high)
     for s in range(len(lanes.row)):
         for r in range(len(state.low)):
             state.trigger[r, s] = state.shocked[r, lanes.group[s]]
-    pad(state.shocked, n_groups)
     pad(state.trigger, len(lanes.row))
-    set_bounds(state.shocked, n_groups, state.low, state.high)
 
 
 @compiled
@@ -208,7 +205,7 @@ def run_rounds(
     for tile in tiles:
         fit(pools, terms, draft, tape, tile, state.low, state.high)
         seat_groups(state, tile[0], tape.n_records, n_groups)
-        play = tape.pool, tape.held, tape.start, tape.number, batch, state
+        play = pools, terms, draft, *tape.played(), batch, state
         find_failing(*play, state.shocked, tile[0], tape.n_records, n_groups, ALL_BITS)
         close_fallen(pools, terms, rules, state, state.shocked, *tile, True, False)
     if len(portfolios.units.pool) > 0:
@@ -235,7 +232,7 @@ def run_rounds(
                 n_candidates[t] = find_open(state, tape.pool, tile[0], tape.n_records)
             elif is_reseated:
                 n_candidates[t] = find_still_open(state, tile[0], n_candidates[t])
-            play = tape.pool, tape.held, tape.start, tape.number, batch, state
+            play = pools, terms, draft, *tape.played(), batch, state
             n_candidates[t], looked = find_failing(*play, state.seated, tile[0], n_candidates[t], n_seats, moved)
             close_fallen(pools, terms, rules, state, state.trigger, *tile, False, is_last)
             looked_at += looked

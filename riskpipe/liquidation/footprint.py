@@ -33,9 +33,10 @@ def kernel_bytes(book: Book, n_lanes: int) -> int:
     n_loans = int(book.account_is_lending.sum())
     wide = padded(min(n_lanes, most_lanes(book.n_pools, n_loans)))
     n_tiles = max(1.0, book.n_pools / TILE_POOLS)
-    # where a record starts, its head, and some 5 numbers a position and 4 a slot, measured on generated books; whose
+    # a sketch's head, and some 5 numbers a position and 4 a slot, measured on generated books; where it starts, whose
     # it is, what it holds, and while the tape is made the order of classes
-    of_records = 8 * (3 * book.n_pools + 5 * book.n_positions + 4 * len(book.slot_asset)) + (4 + 8 + 16) * book.n_pools
+    of_numbers = 4 * (3 * book.n_pools + 5 * book.n_positions + 4 * len(book.slot_asset))
+    of_records = of_numbers + (8 + 4 + 8 + 16) * book.n_pools
     # closed by lane, open by seat or called by lane, failing by seat; which can be closed, which are portfolios, which
     # are candidates
     of_pools = book.n_pools * (3 * 8 * n_words(wide) + 1 + 1 + 4)

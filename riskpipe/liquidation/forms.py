@@ -35,14 +35,6 @@ BALANCE, POSITION, COIN_MARGIN = 7, 2, 7
 
 
 @inlined
-def class_of(head: float) -> int:
-    """Class of a record by its head: what plays records of one class in turn hardly ever mispredicts a branch."""
-    number = int(head)
-    lines, balances = min(number // N_FORMS % MOST_LINES, 15), min(number // (N_FORMS * MOST_LINES), 7)
-    return (number % N_FORMS * 16 + lines) * 8 + balances
-
-
-@inlined
 def play(
     record: FloatArray, price: FloatArray, n_lanes: int, amount: FloatArray, term: FloatArray, out: FloatArray
 ) -> None:

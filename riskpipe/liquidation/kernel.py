@@ -15,12 +15,13 @@ from riskpipe.domain.market import Market
 from riskpipe.domain.parts import AccountPart
 from riskpipe.domain.rules import Rules
 from riskpipe.domain.scenarios import ScenarioSet, Variant
-from riskpipe.liquidation.batches import Batch, evaluate, make_batch
+from riskpipe.liquidation.batches import Batch, evaluate_sketches, is_due, make_batch, make_sure
+from riskpipe.liquidation.bits import BitTally, add_to_tally, empty_tally, make_tally
 from riskpipe.liquidation.cascade import run_cascades
 from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_closing, make_losses
 from riskpipe.liquidation.exits import make_exits, set_exit_factors, set_far_exits
 from riskpipe.liquidation.flags import set_flags
-from riskpipe.liquidation.footprint import WIDTH, most_lanes, padded
+from riskpipe.liquidation.footprint import WIDTH, most_lanes, n_words, padded
 from riskpipe.liquidation.hedges import Deltas, add_broken_hedges, make_deltas
 from riskpipe.liquidation.lanes import Lanes, State, cut_lanes, distinct_lanes, make_state
 from riskpipe.liquidation.loans import Loans, liquidate_loans, loan_pools, make_loans, set_first_seized
@@ -42,7 +43,7 @@ from riskpipe.liquidation.portfolios import (
     visit_portfolios,
     without_units,
 )
-from riskpipe.liquidation.prices import n_rows, pad, set_bounds, set_shocked_lane
+from riskpipe.liquidation.prices import n_rows, round_prices, set_shocked_lanes
 from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
 from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
@@ -98,25 +99,23 @@ def _write(
 
 @compiled
 def _count_failing(
-    start: OffsetArray, number: FloatArray, n_records: int, batch: Batch, price: FloatArray, failing: OffsetArray
-) -> None:
-    n = 0
+    pools: Pools, terms: Terms, draft: Draft, low: FloatArray, high: FloatArray, tape_pool: np.ndarray,
+    _held: np.ndarray, start: OffsetArray, number: np.ndarray, n_records: int, batch: Batch, price: FloatArray,
+    rounded: np.ndarray, tally: BitTally, failing: OffsetArray,
+) -> None:  # fmt: skip
+    n, n_blocks = 0, price.shape[1] // WIDTH
+    round_prices(price, rounded, price.shape[1])
     for j in range(n_records):
-        batch.pool[n], batch.start[n] = j, start[j]
+        batch.pool[n], batch.start[n] = tape_pool[j], start[j]
         n += 1
-        # four at once: their health stays in the first-level cache, and counts are read and written once for them
-        if n < 4 and j < n_records - 1:
+        if not is_due(n, j == n_records - 1):
             continue
-        evaluate(number, batch, n, price, price.shape[1])
-        if n == 4:
-            h0, h1, h2, h3 = batch.health[0], batch.health[1], batch.health[2], batch.health[3]
-            for s in range(len(failing)):
-                failing[s] += (h0[s] < 0.0) + (h1[s] < 0.0) + (h2[s] < 0.0) + (h3[s] < 0.0)
-            n = 0
+        evaluate_sketches(number, batch, n, rounded, n_blocks)
         for b in range(n):
-            for s in range(len(failing)):
-                failing[s] += batch.health[b, s] < 0.0
+            make_sure(pools, terms, draft, batch, b, batch.pool[b], low, high, price, n_blocks)
+        add_to_tally(tally, batch.failing, n, failing)
         n = 0
+    empty_tally(tally, failing)
 
 
 def _run_lanes(
@@ -266,17 +265,15 @@ class Kernel:
             pools, terms = self.lowered(float(haircut))
             at = np.flatnonzero(scenarios.haircut_shock == haircut)
             price, bounds = np.zeros((n_rows(terms), padded(len(at)))), np.zeros((2, n_rows(terms)))
-            shocks = shocks_of(scenarios, at)
-            for s in range(len(at)):
-                set_shocked_lane(terms, price, s, shocks, s, 1.0)
-            pad(price, len(at))
-            set_bounds(price, len(at), bounds[0], bounds[1])
+            set_shocked_lanes(terms, price, shocks_of(scenarios, at), bounds[0], bounds[1])
             tape = self._take_tape(float(haircut))
-            draft, batch = make_draft(pools, terms, 1), make_batch(padded(len(at)))
-            count = np.zeros(len(at), dtype=np.int64)
+            wide = price.shape[1]
+            draft, batch, tally = make_draft(pools, terms, 1), make_batch(wide), make_tally(n_words(wide))
+            rounded, count = np.ones(price.shape, dtype=np.float32), np.zeros(len(at), dtype=np.int64)
             for tile in tape.tiles(len(pools.account)):
                 fit(pools, terms, draft, tape, tile, bounds[0], bounds[1], room=1.0)  # prices do not move on from here
-                _count_failing(tape.start, tape.number, tape.n_records, batch, price, count)
+                played = pools, terms, draft, *tape.played(), tape.n_records
+                _count_failing(*played, batch, price, rounded, tally, count)
             self._spare[:] = [tape]
             portfolios = make_portfolios(pools, terms, self.units, self.unit_models)
             count_failing_portfolios(pools, terms, portfolios, price, 1.0 + scenarios.vol_shock[at], count)

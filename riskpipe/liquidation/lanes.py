@@ -39,6 +39,7 @@ class State(NamedTuple):
     n_seated: OffsetArray  # [words] how many of a word these are
     squeeze: np.ndarray  # [words, 6] by which steps their bits become those of seats
     seated: FloatArray  # [rows, lane] trigger prices of seats
+    rounded: np.ndarray  # [rows, lane or group] prices that sketches are played at, float32
     is_due: np.ndarray  # [words] seats of active lanes
     candidate: np.ndarray  # [p] int32: of each tile of pools, the records of those open in some seat's lane
     risen: np.ndarray  # [lane] uint32: where a pool is closed now
@@ -94,6 +95,7 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         n_seated=np.zeros(words, dtype=np.int64),
         squeeze=np.zeros((words, 6), dtype=np.uint64),
         seated=np.ones((rows, wide)),
+        rounded=np.ones((rows, max(wide, wide_groups)), dtype=np.float32),
         is_due=np.zeros(words, dtype=np.uint64),
         candidate=np.zeros(len(pools.account), dtype=np.int32),
         risen=np.zeros(max(wide, wide_groups), dtype=np.uint32),

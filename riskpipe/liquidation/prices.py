@@ -89,6 +89,16 @@ def set_shocked_lane(terms: Terms, price: FloatArray, s: int, shocks: Shocks, g:
         set_shocked_mark(terms, price, i, s, shocks, g, share, y, z)
 
 
+@compiled
+def set_shocked_lanes(terms: Terms, price: FloatArray, shocks: Shocks, low: FloatArray, high: FloatArray) -> None:
+    """Set the market at every shock in a lane of its own, pad the rest, and set each row's bounds."""
+    n = len(shocks.index_shock)
+    for s in range(n):
+        set_shocked_lane(terms, price, s, shocks, s, 1.0)
+    pad(price, n)
+    set_bounds(price, n, low, high)
+
+
 @inlined
 def set_shocked_pool(
     pools: Pools, terms: Terms, price: FloatArray, p: int, s: int, shocks: Shocks, g: int, share: float
@@ -112,6 +122,14 @@ def pad(price: FloatArray, n_lanes: int) -> None:
     for r in range(price.shape[0]):
         for s in range(n_lanes, price.shape[1]):
             price[r, s] = price[r, 0]
+
+
+@compiled
+def round_prices(price: FloatArray, rounded: np.ndarray, n_lanes: int) -> None:
+    """Set rounded [row, lane] to the prices of the first lanes in single precision."""
+    for r in range(price.shape[0]):
+        for s in range(n_lanes):
+            rounded[r, s] = price[r, s]
 
 
 @compiled

@@ -56,6 +56,7 @@ class Draft(NamedTuple):
     base: FloatArray  # [slots] quantity less the offsets of what settles in it
     is_valued: BoolArray  # [slots] what settles in it does not do so at par
     record: FloatArray  # [numbers] of one pool
+    sketch: np.ndarray  # [numbers] float32, of one pool
     records: FloatArray  # [numbers] of a batch of pools, each with room for the longest
     term: FloatArray  # [lane]
     health: FloatArray  # [lane]
@@ -88,6 +89,7 @@ def make_draft(pools: Pools, terms: Terms, n_lanes: int) -> Draft:
         base=np.zeros(most_slots),
         is_valued=np.zeros(most_slots, dtype=np.bool_),
         record=np.zeros(n_numbers),
+        sketch=np.zeros(2 * n_numbers, dtype=np.float32),
         records=np.zeros(BATCH * n_numbers),
         term=np.zeros(n_lanes),
         health=np.zeros(n_lanes),

@@ -1,7 +1,7 @@
-"""Tape: the records of pools one after the other, made once and played in every round.
+"""Tape: the sketches of pools' records one after the other, made once and played in every round.
 
-Records that are played by the same steps stand side by side. A book of more pools than a tile holds goes tile by tile
-in every round, each tile recorded anew.
+Those that are played by the same steps stand side by side. A book of more pools than a tile holds goes tile by tile in
+every round, each tile recorded anew.
 """
 
 from dataclasses import dataclass
@@ -12,16 +12,18 @@ from riskpipe.compiled import compiled
 from riskpipe.domain.book import FloatArray, OffsetArray
 from riskpipe.liquidation.bits import bit_of
 from riskpipe.liquidation.footprint import TILE_POOLS
-from riskpipe.liquidation.forms import class_of
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.records import MAINTENANCE, Draft, most_numbers, record_pool
+from riskpipe.liquidation.sketches import sketch_class, write_sketch
 
 ROOM = 3.0  # factor by which prices may move further before the tape is made anew
 
 
 @dataclass
 class Tape:
-    """Maintenance records of the pools of one tile that can be closed; the j-th is not that of the j-th pool."""
+    """Sketches of the maintenance records of the pools of one tile that can be closed; the j-th is not that of the j-th
+    pool.
+    """  # noqa: D205
 
     extra_haircut: float  # of the terms that its records were made for
     first: int  # pool of the tile whose records are on the tape, -1 = none's
@@ -29,7 +31,7 @@ class Tape:
     pool: np.ndarray  # [records] int32: by class when first made, ascending within one; of a book in tiles ascending
     held: np.ndarray  # [records] uint64: bits of the assets and instruments that the pool holds
     start: OffsetArray  # [records] where a record starts
-    number: FloatArray  # [numbers]; what lies beyond the last record is memory never touched
+    number: np.ndarray  # [numbers] float32; what lies beyond the last record is memory never touched
     low: FloatArray  # [rows] the box that the records hold in
     high: FloatArray  # [rows]
 
@@ -37,6 +39,10 @@ class Tape:
         """Return the first pool and one past the last of each tile."""
         size = max(len(self.start), 1)
         return [(first, min(first + size, n_pools)) for first in range(0, max(n_pools, 1), size)]
+
+    def played(self) -> tuple[np.ndarray, ...]:
+        """Return what compiled loops play: the box, then whose sketches, what is held, where they start, numbers."""
+        return self.low, self.high, self.pool, self.held, self.start, self.number
 
 
 def make_tape(pools: Pools, terms: Terms, rows: int) -> Tape:
@@ -51,7 +57,7 @@ def make_tape(pools: Pools, terms: Terms, rows: int) -> Tape:
         pool=np.empty(n_tile, dtype=np.int32),
         held=np.empty(n_tile, dtype=np.uint64),
         start=np.empty(n_tile, dtype=np.int64),
-        number=np.empty(n * n_tile // max(n_pools, 1) + most_numbers(pools, terms)),
+        number=np.empty(n * n_tile // max(n_pools, 1) + 2 * most_numbers(pools, terms), dtype=np.float32),
         low=np.full(rows, np.inf),
         high=np.full(rows, -np.inf),
     )
@@ -75,7 +81,8 @@ def fit(
     for r in range(3):  # no record holds any
         rows = of_options + r * len(terms.is_option)
         tape.low[rows], tape.high[rows] = -np.inf, np.inf
-    what = pools, terms, draft, tape.low, tape.high, tape.pool, tape.held, tape.start
+    most = np.maximum(np.abs(tape.low), np.abs(tape.high))
+    what = pools, terms, draft, tape.low, tape.high, most, tape.pool, tape.held, tape.start
     if is_other:  # else rounds go on with places of records
         is_wanted = pools.can_close[first:stop]
         tape.n_records = int(np.count_nonzero(is_wanted))
@@ -90,7 +97,7 @@ def fit(
         j, at = _record(*what, tape.number, no_class, False, n, j, at)
         if j == n:
             return
-        longer = np.empty(len(tape.number) * 3 // 2 + len(draft.record))
+        longer = np.empty(len(tape.number) * 3 // 2 + len(draft.sketch), dtype=np.float32)
         longer[:at] = tape.number[:at]
         tape.number = longer
 
@@ -106,20 +113,22 @@ def _still_rows(terms: Terms, low: FloatArray, high: FloatArray) -> OffsetArray:
 
 @compiled
 def _record(
-    pools: Pools, terms: Terms, draft: Draft, low: FloatArray, high: FloatArray, pool: np.ndarray, held: np.ndarray,
-    start: OffsetArray, number: FloatArray, by_class: np.ndarray, is_trial: bool, n: int, j: int, at: int,
+    pools: Pools, terms: Terms, draft: Draft, low: FloatArray, high: FloatArray, most: FloatArray, pool: np.ndarray,
+    held: np.ndarray, start: OffsetArray, number: np.ndarray, by_class: np.ndarray, is_trial: bool, n: int, j: int,
+    at: int,
 ) -> tuple[int, int]:  # fmt: skip
-    """Write the j-th to the n-th record from number `at` on, or only set their classes (is_trial).
+    """Write the sketches of the j-th to the n-th record from number `at` on, or only set their classes (is_trial).
 
     Returns where it stops: at the last, or out of room.
     """
-    most, n_assets = len(draft.record), len(terms.index_price)
-    while j < n and (is_trial or at + most <= len(number)):
+    longest, n_assets = len(draft.sketch), len(terms.index_price)
+    while j < n and (is_trial or at + longest <= len(number)):
         p = pool[j]
-        record = draft.record if is_trial else number[at : at + most]
-        length = record_pool(pools, terms, draft, p, low, high, MAINTENANCE, record)
+        record_pool(pools, terms, draft, p, low, high, MAINTENANCE, draft.record)
+        sketch = draft.sketch if is_trial else number[at : at + longest]
+        length = write_sketch(draft.record, most, sketch)
         if is_trial:
-            by_class[j] = class_of(record[0])
+            by_class[j] = sketch_class(sketch[0])
         else:
             start[j] = at
             at += length

@@ -3,7 +3,17 @@
 import numba
 import numpy as np
 
-from riskpipe.liquidation.bits import first_lane, negative_lanes, set_squeeze, squeeze, stop_lane
+from riskpipe.liquidation.bits import (
+    PLANES,
+    add_to_tally,
+    empty_tally,
+    first_lane,
+    make_tally,
+    negative_lanes,
+    set_squeeze,
+    squeeze,
+    stop_lane,
+)
 from riskpipe.liquidation.footprint import WIDTH, WORD
 
 
@@ -50,3 +60,26 @@ def test_first_and_last_lanes_are_those_of_the_lowest_and_highest_bits():
         for s in lanes:
             words[s // WORD] |= np.uint64(1) << np.uint64(s % WORD)
         assert ends(words) == (min(lanes, default=-1), max(lanes, default=-1) + 1)
+
+
+@numba.njit(cache=False)
+def tallied(tally, sets, sizes, count):
+    for first, n in sizes:
+        add_to_tally(tally, sets[first : first + 16], n, count)
+    empty_tally(tally, count)
+
+
+def test_a_tally_counts_every_bit_however_many_sets_and_batches():
+    rng = np.random.default_rng(2)
+    for n_lanes in (1, 32, 100, 128):
+        n_batches = 3 * 2**PLANES // 16 + 1
+        dense = rng.random((16 * n_batches, n_lanes)) < rng.choice([0.0, 0.01, 0.5, 1.0], (16 * n_batches, 1))
+        n_words = -(-n_lanes // WORD)
+        sets = np.zeros((len(dense), n_words), dtype=np.uint64)
+        for s in range(n_lanes):
+            sets[:, s // WORD] |= dense[:, s].astype(np.uint64) << np.uint64(s % WORD)
+        sizes = [(16 * b, int(rng.choice([16, 16, 16, 1, 6]))) for b in range(n_batches)]
+        expected = sum(dense[first : first + n].sum(axis=0) for first, n in sizes)
+        count = np.zeros(n_lanes, dtype=np.int64)
+        tallied(make_tally(n_words), sets, sizes, count)
+        assert count.tolist() == expected.tolist()

@@ -15,7 +15,6 @@ from riskpipe.liquidation import tape
 from riskpipe.liquidation.batches import make_batch
 from riskpipe.liquidation.cascade import run_cascades
 from riskpipe.liquidation.footprint import padded
-from riskpipe.liquidation.forms import class_of
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.lanes import cut_lanes, distinct_lanes, make_state
 from riskpipe.liquidation.loans import loan_pools, make_loans
@@ -23,6 +22,7 @@ from riskpipe.liquidation.lowering import lower_rules
 from riskpipe.liquidation.portfolios import lower_units, make_portfolios
 from riskpipe.liquidation.prices import n_rows
 from riskpipe.liquidation.records import make_draft
+from riskpipe.liquidation.sketches import sketch_class
 
 
 def run(case):
@@ -83,7 +83,7 @@ def test_records_of_one_class_stand_side_by_side_and_each_pool_that_can_be_close
     made, price = tape.make_tape(pools, terms, n_rows(terms)), np.ones(n_rows(terms))
     tape.fit(pools, terms, make_draft(pools, terms, 1), made, made.tiles(len(pools.account))[0], price, price)
     n = made.n_records
-    classes = [class_of.py_func(made.number[made.start[j]]) for j in range(n)]
+    classes = [sketch_class.py_func(made.number[made.start[j]]) for j in range(n)]
     assert len(set(classes)) > 3
     assert classes == sorted(classes)
     assert sorted(made.pool[:n]) == np.flatnonzero(pools.can_close).tolist()
@@ -91,7 +91,7 @@ def test_records_of_one_class_stand_side_by_side_and_each_pool_that_can_be_close
     assert pairs == sorted(pairs), "ascending within a class"
     before = made.pool[:n].copy()
     tape.fit(pools, terms, make_draft(pools, terms, 1), made, made.tiles(len(pools.account))[0], price / 50, price * 50)
-    assert [class_of.py_func(made.number[made.start[j]]) for j in range(n)] != classes
+    assert [sketch_class.py_func(made.number[made.start[j]]) for j in range(n)] != classes
     assert np.array_equal(made.pool[:n], before), "rounds that have begun go on with the places of records"
 
 

@@ -1,0 +1,253 @@
+"""Sketches: records in single precision, with a bound on how far what they give may be off.
+
+Where a sketch gives more than that bound, or less than its negative, the sign of a pool's health is known, and that is
+all that a round asks for. Where it does not, the pool's record is played in double precision (`forms`): which pools
+fail in which lanes does not depend on sketches at all, only how soon it is known.
+
+A sketch is a record's numbers put so that they are cheap to play:
+
+- head: n lines + MOST x n ramps + MOST^2 x n balances; bound; constant, with every line's intercept;
+- each line: row, slope;
+- each edge, as a ramp that starts where it is: row, gross, -edge, change of slope over gross;
+- each balance: row, ratio, base, n positions, n edges, credit, intercept, then -edge and change of credit of each edge,
+  then row and size of each position;
+- each requirement in coins: -1 - row of the coin, row of the payoff, slope, intercept, curvature.
+
+The bound, for single precision with unit roundoff u = 2^-24: a sum of n terms, each made of at most k roundings, is off
+by less than (n + k) u / (1 - (n + k) u) times the sum of the terms' largest magnitudes within the box of the prices
+(Higham, Accuracy and Stability of Numerical Algorithms, second edition, 3.1); twice that is taken, and k = 10. To it
+comes what a line jumps at its edges, as a ramp does not. Numbers that single precision cannot hold leave no bound.
+"""
+
+import numpy as np
+
+from riskpipe.compiled import inlined
+from riskpipe.domain.book import FloatArray
+from riskpipe.liquidation.bits import put_block
+from riskpipe.liquidation.footprint import WIDTH
+from riskpipe.liquidation.forms import (
+    BALANCE,
+    COIN_MARGIN,
+    EDGE,
+    HEAD,
+    MANY_EDGES,
+    MANY_EDGES_LINE,
+    MOST_LINES,
+    N_FORMS,
+    ONE_EDGE,
+    ONE_EDGE_LINE,
+    PLAIN_LINE,
+    POSITION,
+)
+from riskpipe.liquidation.vectors import (
+    bits_below,
+    fused,
+    lanes_of,
+    magnitude,
+    negative_bits,
+    positive_part,
+    product,
+    put_lanes,
+    smaller,
+    spread,
+    total,
+    where_positive,
+)
+
+MOST = 128  # lines, ramps or balances of a sketch; a pool of more has one without a bound
+SKETCH_HEAD, SKETCH_LINE, RAMP, SKETCH_BALANCE, SKETCH_EDGE, SKETCH_COIN = 3, 2, 4, 7, 2, 5  # numbers of each
+ROUNDINGS = 10.0  # of a term
+UNIT = 2.0**-23  # twice the unit roundoff
+LARGEST = 2.0**60  # of a number of a sketch and of a price: products of four stay far from overflow
+EVERY_LANE = np.uint64(2**WIDTH - 1)
+LEAST = 1e-6  # USD: far above what numbers below the normal ones of single precision are off by
+
+
+@inlined
+def sketch_class(head: float) -> int:
+    """Class of a sketch by its head: what plays sketches of one class in turn hardly ever mispredicts a branch."""
+    number = int(head)
+    return (min(number % MOST, 15) * 16 + min(number // MOST % MOST, 15)) * 8 + min(number // (MOST * MOST), 7)
+
+
+@inlined
+def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> int:
+    """Write the sketch of a record; returns how many numbers it has.
+
+    Parameters: most [rows] largest magnitude of each price within the record's box.
+    """
+    head, constant = int(record[0]), record[1]
+    form, n, n_balances = head % N_FORMS, head // N_FORMS % MOST_LINES, head // (N_FORMS * MOST_LINES)
+    scale, jumps, largest, terms, n_ramps = abs(constant), 0.0, 0.0, n + 1, 0
+    at, end = HEAD, SKETCH_HEAD + SKETCH_LINE * n
+    for t in range(n):
+        row, slope, intercept = int(record[at]), record[at + 1], record[at + 2]
+        constant += intercept
+        scale += abs(slope) * most[row] + abs(intercept)
+        largest = max(largest, abs(slope), most[row])
+        sketch[SKETCH_HEAD + SKETCH_LINE * t], sketch[SKETCH_HEAD + SKETCH_LINE * t + 1] = row, slope
+        gross, n_edges, length = 0.0, 0, PLAIN_LINE
+        if form == ONE_EDGE:
+            gross, n_edges, length = record[at + 3], 1 if record[at + 4] < np.inf else 0, ONE_EDGE_LINE
+        elif form == MANY_EDGES:
+            gross, n_edges = record[at + 3], int(record[at + 4])
+            length = MANY_EDGES_LINE + EDGE * n_edges
+        edges = at + (PLAIN_LINE + 1 if form == ONE_EDGE else MANY_EDGES_LINE)
+        for k in range(n_edges):
+            edge, above, higher = record[edges + EDGE * k], record[edges + EDGE * k + 1], record[edges + EDGE * k + 2]
+            ramp = (above - slope) / gross
+            jumps += abs((above - slope) * (edge / gross) + (higher - intercept))
+            scale += abs(ramp) * (abs(gross) * most[row] + abs(edge))
+            largest = max(largest, abs(gross), abs(edge), abs(ramp))
+            sketch[end], sketch[end + 1], sketch[end + 2], sketch[end + 3] = row, gross, -edge, ramp
+            slope, intercept = above, higher
+            end += RAMP
+        n_ramps += n_edges
+        at += length
+    for _ in range(n_balances):
+        if record[at] < 0.0:
+            coin, row, slope, intercept = int(-1.0 - record[at]), int(record[at + 1]), record[at + 3], record[at + 4]
+            curvature, n_edges = record[at + 5], int(record[at + 6])
+            sketch[end], sketch[end + 1], sketch[end + 2] = record[at], row, slope
+            sketch[end + 3], sketch[end + 4] = intercept, curvature
+            x, usd = most[row], most[coin]
+            steepness, coins = abs(curvature) * x + abs(slope), (abs(curvature) * x + abs(slope)) * x + abs(intercept)
+            scale += coins * usd
+            largest = max(largest, abs(curvature), steepness * usd, coins, x * usd, x, usd)
+            terms += 1
+            if n_edges > 0:
+                jumps = np.inf
+            end += SKETCH_COIN
+            at += COIN_MARGIN + EDGE * n_edges
+            continue
+        row, ratio, base, n_positions = int(record[at]), record[at + 1], record[at + 2], int(record[at + 3])
+        n_edges, credit, intercept = int(record[at + 4]), record[at + 5], record[at + 6]
+        for k in range(SKETCH_BALANCE):
+            sketch[end + k] = record[at + k]
+        end += SKETCH_BALANCE
+        at += BALANCE
+        amount, steepest, lifted, last = abs(base), abs(credit), 0.0, credit
+        jumps += abs(intercept)  # where what is owned turns into what is owed
+        for _edge in range(n_edges):
+            edge, above, higher = record[at], record[at + 1], record[at + 2]
+            jumps += abs((above - last) * edge + (higher - intercept))
+            steepest += abs(above - last)
+            lifted += abs(above - last) * abs(edge)
+            largest = max(largest, abs(edge))
+            sketch[end], sketch[end + 1] = -edge, above - last
+            last, intercept = above, higher
+            end += SKETCH_EDGE
+            at += EDGE
+        for _position in range(n_positions):
+            payoff, size = int(record[at]), record[at + 1]
+            amount += abs(size) * most[payoff]
+            largest = max(largest, abs(size), most[payoff])
+            sketch[end], sketch[end + 1] = payoff, size
+            end += POSITION
+            at += POSITION
+        worth = most[row] * max(1.0, abs(ratio) * steepest)  # of a unit
+        scale += amount * worth + lifted + abs(intercept)
+        largest = max(largest, abs(ratio), steepest, worth, amount)
+        terms += 2 * n_positions + n_edges + 1
+    terms += n_ramps
+    bound = UNIT * (terms + ROUNDINGS) * scale + 1.01 * jumps + LEAST
+    if not (bound < LARGEST and scale < LARGEST and largest < LARGEST) or max(n, n_ramps, n_balances) >= MOST:
+        n, n_ramps, n_balances, bound, constant, end = 0, 0, 0, np.inf, 0.0, SKETCH_HEAD
+    sketch[0], sketch[1], sketch[2] = n + MOST * (n_ramps + MOST * n_balances), bound * (1.0 + UNIT), constant
+    return end
+
+
+@inlined
+def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, health: np.ndarray, failing: np.ndarray) -> bool:
+    """Set failing [words] to the lanes of the first blocks in which health is below zero; returns whether it is sure.
+
+    Parameters: price [row, lane] float32; health scratch [1, lane] float32.
+    """
+    head, bound, constant = int(sketch[0]), spread(sketch[1]), spread(sketch[2])
+    nearest, lines = spread(np.float32(np.inf)), sketch[SKETCH_HEAD:]
+    if head in (1, 2):  # most pools: one or two lines and nothing else
+        row, slope = int(lines[0]), spread(lines[1])
+        last_row, last_slope = int(lines[SKETCH_LINE * (head - 1)]), spread(lines[SKETCH_LINE * (head - 1) + 1])
+        for block in range(n_blocks):
+            value = fused(slope, lanes_of(price, row, block * WIDTH), constant)
+            if head == 2:
+                value = fused(last_slope, lanes_of(price, last_row, block * WIDTH), value)
+            put_block(failing, block, negative_bits(value))
+            nearest = smaller(nearest, magnitude(value))
+        return bits_below(bound, nearest) == EVERY_LANE
+    n, n_ramps, n_balances = head % MOST, head // MOST % MOST, head // (MOST * MOST)
+    for block in range(n_blocks):
+        put_lanes(health, 0, block * WIDTH, constant)
+    at = add_lines(lines, n, price, n_blocks, health)
+    for _ in range(n_ramps):
+        row, gross, minus_edge, ramp = int(lines[at]), spread(lines[at + 1]), spread(lines[at + 2]), lines[at + 3]
+        for block in range(n_blocks):
+            above = positive_part(fused(gross, lanes_of(price, row, block * WIDTH), minus_edge))
+            put_lanes(health, 0, block * WIDTH, fused(spread(ramp), above, lanes_of(health, 0, block * WIDTH)))
+        at += RAMP
+    for _ in range(n_balances):
+        if lines[at] < 0.0:
+            at = add_coins(lines, at, price, n_blocks, health)
+        else:
+            at = add_worth(lines, at, price, n_blocks, health)
+    for block in range(n_blocks):
+        value = lanes_of(health, 0, block * WIDTH)
+        put_block(failing, block, negative_bits(value))
+        nearest = smaller(nearest, magnitude(value))
+    return bits_below(bound, nearest) == EVERY_LANE
+
+
+@inlined
+def add_lines(lines: np.ndarray, n: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
+    """Add n lines to health, two at a time; returns where they end."""
+    at = 0
+    for _ in range(n // 2):
+        row, slope, next_row, next_slope = int(lines[at]), lines[at + 1], int(lines[at + 2]), lines[at + 3]
+        for block in range(n_blocks):
+            value = fused(spread(slope), lanes_of(price, row, block * WIDTH), lanes_of(health, 0, block * WIDTH))
+            value = fused(spread(next_slope), lanes_of(price, next_row, block * WIDTH), value)
+            put_lanes(health, 0, block * WIDTH, value)
+        at += 2 * SKETCH_LINE
+    if n % 2 == 1:
+        row, slope = int(lines[at]), lines[at + 1]
+        for block in range(n_blocks):
+            value = fused(spread(slope), lanes_of(price, row, block * WIDTH), lanes_of(health, 0, block * WIDTH))
+            put_lanes(health, 0, block * WIDTH, value)
+        at += SKETCH_LINE
+    return at
+
+
+@inlined
+def add_coins(lines: np.ndarray, at: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
+    """Add the requirement in coins at `at` to health; returns where it ends."""
+    coin, row, slope = int(-1.0 - lines[at]), int(lines[at + 1]), spread(lines[at + 2])
+    intercept, curvature = spread(lines[at + 3]), spread(lines[at + 4])
+    for block in range(n_blocks):
+        x = lanes_of(price, row, block * WIDTH)
+        coins = fused(fused(curvature, x, slope), x, intercept)
+        value = fused(coins, lanes_of(price, coin, block * WIDTH), lanes_of(health, 0, block * WIDTH))
+        put_lanes(health, 0, block * WIDTH, value)
+    return at + SKETCH_COIN
+
+
+@inlined
+def add_worth(lines: np.ndarray, at: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
+    """Add what the balance at `at` counts for to health; returns where it ends."""
+    row, ratio, base, n_positions = int(lines[at]), lines[at + 1], lines[at + 2], int(lines[at + 3])
+    n_edges, credit, intercept = int(lines[at + 4]), lines[at + 5], lines[at + 6]
+    edges = at + SKETCH_BALANCE
+    positions = edges + SKETCH_EDGE * n_edges
+    for block in range(n_blocks):
+        amount = spread(base)
+        for q in range(n_positions):
+            payoff, size = int(lines[positions + POSITION * q]), lines[positions + POSITION * q + 1]
+            amount = fused(spread(size), lanes_of(price, payoff, block * WIDTH), amount)
+        owed = product(amount, lanes_of(price, row, block * WIDTH))
+        value = product(owed, spread(ratio))
+        owned = fused(value, spread(credit), spread(intercept))
+        for k in range(n_edges):
+            above = positive_part(total(value, spread(lines[edges + SKETCH_EDGE * k])))
+            owned = fused(spread(lines[edges + SKETCH_EDGE * k + 1]), above, owned)
+        counted = where_positive(amount, owned, owed)
+        put_lanes(health, 0, block * WIDTH, total(counted, lanes_of(health, 0, block * WIDTH)))
+    return positions + POSITION * n_positions
