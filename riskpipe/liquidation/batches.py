@@ -19,7 +19,7 @@ class Batch(NamedTuple):
     """Some pools, enough of them that a call costs nothing, and their health over lanes."""
 
     pool: OffsetArray  # [b] pools, or the places of their records on a tape
-    start: OffsetArray  # [b] where a record starts among the numbers that are played
+    start: OffsetArray  # [b] where a record or sketch starts among the numbers that are played
     failing: np.ndarray  # [b, words] lanes in which it misses what it must hold
     is_sure: BoolArray  # [b] its sketch has left no doubt
     rough: np.ndarray  # [1, lane] float32 scratch

@@ -16,7 +16,9 @@ A sketch is a record's numbers put so that they are cheap to play:
 The bound, for single precision with unit roundoff u = 2^-24: a sum of n terms, each made of at most k roundings, is off
 by less than (n + k) u / (1 - (n + k) u) times the sum of the terms' largest magnitudes within the box of the prices
 (Higham, Accuracy and Stability of Numerical Algorithms, second edition, 3.1); twice that is taken, and k = 10. To it
-comes what a line jumps at its edges, as a ramp does not. Numbers that single precision cannot hold leave no bound.
+comes what a line or a balance jumps where it bends, as a ramp does not, and for each term what is lost of numbers too
+small for single precision. Without a bound, so that the record is always played, are pools with numbers too large for
+it, with requirements in coins that have edges, with edges that do not ascend, and with too many terms.
 """
 
 import numpy as np
@@ -57,10 +59,10 @@ from riskpipe.liquidation.vectors import (
 MOST = 128  # lines, ramps or balances of a sketch; a pool of more has one without a bound
 SKETCH_HEAD, SKETCH_LINE, RAMP, SKETCH_BALANCE, SKETCH_EDGE, SKETCH_COIN = 3, 2, 4, 7, 2, 5  # numbers of each
 ROUNDINGS = 10.0  # of a term
-UNIT = 2.0**-23  # twice the unit roundoff
-LARGEST = 2.0**60  # of a number of a sketch and of a price: products of four stay far from overflow
+TWICE_ROUNDOFF = 2.0**-23
+LARGEST = 2.0**60  # of a number of a sketch and of a price: a product of two does not overflow, nor a sum below it
 EVERY_LANE = np.uint64(2**WIDTH - 1)
-LEAST = 1e-6  # USD: far above what numbers below the normal ones of single precision are off by
+LEAST = 1e-6  # USD a term: far above 2^-150 x LARGEST x LARGEST, which numbers too small may be off by
 
 
 @inlined
@@ -78,7 +80,7 @@ def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> in
     """
     head, constant = int(record[0]), record[1]
     form, n, n_balances = head % N_FORMS, head // N_FORMS % MOST_LINES, head // (N_FORMS * MOST_LINES)
-    scale, jumps, largest, terms, n_ramps = abs(constant), 0.0, 0.0, n + 1, 0
+    scale, jumps, largest, n_terms, n_ramps = abs(constant), 0.0, 0.0, n + 1, 0
     at, end = HEAD, SKETCH_HEAD + SKETCH_LINE * n
     for t in range(n):
         row, slope, intercept = int(record[at]), record[at + 1], record[at + 2]
@@ -93,9 +95,13 @@ def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> in
             gross, n_edges = record[at + 3], int(record[at + 4])
             length = MANY_EDGES_LINE + EDGE * n_edges
         edges = at + (PLAIN_LINE + 1 if form == ONE_EDGE else MANY_EDGES_LINE)
+        last_edge = -np.inf
         for k in range(n_edges):
             edge, above, higher = record[edges + EDGE * k], record[edges + EDGE * k + 1], record[edges + EDGE * k + 2]
             ramp = (above - slope) / gross
+            if not edge >= last_edge:
+                jumps = np.inf  # ramps add up, while of edges the last that is reached counts
+            last_edge = edge
             jumps += abs((above - slope) * (edge / gross) + (higher - intercept))
             scale += abs(ramp) * (abs(gross) * most[row] + abs(edge))
             largest = max(largest, abs(gross), abs(edge), abs(ramp))
@@ -113,8 +119,8 @@ def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> in
             x, usd = most[row], most[coin]
             steepness, coins = abs(curvature) * x + abs(slope), (abs(curvature) * x + abs(slope)) * x + abs(intercept)
             scale += coins * usd
-            largest = max(largest, abs(curvature), steepness * usd, coins, x * usd, x, usd)
-            terms += 1
+            largest = max(largest, abs(curvature), abs(slope), steepness * usd, coins, x * usd, x, usd)
+            n_terms += 1
             if n_edges > 0:
                 jumps = np.inf
             end += SKETCH_COIN
@@ -126,12 +132,15 @@ def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> in
             sketch[end + k] = record[at + k]
         end += SKETCH_BALANCE
         at += BALANCE
-        amount, steepest, lifted, last = abs(base), abs(credit), 0.0, credit
+        amount, bends, lifted, last, last_edge = abs(base), abs(credit), abs(intercept), credit, -np.inf
         jumps += abs(intercept)  # where what is owned turns into what is owed
         for _edge in range(n_edges):
             edge, above, higher = record[at], record[at + 1], record[at + 2]
+            if not edge >= last_edge:
+                jumps = np.inf
+            last_edge = edge
             jumps += abs((above - last) * edge + (higher - intercept))
-            steepest += abs(above - last)
+            bends += abs(above - last)
             lifted += abs(above - last) * abs(edge)
             largest = max(largest, abs(edge))
             sketch[end], sketch[end + 1] = -edge, above - last
@@ -145,15 +154,15 @@ def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> in
             sketch[end], sketch[end + 1] = payoff, size
             end += POSITION
             at += POSITION
-        worth = most[row] * max(1.0, abs(ratio) * steepest)  # of a unit
+        worth = most[row] * max(abs(ratio) * bends, 1.0)  # of a unit; a first argument that is no number stays
         scale += amount * worth + lifted + abs(intercept)
-        largest = max(largest, abs(ratio), steepest, worth, amount)
-        terms += 2 * n_positions + n_edges + 1
-    terms += n_ramps
-    bound = UNIT * (terms + ROUNDINGS) * scale + 1.01 * jumps + LEAST
+        largest = max(largest, abs(ratio), bends, worth, amount)
+        n_terms += 2 * n_positions + n_edges + 1
+    n_terms += n_ramps
+    bound = TWICE_ROUNDOFF * (n_terms + ROUNDINGS) * scale + 1.01 * jumps + LEAST * n_terms
     if not (bound < LARGEST and scale < LARGEST and largest < LARGEST) or max(n, n_ramps, n_balances) >= MOST:
         n, n_ramps, n_balances, bound, constant, end = 0, 0, 0, np.inf, 0.0, SKETCH_HEAD
-    sketch[0], sketch[1], sketch[2] = n + MOST * (n_ramps + MOST * n_balances), bound * (1.0 + UNIT), constant
+    sketch[0], sketch[1], sketch[2] = n + MOST * (n_ramps + MOST * n_balances), bound * (1.0 + TWICE_ROUNDOFF), constant
     return end
 
 
@@ -173,7 +182,7 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, health: np
             if head == 2:
                 value = fused(last_slope, lanes_of(price, last_row, block * WIDTH), value)
             put_block(failing, block, negative_bits(value))
-            nearest = smaller(nearest, magnitude(value))
+            nearest = smaller(magnitude(value), nearest)
         return bits_below(bound, nearest) == EVERY_LANE
     n, n_ramps, n_balances = head % MOST, head // MOST % MOST, head // (MOST * MOST)
     for block in range(n_blocks):
@@ -193,7 +202,7 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, health: np
     for block in range(n_blocks):
         value = lanes_of(health, 0, block * WIDTH)
         put_block(failing, block, negative_bits(value))
-        nearest = smaller(nearest, magnitude(value))
+        nearest = smaller(magnitude(value), nearest)
     return bits_below(bound, nearest) == EVERY_LANE
 
 

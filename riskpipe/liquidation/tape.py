@@ -30,7 +30,7 @@ class Tape:
     n_records: int
     pool: np.ndarray  # [records] int32: by class when first made, ascending within one; of a book in tiles ascending
     held: np.ndarray  # [records] uint64: bits of the assets and instruments that the pool holds
-    start: OffsetArray  # [records] where a record starts
+    start: OffsetArray  # [records] where a sketch starts
     number: np.ndarray  # [numbers] float32; what lies beyond the last record is memory never touched
     low: FloatArray  # [rows] the box that the records hold in
     high: FloatArray  # [rows]

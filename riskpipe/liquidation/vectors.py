@@ -138,6 +138,7 @@ where_positive = _operation(3, _where(">"))
 positive_part = _operation(1, _positive_part)
 magnitude = _operation(1, _magnitude)
 smaller = _operation(2, _smaller)
+"""Call with (a, b): the smaller, b where one is no number."""
 negative_bits = _operation(
     1, lambda builder, a: _bits(builder, builder.fcmp_ordered("<", a, _ZERO)), result=types.uint64
 )

@@ -11,6 +11,7 @@ from support.hard_books import hard_case
 from riskpipe.liquidation import tape
 from riskpipe.liquidation.batches import evaluate_sketches, make_batch, note_failing
 from riskpipe.liquidation.footprint import WIDTH
+from riskpipe.liquidation.forms import MANY_EDGES, MOST_LINES, N_FORMS
 from riskpipe.liquidation.health import play_alone, record_alone
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.prices import n_rows, set_bounds, set_shocked_lane
@@ -24,6 +25,7 @@ from riskpipe.liquidation.sketches import (
     SKETCH_EDGE,
     SKETCH_HEAD,
     SKETCH_LINE,
+    write_sketch,
 )
 
 N_LANES = 2 * WIDTH
@@ -171,6 +173,55 @@ def test_numbers_that_single_precision_cannot_hold_leave_no_bound_or_are_covered
         assert np.isfinite(sketch[1]) or not is_sure
     assert n > 20
     assert (n_unbounded > 0) == (factor > 1.0)
+
+
+def test_a_price_that_is_no_number_hides_no_doubt_of_another_lane():
+    n_lanes, n = 3 * WIDTH, 0
+    batch = make_batch(n_lanes)
+    for sketch, _, health, rounded in sketched(random_case(7, n_accounts=60, n_scenarios=20)):
+        if np.isfinite(sketch[1]) and int(sketch[0]) % MOST > 0:
+            moved, price = sketch.copy(), np.repeat(rounded[:, 5:6], n_lanes, axis=1)
+            moved[2] = np.float32(float(sketch[2]) - health[5])
+            price[:, WIDTH:] *= np.float32(2.0)
+            price[int(sketch[SKETCH_HEAD]), WIDTH + 5] = np.nan
+            assert not is_sure_of(moved, batch, price)
+            n += 1
+    assert n > 20
+
+
+def written(record, most):
+    sketch = np.zeros(64, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        write_sketch.py_func(np.array(record), np.array(most), sketch)
+    return sketch
+
+
+BALANCES = N_FORMS * MOST_LINES
+"""What a head counts a balance as."""
+
+
+@pytest.mark.parametrize(
+    ("record", "most", "has_bound"),
+    [
+        ([N_FORMS, 1.0, 0.0, 2.0, 3.0], [5.0], True),
+        ([N_FORMS, 1.0, 0.0, np.nan, 3.0], [5.0], False),
+        ([N_FORMS, np.nan, 0.0, 2.0, 3.0], [5.0], False),
+        ([N_FORMS, 1.0, 0.0, 2.0, 3.0], [np.inf], False),
+        ([N_FORMS, 1.0, 0.0, 1e19, 3.0], [1e-19], False),
+        ([BALANCES, 0.0, 0.0, 1.0, 2.0, 0.0, 0.0, 0.9, 0.0], [5.0], True),
+        ([BALANCES, 0.0, 0.0, np.nan, 2.0, 0.0, 0.0, 0.9, 0.0], [5.0], False),
+        ([BALANCES, 0.0, 0.0, 1.0, 2.0, 0.0, 0.0, np.nan, 0.0], [5.0], False),
+        ([BALANCES, 0.0, -1.0, 1.0, 2.0, 0.1, 3.0, 0.4, 0.0], [5.0, 6.0], True),
+        ([BALANCES, 0.0, -1.0, 1.0, 2.0, 1e40, 3.0, 0.4, 0.0], [1e-30, 1e-27], False),
+        ([BALANCES, 0.0, -1.0, 1.0, 2.0, 0.1, 3.0, 0.4, 1.0, 7.0, 8.0, 9.0], [5.0, 6.0], False),
+        ([MANY_EDGES + N_FORMS, 0.0, 0.0, 1.0, 0.0, 1.0, 2.0, 50.0, 0.9, 5.0, 100.0, 0.8, 15.0], [200.0], True),
+        ([MANY_EDGES + N_FORMS, 0.0, 0.0, 1.0, 0.0, 1.0, 2.0, 100.0, 0.9, 5.0, 50.0, 0.8, 15.0], [200.0], False),
+    ],
+)
+def test_a_sketch_has_a_bound_only_where_single_precision_holds_its_numbers_and_ramps_its_edges(
+    record, most, has_bound
+):
+    assert bool(np.isfinite(written(record, most)[1])) == has_bound
 
 
 def test_a_pool_of_more_lines_than_a_sketch_holds_is_played_from_its_record():
