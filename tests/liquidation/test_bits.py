@@ -64,8 +64,9 @@ def test_first_and_last_lanes_are_those_of_the_lowest_and_highest_bits():
 
 @numba.njit(cache=False)
 def tallied(tally, sets, sizes, count):
-    for first, n in sizes:
-        add_to_tally(tally, sets[first : first + 16], n, count)
+    for k in range(len(sizes)):
+        first = sizes[k, 0]
+        add_to_tally(tally, sets[first : first + 16], sizes[k, 1], count)
     empty_tally(tally, count)
 
 
@@ -81,5 +82,5 @@ def test_a_tally_counts_every_bit_however_many_sets_and_batches():
         sizes = [(16 * b, int(rng.choice([16, 16, 16, 1, 6]))) for b in range(n_batches)]
         expected = sum(dense[first : first + n].sum(axis=0) for first, n in sizes)
         count = np.zeros(n_lanes, dtype=np.int64)
-        tallied(make_tally(n_words), sets, sizes, count)
+        tallied(make_tally(n_words), sets, np.array(sizes), count)
         assert count.tolist() == expected.tolist()
