@@ -73,10 +73,10 @@ def sketch_class(head: float) -> int:
 
 
 @inlined
-def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> int:
+def write_sketch(record: FloatArray, peak: FloatArray, sketch: np.ndarray) -> int:
     """Write the sketch of a record; returns how many numbers it has.
 
-    Parameters: most [rows] largest magnitude of each price within the record's box.
+    Parameters: peak [rows] largest magnitude of each price within the record's box.
     """
     head, constant = int(record[0]), record[1]
     form, n, n_balances = head % N_FORMS, head // N_FORMS % MOST_LINES, head // (N_FORMS * MOST_LINES)
@@ -85,8 +85,8 @@ def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> in
     for t in range(n):
         row, slope, intercept = int(record[at]), record[at + 1], record[at + 2]
         constant += intercept
-        scale += abs(slope) * most[row] + abs(intercept)
-        largest = max(largest, abs(slope), most[row])
+        scale += abs(slope) * peak[row] + abs(intercept)
+        largest = max(largest, abs(slope), peak[row])
         sketch[SKETCH_HEAD + SKETCH_LINE * t], sketch[SKETCH_HEAD + SKETCH_LINE * t + 1] = row, slope
         gross, n_edges, length = 0.0, 0, PLAIN_LINE
         if form == ONE_EDGE:
@@ -103,7 +103,7 @@ def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> in
                 jumps = np.inf  # ramps add up, while of edges the last that is reached counts
             last_edge = edge
             jumps += abs((above - slope) * (edge / gross) + (higher - intercept))
-            scale += abs(ramp) * (abs(gross) * most[row] + abs(edge))
+            scale += abs(ramp) * (abs(gross) * peak[row] + abs(edge))
             largest = max(largest, abs(gross), abs(edge), abs(ramp))
             sketch[end], sketch[end + 1], sketch[end + 2], sketch[end + 3] = row, gross, -edge, ramp
             slope, intercept = above, higher
@@ -116,7 +116,7 @@ def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> in
             curvature, n_edges = record[at + 5], int(record[at + 6])
             sketch[end], sketch[end + 1], sketch[end + 2] = record[at], row, slope
             sketch[end + 3], sketch[end + 4] = intercept, curvature
-            x, usd = most[row], most[coin]
+            x, usd = peak[row], peak[coin]
             steepness, coins = abs(curvature) * x + abs(slope), (abs(curvature) * x + abs(slope)) * x + abs(intercept)
             scale += coins * usd
             largest = max(largest, abs(curvature), abs(slope), steepness * usd, coins, x * usd, x, usd)
@@ -149,12 +149,12 @@ def write_sketch(record: FloatArray, most: FloatArray, sketch: np.ndarray) -> in
             at += EDGE
         for _position in range(n_positions):
             payoff, size = int(record[at]), record[at + 1]
-            amount += abs(size) * most[payoff]
-            largest = max(largest, abs(size), most[payoff])
+            amount += abs(size) * peak[payoff]
+            largest = max(largest, abs(size), peak[payoff])
             sketch[end], sketch[end + 1] = payoff, size
             end += POSITION
             at += POSITION
-        worth = most[row] * max(abs(ratio) * bends, 1.0)  # of a unit; a first argument that is no number stays
+        worth = peak[row] * max(abs(ratio) * bends, 1.0)  # of a unit; a first argument that is no number stays
         scale += amount * worth + lifted + abs(intercept)
         largest = max(largest, abs(ratio), bends, worth, amount)
         n_terms += 2 * n_positions + n_edges + 1
@@ -173,10 +173,10 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, health: np
     Parameters: price [row, lane] float32; health scratch [1, lane] float32.
     """
     head, bound, constant = int(sketch[0]), spread(sketch[1]), spread(sketch[2])
-    nearest, lines = spread(np.float32(np.inf)), sketch[SKETCH_HEAD:]
+    nearest, parts = spread(np.float32(np.inf)), sketch[SKETCH_HEAD:]
     if head in (1, 2):  # most pools: one or two lines and nothing else
-        row, slope = int(lines[0]), spread(lines[1])
-        last_row, last_slope = int(lines[SKETCH_LINE * (head - 1)]), spread(lines[SKETCH_LINE * (head - 1) + 1])
+        row, slope = int(parts[0]), spread(parts[1])
+        last_row, last_slope = int(parts[SKETCH_LINE * (head - 1)]), spread(parts[SKETCH_LINE * (head - 1) + 1])
         for block in range(n_blocks):
             value = fused(slope, lanes_of(price, row, block * WIDTH), constant)
             if head == 2:
@@ -187,18 +187,18 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, health: np
     n, n_ramps, n_balances = head % MOST, head // MOST % MOST, head // (MOST * MOST)
     for block in range(n_blocks):
         put_lanes(health, 0, block * WIDTH, constant)
-    at = add_lines(lines, n, price, n_blocks, health)
+    at = add_lines(parts, n, price, n_blocks, health)
     for _ in range(n_ramps):
-        row, gross, minus_edge, ramp = int(lines[at]), spread(lines[at + 1]), spread(lines[at + 2]), lines[at + 3]
+        row, gross, minus_edge, ramp = int(parts[at]), spread(parts[at + 1]), spread(parts[at + 2]), parts[at + 3]
         for block in range(n_blocks):
-            above = positive_part(fused(gross, lanes_of(price, row, block * WIDTH), minus_edge))
-            put_lanes(health, 0, block * WIDTH, fused(spread(ramp), above, lanes_of(health, 0, block * WIDTH)))
+            excess = positive_part(fused(gross, lanes_of(price, row, block * WIDTH), minus_edge))
+            put_lanes(health, 0, block * WIDTH, fused(spread(ramp), excess, lanes_of(health, 0, block * WIDTH)))
         at += RAMP
     for _ in range(n_balances):
-        if lines[at] < 0.0:
-            at = add_coins(lines, at, price, n_blocks, health)
+        if parts[at] < 0.0:
+            at = add_coins(parts, at, price, n_blocks, health)
         else:
-            at = add_worth(lines, at, price, n_blocks, health)
+            at = add_worth(parts, at, price, n_blocks, health)
     for block in range(n_blocks):
         value = lanes_of(health, 0, block * WIDTH)
         put_block(failing, block, negative_bits(value))
@@ -227,10 +227,10 @@ def add_lines(lines: np.ndarray, n: int, price: np.ndarray, n_blocks: int, healt
 
 
 @inlined
-def add_coins(lines: np.ndarray, at: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
+def add_coins(parts: np.ndarray, at: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
     """Add the requirement in coins at `at` to health; returns where it ends."""
-    coin, row, slope = int(-1.0 - lines[at]), int(lines[at + 1]), spread(lines[at + 2])
-    intercept, curvature = spread(lines[at + 3]), spread(lines[at + 4])
+    coin, row, slope = int(-1.0 - parts[at]), int(parts[at + 1]), spread(parts[at + 2])
+    intercept, curvature = spread(parts[at + 3]), spread(parts[at + 4])
     for block in range(n_blocks):
         x = lanes_of(price, row, block * WIDTH)
         coins = fused(fused(curvature, x, slope), x, intercept)
@@ -240,23 +240,23 @@ def add_coins(lines: np.ndarray, at: int, price: np.ndarray, n_blocks: int, heal
 
 
 @inlined
-def add_worth(lines: np.ndarray, at: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
+def add_worth(parts: np.ndarray, at: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
     """Add what the balance at `at` counts for to health; returns where it ends."""
-    row, ratio, base, n_positions = int(lines[at]), lines[at + 1], lines[at + 2], int(lines[at + 3])
-    n_edges, credit, intercept = int(lines[at + 4]), lines[at + 5], lines[at + 6]
+    row, ratio, base, n_positions = int(parts[at]), parts[at + 1], parts[at + 2], int(parts[at + 3])
+    n_edges, credit, intercept = int(parts[at + 4]), parts[at + 5], parts[at + 6]
     edges = at + SKETCH_BALANCE
     positions = edges + SKETCH_EDGE * n_edges
     for block in range(n_blocks):
         amount = spread(base)
         for q in range(n_positions):
-            payoff, size = int(lines[positions + POSITION * q]), lines[positions + POSITION * q + 1]
+            payoff, size = int(parts[positions + POSITION * q]), parts[positions + POSITION * q + 1]
             amount = fused(spread(size), lanes_of(price, payoff, block * WIDTH), amount)
         owed = product(amount, lanes_of(price, row, block * WIDTH))
         value = product(owed, spread(ratio))
         owned = fused(value, spread(credit), spread(intercept))
         for k in range(n_edges):
-            above = positive_part(total(value, spread(lines[edges + SKETCH_EDGE * k])))
-            owned = fused(spread(lines[edges + SKETCH_EDGE * k + 1]), above, owned)
+            excess = positive_part(total(value, spread(parts[edges + SKETCH_EDGE * k])))
+            owned = fused(spread(parts[edges + SKETCH_EDGE * k + 1]), excess, owned)
         counted = where_positive(amount, owned, owed)
         put_lanes(health, 0, block * WIDTH, total(counted, lanes_of(health, 0, block * WIDTH)))
     return positions + POSITION * n_positions

@@ -81,8 +81,8 @@ def fit(
     for r in range(3):  # no record holds any
         rows = of_options + r * len(terms.is_option)
         tape.low[rows], tape.high[rows] = -np.inf, np.inf
-    most = np.maximum(np.abs(tape.low), np.abs(tape.high))
-    what = pools, terms, draft, tape.low, tape.high, most, tape.pool, tape.held, tape.start
+    peak = np.maximum(np.abs(tape.low), np.abs(tape.high))
+    what = pools, terms, draft, tape.low, tape.high, peak, tape.pool, tape.held, tape.start
     if is_other:  # else rounds go on with places of records
         is_wanted = pools.can_close[first:stop]
         tape.n_records = int(np.count_nonzero(is_wanted))
@@ -113,7 +113,7 @@ def _still_rows(terms: Terms, low: FloatArray, high: FloatArray) -> OffsetArray:
 
 @compiled
 def _record(
-    pools: Pools, terms: Terms, draft: Draft, low: FloatArray, high: FloatArray, most: FloatArray, pool: np.ndarray,
+    pools: Pools, terms: Terms, draft: Draft, low: FloatArray, high: FloatArray, peak: FloatArray, pool: np.ndarray,
     held: np.ndarray, start: OffsetArray, number: np.ndarray, by_class: np.ndarray, is_trial: bool, n: int, j: int,
     at: int,
 ) -> tuple[int, int]:  # fmt: skip
@@ -126,7 +126,7 @@ def _record(
         p = pool[j]
         record_pool(pools, terms, draft, p, low, high, MAINTENANCE, draft.record)
         sketch = draft.sketch if is_trial else number[at : at + longest]
-        length = write_sketch(draft.record, most, sketch)
+        length = write_sketch(draft.record, peak, sketch)
         if is_trial:
             by_class[j] = sketch_class(sketch[0])
         else:

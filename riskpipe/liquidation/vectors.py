@@ -108,15 +108,8 @@ def _bits(builder: Any, comparison: Any) -> Any:  # noqa: ANN401
     return builder.zext(builder.bitcast(comparison, ir.IntType(WIDTH)), ir.IntType(WORD))
 
 
-def _where(comparison: str) -> Callable[..., Any]:
-    def build(builder: Any, given: Any, positive: Any, other: Any) -> Any:  # noqa: ANN401
-        return builder.select(builder.fcmp_ordered(comparison, given, _ZERO), positive, other)
-
-    return build
-
-
-def _positive_part(builder: Any, given: Any) -> Any:  # noqa: ANN401
-    return builder.select(builder.fcmp_ordered(">", given, _ZERO), given, _ZERO)
+def _where_positive(builder: Any, given: Any, positive: Any, other: Any) -> Any:  # noqa: ANN401
+    return builder.select(builder.fcmp_ordered(">", given, _ZERO), positive, other)
 
 
 def _magnitude(builder: Any, given: Any) -> Any:  # noqa: ANN401
@@ -133,9 +126,9 @@ fused = _operation(3, _fused)
 """Call with (a, b, c): a b + c, rounded once."""
 product = _operation(2, lambda builder, a, b: builder.fmul(a, b))
 total = _operation(2, lambda builder, a, b: builder.fadd(a, b))
-where_positive = _operation(3, _where(">"))
+where_positive = _operation(3, _where_positive)
 """Call with (a, b, c): b where a > 0, else c."""
-positive_part = _operation(1, _positive_part)
+positive_part = _operation(1, lambda builder, a: _where_positive(builder, a, a, _ZERO))
 magnitude = _operation(1, _magnitude)
 smaller = _operation(2, _smaller)
 """Call with (a, b): the smaller, b where one is no number."""

@@ -11,7 +11,7 @@ from support.hard_books import hard_case
 from riskpipe.liquidation import tape
 from riskpipe.liquidation.batches import evaluate_sketches, make_batch, note_failing
 from riskpipe.liquidation.footprint import WIDTH
-from riskpipe.liquidation.forms import MANY_EDGES, MOST_LINES, N_FORMS
+from riskpipe.liquidation.forms import MANY_EDGES, MOST_LINES, N_FORMS, POSITION
 from riskpipe.liquidation.health import play_alone, record_alone
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.prices import n_rows, set_bounds, set_shocked_lane
@@ -68,7 +68,7 @@ def in_numpy(sketch, price):
         at += SKETCH_BALANCE + edges.size
         for _position in range(int(n_positions)):
             amount = amount + sketch[at + 1] * price[int(sketch[at])]
-            at += 2
+            at += POSITION
         owed = amount * price[int(row)]
         owned = owed * ratio * credit + intercept
         for edge, change in edges:
