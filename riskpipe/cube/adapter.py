@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Iterable
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.storage import WrapperStore
 
 from riskpipe.cube.protocol import Store
+from riskpipe.errors import StoreError
 
 
 class ZarrFolder(ZarrStore):
@@ -92,6 +94,20 @@ class ZarrFolder(ZarrStore):
         """Yield the names directly below a folder."""
         for name in await asyncio.to_thread(self._objects.children, self._key(prefix.strip("/")).strip("/")):
             yield name
+
+
+class Whole(WrapperStore[ZarrStore]):
+    """A cube of which every chunk was written: one that is missing is an error, where zarr would give its fill value.
+
+    So whoever reads a run while it is swept is told, and not given gaps.
+    """
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """Return an object or a part of it; None for metadata that is not there."""
+        found = await super().get(key, prototype, byte_range)
+        if found is None and "c" in key.split("/")[2:]:
+            raise StoreError(f"{self._store} has no {key}: the run was swept meanwhile, or is damaged; open it again")
+        return found
 
 
 def _is_hidden(key: str) -> bool:

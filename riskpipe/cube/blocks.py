@@ -87,14 +87,34 @@ def _read_or_error(store: Store, prefix: str, start: int, stop: int) -> dict[str
         return error
 
 
-def write_once(store: Store, prefix: str, arrays: Mapping[str, AnyArray]) -> str:
-    """Write whole variables that no block writes and return the SHA-256 of their decoded arrays.
+def write_once(store: Store, prefix: str, arrays: Mapping[str, AnyArray]) -> dict[str, str]:
+    """Write whole variables that no block writes and return the SHA-256 of each one's decoded array.
 
     May be called for some variables at a time; the manifest is refused until each has been written. Raises StoreError
     as `write_block` does, and for variables that blocks write.
     """
     asked = tuple(variable for key, variable in VARIABLES.items() if key in arrays and not variable.per_block)
-    return _write(_cube(store, prefix), arrays, asked, prefix, None)
+    _write(_cube(store, prefix), arrays, asked, prefix, None)
+    return digests_of(arrays)
+
+
+def digests_of(arrays: Mapping[str, AnyArray]) -> dict[str, str]:
+    """Return the SHA-256 of each array by its key, as `write_once` does."""
+    return {key: digest_arrays({key: np.asarray(values)}) for key, values in arrays.items()}
+
+
+def read_digests(store: Store, prefix: str) -> dict[str, str | Exception]:
+    """Return the SHA-256 of each whole variable that no block writes as it lies there, or why it cannot be read."""
+    cube = _cube(store, prefix)
+
+    def digest(key: str) -> str | Exception:
+        try:
+            return digest_arrays({key: np.asarray(cube[key][...])})
+        except Exception as error:  # noqa: BLE001 - as in _read_or_error
+            return error
+
+    keys = [key for key, variable in VARIABLES.items() if not variable.per_block]
+    return dict(zip(keys, map_objects(digest, keys), strict=True))
 
 
 def open_arrays(store: Store, prefix: str) -> zarr.Group:

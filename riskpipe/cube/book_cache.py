@@ -50,6 +50,8 @@ def local_copy(store: Store, sha: str, files: Mapping[str, Mapping[str, Any]]) -
     if odd:
         raise StoreError(f"{store.uri}/{book_prefix(sha)} lists {odd[0]!r}, which is not the name of a book's file")
     folder = cache_folder() / sha
+    with contextlib.suppress(OSError):
+        os.utime(folder)  # before it is looked at: what is unused may be dropped at any moment
     if not _is_whole(folder, files):
         with _errors_of(folder):
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,8 +61,6 @@ def local_copy(store: Store, sha: str, files: Mapping[str, Mapping[str, Any]]) -
                         _fetch(store, sha, files, folder)
             except Timeout as error:
                 raise StoreError(f"{folder}: another process has been fetching it for half an hour; end it") from error
-    with contextlib.suppress(OSError):
-        os.utime(folder)
     return folder
 
 
@@ -93,7 +93,7 @@ def _fetch(store: Store, sha: str, files: Mapping[str, Mapping[str, Any]], folde
             if len(data) != entry["size"] or sha256(data) != entry["sha256"]:
                 raise VerifyError(
                     f"{store.uri}/{key} has {len(data)} bytes, SHA-256 {sha256(data)}; book.json says {entry['size']}, "
-                    f"{entry['sha256']}. Delete {book_prefix(sha)} in the store and run the night again"
+                    f"{entry['sha256']}. Run the night again: it writes the book anew"
                 )
             with (temporary / name).open("xb") as file:
                 file.write(data)

@@ -27,6 +27,7 @@ from riskpipe.errors import StoreError, VerifyError
 BOOK_FORMAT_VERSION = 1
 _SCALARS = {"as_of", "numeraire", "labels"}
 _FRESH = timedelta(hours=12)
+_SWEPT_AT_MOST = 3
 
 
 def put_book(store: Store, book: Book) -> str:
@@ -50,23 +51,24 @@ def put_book(store: Store, book: Book) -> str:
     )
     name = sha256(content)
     prefix = book_prefix(name)
-    wanted = [
-        file
-        for file, entry in listing.items()
-        if (data := store.get(f"{prefix}/{file}")) is None or sha256(data) != entry["sha256"]
-    ]
-    if wanted:
-        for file, data in _files(book):
+    whole = f"{prefix}/book.json"
+    # an old book is made young again before its files are looked at: a sweep spares young ones that no run refers to
+    if store.exists(whole) and store.now() - store.modified(whole) >= _FRESH:
+        store.write(whole, content)
+    for _ in range(_SWEPT_AT_MOST):
+        wanted = [
+            file
+            for file, entry in listing.items()
+            if (data := store.get(f"{prefix}/{file}")) is None or sha256(data) != entry["sha256"]
+        ]
+        for file, data in _files(book) if wanted else ():
             if file in wanted:
                 store.write(f"{prefix}/{file}", data)
-    # an old book is made young again before a plan refers to it: a sweep spares young ones that no run refers to
-    if wanted or not store.exists(f"{prefix}/book.json") or not _is_fresh(store, f"{prefix}/book.json"):
-        store.write(f"{prefix}/book.json", content)
-    return name
-
-
-def _is_fresh(store: Store, key: str) -> bool:
-    return store.now() - store.modified(key) < _FRESH
+        if wanted or store.get(whole) != content:
+            store.write(whole, content)
+        if set(store.children(prefix)) >= {*listing, "book.json"}:  # else a sweep was at it before it was young
+            return name
+    raise StoreError(f"{store.uri}/{prefix} is deleted as fast as it is written: end what deletes it, and run again")
 
 
 def open_book(store: Store | str, sha: str, *, is_verified: bool = False) -> Book:
@@ -74,8 +76,8 @@ def open_book(store: Store | str, sha: str, *, is_verified: bool = False) -> Boo
 
     From an object store the book is copied to this host first (`cube.book_cache`), once for all its processes.
 
-    The same book is opened once per process. A book just assembled is writable: open the stored one before compiled
-    code sees it, or that code is compiled twice.
+    The same book is opened once per process, and again when it was written anew. A book just assembled is writable:
+    open the stored one before compiled code sees it, or that code is compiled twice.
 
     Parameters
     ----------
@@ -88,13 +90,20 @@ def open_book(store: Store | str, sha: str, *, is_verified: bool = False) -> Boo
     StoreError: when there is no such book or a file of it is missing or torn. VerifyError: listing files that differ.
     """
     store = open_store(store) if isinstance(store, str) else store
-    if is_verified:
-        _verify(store, sha)
-    return _opened(store.uri, sha)
+    if is_verified and (problems := _problems(store, sha)):
+        raise VerifyError(
+            f"book {sha} in {store.uri} is damaged: {'; '.join(problems)}. Run the night again: it writes it anew"
+        )
+    return _opened(store.uri, sha, store.modified(f"{book_prefix(sha)}/book.json"))
+
+
+def is_whole(store: Store, sha: str) -> bool:
+    """Tell whether a book is there and every file of it is as `book.json` says."""
+    return store.exists(f"{book_prefix(sha)}/book.json") and not _problems(store, sha)
 
 
 @lru_cache(maxsize=4)
-def _opened(uri: str, sha: str) -> Book:
+def _opened(uri: str, sha: str, _written: datetime) -> Book:
     store = open_store(uri)
     prefix = book_prefix(sha)
     content = _content(store, sha)
@@ -122,18 +131,21 @@ def _content(store: Store, sha: str) -> dict[str, Any]:
     return content
 
 
-def _verify(store: Store, sha: str) -> None:
+def _problems(store: Store, sha: str) -> list[str]:
     """Compare every file of a book with book.json."""
     prefix = book_prefix(sha)
-    problems = []
-    for name, entry in _content(store, sha)["files"].items():
+    problems: list[str] = []
+    try:
+        files = _content(store, sha)["files"]
+    except VerifyError as error:
+        return [str(error)]
+    for name, entry in files.items():
         data = store.get(f"{prefix}/{name}")
         if data is None:
             problems.append(f"{name} is missing")
         elif sha256(data) != entry["sha256"]:
             problems.append(f"{name} has SHA-256 {sha256(data)}, expected {entry['sha256']}")
-    if problems:
-        raise VerifyError(f"book {sha} in {store.uri} is damaged: {'; '.join(problems)}. Delete {prefix} and run again")
+    return problems
 
 
 def _files(book: Book) -> Iterator[tuple[str, bytes]]:

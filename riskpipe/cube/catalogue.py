@@ -84,15 +84,19 @@ def publish(
 
     Raises
     ------
-    StoreError: when the run has no manifest or is of another instant, another writer moved the pointer meanwhile or it
-    is not the expected one, or the store ignores conditions, so that it cannot keep two writers apart.
+    StoreError: when the run has no manifest, is of another instant or is swept meanwhile, another writer moved the
+    pointer meanwhile or it is not the expected one, or the store ignores conditions, so that it cannot keep two writers
+    apart. The pointer is then what it was.
     """
     key = pointer_key(book, as_of)
     manifest = store.get(manifest_key(run_id))
     if manifest is None:
         raise StoreError(f"run {run_id} has no manifest in {store.uri}: it is not complete and cannot be published")
     pointer = Pointer(run_id, format_as_of(as_of), sha256(manifest))
-    of = json.loads(manifest)["as_of"]
+    try:
+        of = json.loads(manifest)["as_of"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{store.uri}/{manifest_key(run_id)} is torn: {error}. Verify the run") from error
     if of != pointer.as_of:
         raise StoreError(f"run {run_id} is of {of}, it cannot be published as {pointer.as_of}")
     before = store.get(key) if expected == "current" else None if expected is None else canonical_json(asdict(expected))
@@ -112,7 +116,13 @@ def publish(
             "writer was faster. Compare the two runs and publish again to supersede it"
         )
     if not store.exists(manifest_key(run_id)):  # a sweep deletes the manifest, then looks for pointers
-        raise StoreError(f"run {run_id} was swept while it was published as {key}: run the night again")
+        if before is not None:
+            store.swap(key, new, before)
+        elif store.get(key) == new:
+            store.delete(key)
+        raise StoreError(
+            f"run {run_id} was swept while it was published: {key} is as it was before. Run the night again"
+        )
     return pointer
 
 

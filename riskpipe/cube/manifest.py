@@ -3,11 +3,11 @@
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from riskpipe.cube.blocks import open_arrays, read_blocks
+from riskpipe.cube.blocks import open_arrays, read_blocks, read_digests
 from riskpipe.cube.catalogue import catalogue_at, read_catalogue
 from riskpipe.cube.digest import canonical_json, digest_arrays, sha256
 from riskpipe.cube.layout import (
@@ -30,22 +30,42 @@ from riskpipe.domain.schema import CUBE_FORMAT_VERSION
 from riskpipe.errors import StoreError, VerifyError
 
 
+@dataclass(frozen=True)
+class Wrote:
+    """What a run's stages say that they wrote besides blocks: SHA-256 hashes."""
+
+    plan: str
+    """Of the plan's bytes."""
+    template: str
+    """Of the cube's template."""
+    variables: Mapping[str, str]
+    """Of the decoded array of each variable that no block writes, by its key."""
+
+
 def write_manifest(
-    store: Store, run_id: str, *, as_of: datetime, bounds: Sequence[tuple[int, int]], about: Mapping[str, Any]
+    store: Store,
+    run_id: str,
+    *,
+    as_of: datetime,
+    bounds: Sequence[tuple[int, int]],
+    wrote: Wrote,
+    about: Mapping[str, Any],
 ) -> str:
-    """Reconcile a finished run with its marks, write its manifest, and return the manifest's SHA-256.
+    """Reconcile a finished run with what its marks promise, write its manifest, and return the manifest's SHA-256.
 
     Writing the same manifest again changes nothing.
 
     Parameters
     ----------
     bounds: (start, stop) of every block, as planned.
+    wrote: what its stages promise.
     about: more to be kept, plain JSON values without times or hosts: input hashes, hash of the findings, versions.
 
     Raises
     ------
-    StoreError: listing every block without mark or part, mark of other bounds or fingerprint, and object of the cube
-    that is missing or does not belong; and when the run already has another manifest.
+    StoreError: listing every block without mark or part, mark of other bounds or fingerprint, object of the cube
+    that is missing or does not belong, and whatever is not as it was written; and when the run already has another
+    manifest.
     """
     marks = read_marks(store, run_id)
     prefix, cube = run_prefix(run_id), cube_prefix(run_id)
@@ -57,10 +77,11 @@ def write_manifest(
     inputs = {key for name in BLOCK_INPUTS if store.exists(key := inputs_key(run_id, name))}
     problems += [f"{key} is missing" for key in sorted(wanted - held)]
     problems += [f"{key} does not belong" for key in sorted(held - wanted)]
-    template = ""
     if not problems:
         # what was changed after its mark was written must not be sealed
-        template, problems = _template_digest(store, cube)
+        problems += _plan_problems(plan, wrote.plan)
+        problems += _template_problems(store, cube, wrote.template)
+        problems += _variable_problems(store, cube, wrote.variables)
         problems += _block_problems(store, run_id, [marks[block] for block in range(len(bounds))])
     if problems or plan is None:
         raise StoreError(
@@ -75,7 +96,7 @@ def write_manifest(
             "as_of": format_as_of(as_of),
             "about": dict(about),
             "plan_sha256": sha256(plan),
-            "template_sha256": template,
+            "template_sha256": wrote.template,
             "fingerprint": marks[0].fingerprint,
             "n_blocks": len(bounds),
             "blocks": [asdict(marks[block]) for block in range(len(bounds))],
@@ -96,7 +117,8 @@ def write_manifest(
 def read_manifest(store: Store, run_id: str, manifest_sha256: str | None = None) -> dict[str, Any]:
     """Read a run's manifest.
 
-    Raises StoreError when there is none, and VerifyError when its hash is not the one given (a pointer's).
+    Raises StoreError when there is none, and VerifyError when its hash is not the one given (a pointer's) or it does
+    not hold what a manifest holds.
     """
     key = manifest_key(run_id)
     data = store.get(key)
@@ -107,9 +129,24 @@ def read_manifest(store: Store, run_id: str, manifest_sha256: str | None = None)
     if manifest_sha256 is not None and sha256(data) != manifest_sha256:
         raise VerifyError(f"{store.uri}/{key} has SHA-256 {sha256(data)}, but the pointer says {manifest_sha256}")
     try:
-        manifest: dict[str, Any] = json.loads(data)
-    except ValueError as error:
-        raise VerifyError(f"{store.uri}/{key} is torn: {error}") from error
+        return _parsed(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VerifyError(f"{store.uri}/{key} is torn: {type(error).__name__}: {error}") from error
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    """Parse a manifest, and use all that is used of it in the way in which it is used."""
+    manifest: dict[str, Any] = json.loads(data)
+    parse_as_of(manifest["as_of"])
+    texts = [manifest[name] for name in ("run_id", "plan_sha256", "template_sha256", "fingerprint")]
+    entries = list(manifest["objects"].values())
+    texts += [entry["sha256"] for entry in entries]
+    numbers = [entry["size"] for entry in entries]
+    for mark in [Mark(**entry) for entry in manifest["blocks"]]:
+        texts += [mark.sha256, mark.part_sha256, mark.fingerprint]
+        numbers += [mark.block, mark.start, mark.stop]
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(number, int) for number in numbers):
+        raise TypeError("a hash that is no text, or a number that is none")
     return manifest
 
 
@@ -128,16 +165,9 @@ def verify(store: Store, run_id: str) -> tuple[str, ...]:
         for night in catalogue_at(store, parse_as_of(manifest["as_of"])).nights
         if night.pointer.run_id == run_id and night.pointer.manifest_sha256 != of_manifest
     ]
-    plan = store.get(plan_key(run_id))
-    if plan is None:
-        problems.append("plan.json is missing")
-    elif sha256(plan) != manifest["plan_sha256"]:
-        problems.append(f"plan.json has SHA-256 {sha256(plan)}, expected {manifest['plan_sha256']}")
+    problems += _plan_problems(store.get(plan_key(run_id)), manifest["plan_sha256"])
     problems += _object_problems(store, prefix, manifest["objects"])
-    template, unreadable = _template_digest(store, cube)
-    problems += unreadable
-    if not unreadable and template != manifest["template_sha256"]:
-        problems.append(f"the cube's template has SHA-256 {template}, expected {manifest['template_sha256']}")
+    problems += _template_problems(store, cube, manifest["template_sha256"])
     problems += _block_problems(store, run_id, [Mark(**entry) for entry in manifest["blocks"]])
     return tuple(problems)
 
@@ -164,12 +194,31 @@ def require_verified(store: Store, run_id: str) -> None:
         raise VerifyError(f"run {run_id} in {store.uri} is damaged: {_listed(problems)}")
 
 
-def _template_digest(store: Store, cube: str) -> tuple[str, list[str]]:
-    """Return the digest of the cube's template, or why it cannot be read."""
+def _plan_problems(plan: bytes | None, expected: str) -> list[str]:
+    if plan is None:
+        return ["plan.json is missing"]
+    return [] if sha256(plan) == expected else [f"plan.json has SHA-256 {sha256(plan)}, expected {expected}"]
+
+
+def _template_problems(store: Store, cube: str, expected: str) -> list[str]:
     try:
-        return read_template_digest(store, cube), []
+        found = read_template_digest(store, cube)
     except Exception as error:  # noqa: BLE001 - damaged metadata fails in as many ways as there are codecs
-        return "", [f"the cube's template cannot be read: {type(error).__name__}: {error}"]
+        return [f"the cube's template cannot be read: {type(error).__name__}: {error}"]
+    return [] if found == expected else [f"the cube's template has SHA-256 {found}, expected {expected}"]
+
+
+def _variable_problems(store: Store, cube: str, expected: Mapping[str, str]) -> list[str]:
+    """Compare what no block writes with what its stage wrote."""
+    problems = []
+    for key, found in read_digests(store, cube).items():
+        if isinstance(found, Exception):
+            problems.append(f"{key} cannot be read: {type(found).__name__}: {found}")
+        elif key not in expected:
+            problems.append(f"{key} is there, but no stage says that it wrote it")
+        elif found != expected[key]:
+            problems.append(f"{key}: decoded array has SHA-256 {found}, its stage's mark says {expected[key]}")
+    return problems
 
 
 def _mark_problems(marks: Mapping[int, Mark], bounds: Sequence[tuple[int, int]]) -> list[str]:
@@ -185,7 +234,10 @@ def _mark_problems(marks: Mapping[int, Mark], bounds: Sequence[tuple[int, int]])
     ]
     fingerprints = sorted({mark.fingerprint for mark in marks.values()})
     if len(fingerprints) > 1:
-        problems.append(f"blocks were computed under different numerics fingerprints: {', '.join(fingerprints)}")
+        problems.append(
+            f"blocks were computed under different numerics fingerprints: {', '.join(fingerprints)}; another command "
+            "may be computing this run on another kind of machine: let it end first"
+        )
     return problems
 
 

@@ -39,16 +39,26 @@ def read_marks(store: Store, run_id: str) -> dict[int, Mark]:
     prefix = f"{run_prefix(run_id)}/marks"
     keys = [f"{prefix}/{name}" for name in store.children(prefix) if name.startswith("block-")]
     for key, data in zip(keys, map_objects(store.read, keys), strict=True):
-        try:
-            mark = Mark(**json.loads(data))
-        except (ValueError, TypeError) as error:
-            raise StoreError(
-                f"{store.uri}/{key} is not a done-mark: {error}. Delete it to compute its block again"
-            ) from error
+        mark = _parsed(store, key, data)
         if mark_key(run_id, mark.block) != key:
             raise StoreError(f"{store.uri}/{key} speaks of block {mark.block}")
         marks[mark.block] = mark
     return marks
+
+
+def read_mark(store: Store, run_id: str, block: int) -> Mark:
+    """Read the mark of a block that is done; StoreError when there is none."""
+    key = mark_key(run_id, block)
+    return _parsed(store, key, store.read(key))
+
+
+def _parsed(store: Store, key: str, data: bytes) -> Mark:
+    try:
+        return Mark(**json.loads(data))
+    except (ValueError, TypeError) as error:
+        raise StoreError(
+            f"{store.uri}/{key} is not a done-mark: {error}. Delete it to compute its block again"
+        ) from error
 
 
 def record_attempt(store: Store, run_id: str, block: int, about: Mapping[str, Any]) -> str:

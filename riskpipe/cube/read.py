@@ -3,7 +3,9 @@
 from datetime import datetime
 
 import xarray as xr
+from zarr.storage import LocalStore
 
+from riskpipe.cube.adapter import Whole
 from riskpipe.cube.catalogue import pointer_of
 from riskpipe.cube.grid import as_grid
 from riskpipe.cube.layout import cube_prefix
@@ -19,7 +21,7 @@ __all__ = ["as_grid", "open_cube"]
 def open_cube(
     store: str | Store, as_of: datetime | str | None = None, run_id: str | None = None, book: str = ""
 ) -> xr.DataTree:
-    """Open a complete run's cube; values are read when asked for.
+    """Open a complete run's cube; values are read when asked for, and StoreError when they are there no more.
 
     Parameters
     ----------
@@ -45,8 +47,9 @@ def open_cube(
             raise StoreError(f"run {run_id} is of {found}, not of {format_as_of(instant)}")
     prefix = cube_prefix(run_id)
     path = store.local_path(prefix)
+    folder = store.zarr_store(prefix) if path is None else LocalStore(path, read_only=True)
     try:
-        return xr.open_datatree(path or store.zarr_store(prefix), engine="zarr", chunks=None, consolidated=True)  # type: ignore[arg-type]
+        return xr.open_datatree(Whole(folder), engine="zarr", chunks=None, consolidated=True)  # type: ignore[arg-type]
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"{store.uri}/{prefix} cannot be opened: {error}. Run verify on {run_id}") from error
 

@@ -15,7 +15,7 @@ from zarr.abc.store import Store as ZarrStore
 
 from riskpipe.cube.adapter import ZarrFolder
 from riskpipe.cube.parallel import map_objects
-from riskpipe.cube.protocol import Entry, Names, Store, check_key, missing
+from riskpipe.cube.protocol import Entry, Names, Store, check_key, missing, try_conditions
 from riskpipe.cube.s3_client import Place, client_of, explained
 from riskpipe.errors import StoreError
 
@@ -207,6 +207,21 @@ class S3Store(Store):
         """See Store: an object cannot be mapped; books are, as copies."""
         check_key(key, is_prefix=True)
         return None
+
+    def honours_conditions(self) -> bool:
+        """See Store. `swap` compares bytes before it asks, so that a store which ignores `If-Match` shows it here."""
+        return try_conditions(self) and self._refuses_what_is_stale()
+
+    def _refuses_what_is_stale(self) -> bool:
+        key = f"probes/{uuid.uuid4().hex}"
+        try:
+            self.write(key, b"first")
+            with self._errors_of(key):
+                e_tag = _again(lambda: obstore.head(self._client, key))["e_tag"]
+            self.write(key, b"second")
+            return e_tag is not None and not self._put_if(key, b"third", e_tag)
+        finally:
+            self.delete(key)
 
     def _head(self, key: str) -> Entry | None:
         check_key(key)

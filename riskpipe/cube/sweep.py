@@ -65,7 +65,8 @@ def sweep(store: Store, *, keep_days: float = 30.0, month_ends_only: bool = Fals
     """Remove what a store no longer needs.
 
     Removed are runs without a manifest of which nothing was written for a day; complete runs that no pointer names and
-    whose manifest is older than `keep_days`; with `month_ends_only` published nights whose instant is older than
+    whose manifest, and what is published of their night, is older than `keep_days` (whoever reads a run that has been
+    superseded has so long to end); with `month_ends_only` published nights whose instant is older than
     `keep_days`, except each book's last of a calendar month (UTC); books older than a day that no run refers to; probes
     older than a day. Left alone, and told as problems: what a torn pointer may name, and books while a plan cannot be
     read.
@@ -87,21 +88,23 @@ def sweep(store: Store, *, keep_days: float = 30.0, month_ends_only: bool = Fals
     faded = _faded_nights(catalogue, now - sweeper.keep) if month_ends_only else []
     pointers = [removal for night in faded for removal in sweeper.remove_pointer(night)]
     left = {removal.key for removal in pointers}
-    standing = {night.pointer.run_id for night in catalogue.nights if _pointer_key(night) not in left}
+    standing = [night for night in catalogue.nights if _pointer_key(night) not in left]
+    named = {night.pointer.run_id for night in standing}
     unsure = {key.rpartition("/")[2].removesuffix(".json") for key in catalogue.problems}
-    names = [
-        name
-        for name in store.children("runs")
-        if name not in standing and name[: len("yyyy-mm-ddThhmmssZ")] not in unsure
-    ]
+    names = [name for name in store.children("runs") if name not in named and _instant_of(name) not in unsure]
     faded_runs = {night.pointer.run_id for night in faded}
-    runs = [removal for name in names for removal in sweeper.remove_run(name, is_faded=name in faded_runs)]
+    runs = [removal for name in names for removal in sweeper.remove_run(name, standing, is_faded=name in faded_runs)]
     books = list(sweeper.remove_books({removal.key for removal in runs}))
     return Sweep(store.uri, is_dry_run, (*pointers, *runs, *books, *sweeper.remove_probes()), tuple(sweeper.problems))
 
 
 def _pointer_key(night: Published) -> str:
     return pointer_key(night.book, parse_as_of(night.pointer.as_of))
+
+
+def _instant_of(run_id: str) -> str:
+    """Return the instant with which a run's name begins."""
+    return run_id[: len("yyyy-mm-ddThhmmssZ")]
 
 
 def _faded_nights(catalogue: Catalogue, oldest: datetime) -> list[Published]:
@@ -144,8 +147,8 @@ class _Sweeper:
             "pointer", key, f"a night more than {self.keep.days} days old, not the last of its month", 1, size
         )
 
-    def remove_run(self, run_id: str, *, is_faded: bool) -> Iterator[Removal]:
-        """Remove a run that no pointer names, if it is old enough."""
+    def remove_run(self, run_id: str, standing: Sequence[Published], *, is_faded: bool) -> Iterator[Removal]:
+        """Remove a run that no pointer names, if it is old enough; `standing` is what is published."""
         try:
             prefix, sealed = run_prefix(run_id), manifest_key(run_id)
         except StoreError as error:
@@ -160,37 +163,56 @@ class _Sweeper:
             why = f"unfinished, nothing was written since {newest:%Y-%m-%d %H:%M}Z"
         elif is_faded:
             why = "its pointer is removed"
-        elif self.now - manifest.modified < self.keep:
+        elif self.now - max([manifest.modified, *self._published_at(_instant_of(run_id), standing)]) < self.keep:
             return
         else:
             why = f"complete since {manifest.modified:%Y-%m-%d}, but no pointer names it"
-        if not self.is_dry_run and not self._delete_run(run_id):
-            self.problems.append(f"run {run_id} has just been published")
+        if not self.is_dry_run and (problem := self._delete_run(run_id)) is not None:
+            self.problems.append(problem)
             return
         yield _removal("run", prefix, why, entries)
 
-    def _delete_run(self, run_id: str) -> bool:
-        """Delete a run, or return False and leave it as it was where a pointer names it after all.
+    def _published_at(self, instant: str, standing: Sequence[Published]) -> list[datetime]:
+        """Return when what stands for an instant was published: until then another run may have stood there."""
+        keys = [_pointer_key(night) for night in standing if night.pointer.as_of == instant]
+        return [self.store.modified(key) for key in keys if self.store.exists(key)]
+
+    def _delete_run(self, run_id: str) -> str | None:
+        """Delete a run, or say why it is left as it was: a pointer names it after all, or somebody goes on with it.
 
         First the manifest: from then on the run does not exist for readers. A publisher looks for it after it has moved
-        the pointer, and we look for pointers after it is gone, so that one of both sees the other. Then the marks and
-        the template, lest a resume should trust what is half deleted, and last the plan, which says what book it has.
+        the pointer, and we look for pointers before and after it is gone, so that one of both sees the other. Then the
+        marks and the template, lest a resume should trust what is half deleted, and last the plan, which says what book
+        it has.
         """
         store, prefix, sealed = self.store, run_prefix(run_id), manifest_key(run_id)
+        now = store.now()
+        if any(now - entry.modified < _DAY for entry in store.entries(f"{prefix}/attempts")):
+            return f"run {run_id} has just been begun again"
         manifest = store.get(sealed)
         if manifest is not None:
+            try:
+                instant = parse_as_of(json.loads(manifest)["as_of"])
+            except (ValueError, KeyError, TypeError) as error:
+                return f"run {run_id}, whose manifest does not tell its night: {error}"
+            if self._is_named(run_id, instant):
+                return f"run {run_id} has just been published"
             store.delete(sealed)
-            here = catalogue_at(store, parse_as_of(json.loads(manifest)["as_of"]))
-            if here.problems or any(night.pointer.run_id == run_id for night in here.nights):
+            if self._is_named(run_id, instant):
                 store.create(sealed, manifest)
-                return False
+                return f"run {run_id} has just been published"
         store.delete(f"{prefix}/marks")
         store.delete(f"{cube_prefix(run_id)}/zarr.json")
         for name in store.children(prefix):
             if f"{prefix}/{name}" != plan_key(run_id):
                 store.delete(f"{prefix}/{name}")
         store.delete(prefix)
-        return True
+        return None
+
+    def _is_named(self, run_id: str, instant: datetime) -> bool:
+        """Whether a pointer names a run of this instant, or may do so, being torn."""
+        here = catalogue_at(self.store, instant)
+        return bool(here.problems) or any(night.pointer.run_id == run_id for night in here.nights)
 
     def remove_books(self, removed: set[str]) -> Iterator[Removal]:
         """Remove old books that no run refers to but those removed."""

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from riskpipe.config import SimulatedConfig
-from riskpipe.cube.blocks import write_once
 from riskpipe.cube.layout import cube_prefix
 from riskpipe.cube.rows import read_whole
 from riskpipe.domain.bearers import TAIL, VIEWS, WORST
@@ -78,8 +77,7 @@ def attribute(night: Night) -> dict[str, Any]:
         told = {"tail_scenarios": len(tail.row)}
     worst, row = worst_bearers(kernel, scenarios, adl_loss)
     _tell(arrays, WORST, worst.values() | {"scenario": np.array(np.nan if row is None else float(row))})
-    write_once(store, cube_prefix(run_id), arrays)
-    return told
+    return told | night.write_once(arrays)
 
 
 def _blank(variable: Variable, sizes: dict[str, int]) -> np.ndarray:

@@ -14,11 +14,12 @@ from riskpipe.calibrate.surface import conditional_basis_vol
 from riskpipe.cube.blocks import write_block
 from riskpipe.cube.books import open_book
 from riskpipe.cube.digest import canonical_json
-from riskpipe.cube.layout import cube_prefix, part_key
-from riskpipe.cube.marks import Mark, record_attempt, write_mark
+from riskpipe.cube.layout import cube_prefix, manifest_key, part_key
+from riskpipe.cube.marks import Mark, read_mark, record_attempt, write_mark
 from riskpipe.cube.parts import write_part
 from riskpipe.cube.store import Store, open_store
 from riskpipe.domain.scenarios import ScenarioSet
+from riskpipe.errors import StoreError
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.numerics import numerics_fingerprint
 from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json
@@ -72,6 +73,18 @@ def block_values(kernel: Kernel, scenarios: ScenarioSet) -> tuple[dict[str, np.n
     return result.values, result.part
 
 
+def _refuse_sealed(store: Store, job: BlockJob) -> None:
+    """Refuse to write other bits into a run that another command has sealed meanwhile; equal ones change nothing."""
+    if not store.exists(manifest_key(job.run_id)):
+        return
+    mine, theirs = numerics_fingerprint().sha, read_mark(store, job.run_id, job.block).fingerprint
+    if mine != theirs:
+        raise StoreError(
+            f"{job}: another command has completed the run meanwhile, on a machine of other numerics ({theirs}, here "
+            f"{mine}). Nothing of it was changed; run the night again to see it"
+        )
+
+
 def compute_block(job: BlockJob) -> dict[str, Any]:
     """Compute a block, write it, read it back, and mark it done. Doing it twice leaves the same bytes."""
     store = open_store(job.store)
@@ -83,6 +96,7 @@ def compute_block(job: BlockJob) -> dict[str, Any]:
         loaded = time.perf_counter()
         values, part = block_values(kernel, scenarios.slab(job.start, job.stop))
         computed = time.perf_counter()
+        _refuse_sealed(store, job)
         digest = write_block(store, cube_prefix(job.run_id), job.start, job.stop, values)
         part_digest = write_part(store, part_key(job.run_id, job.block), part)
         fingerprint = numerics_fingerprint().sha

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from riskpipe.cube.books import open_book
-from riskpipe.cube.catalogue import Pointer, night_names, pointer_of
+from riskpipe.cube.catalogue import Pointer, catalogue_at, night_names, pointer_of
 from riskpipe.cube.digest import sha256
 from riskpipe.cube.layout import plan_key
 from riskpipe.cube.manifest import read_manifest
@@ -94,6 +94,13 @@ def open_published(store: Store, as_of: datetime | None, book: str) -> FinishedR
 
 
 def pointer_before(store: Store, as_of: datetime, book: str) -> Pointer | None:
-    """Return the pointer of a book's last published night before an instant; None where there is none."""
+    """Return the pointer of a book's last published night before an instant; None where there is none.
+
+    A pointer that is torn, or was swept since it was listed, is passed over: it is no night's any more.
+    """
     earlier = [night.as_of for night in night_names(store, book) if format_as_of(night.as_of) < format_as_of(as_of)]
-    return pointer_of(store, max(earlier), book) if earlier else None
+    for instant in sorted(earlier, reverse=True):
+        for night in catalogue_at(store, instant).nights:
+            if night.book == book:
+                return night.pointer
+    return None

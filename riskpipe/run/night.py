@@ -6,17 +6,20 @@ A stage whose mark is there is not run again: flows and the command line resume 
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from riskpipe.calibrate.history import HistoryRows, read_history
 from riskpipe.compute import Executor, make_executor
 from riskpipe.config import RunConfig
+from riskpipe.cube.blocks import digests_of, write_once
 from riskpipe.cube.digest import canonical_json
-from riskpipe.cube.layout import manifest_key, plan_key, run_prefix
+from riskpipe.cube.layout import cube_prefix, manifest_key, plan_key, run_prefix
 from riskpipe.cube.store import Store, open_store
 from riskpipe.domain.findings import Findings
 from riskpipe.domain.instant import format_as_of
@@ -35,6 +38,8 @@ Say = Callable[[str], None]
 """Called with a line for the person who watches the night."""
 FOUND_BEFORE_SEAL = ("ingest", "calibrate", "scenarios", "validate", "spreads", "accounts")
 """Stages that leave findings before the run is sealed, in the order in which they are told."""
+WRITE_ONCE = ("validate", "spreads", "exhaustion", "attribution", "accounts")
+"""Stages that write what no block writes."""
 
 
 def silent(_stage: str, _done: int, _total: int) -> None:
@@ -58,6 +63,8 @@ class Night:
     say: Say = mute
     executor: Executor | None = field(default=None, repr=False)
     """What computes it, shared with other nights; None = one of its own, as configured."""
+    ran: set[str] = field(default_factory=set, repr=False)
+    """Stages that were run here, and not found done."""
 
     @property
     def run_id(self) -> str:
@@ -75,6 +82,15 @@ class Night:
             return nullcontext(self.executor)
         return configured_executor(self.config, memory_limit_bytes=memory_limit_bytes)
 
+    def write_once(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, dict[str, str]]:
+        """Write variables of the cube that no block writes; returns what their stage's mark promises of them.
+
+        A run that has been sealed meanwhile, by another command, never changes: nothing is written then.
+        """
+        if self.is_complete:
+            return {"written": digests_of(arrays)}
+        return {"written": write_once(self.store, cube_prefix(self.run_id), arrays)}
+
     @property
     def is_complete(self) -> bool:
         """Whether the run has its manifest."""
@@ -89,6 +105,8 @@ class Stage:
     run: Callable[[Night], dict[str, Any]]
     options: Callable[[Night], dict[str, Any]] = lambda _night: {}
     """What its result depends on besides the run's identity: when it changes, the stage runs again."""
+    stands: Callable[[Night], bool] = lambda _night: True
+    """Whether what its mark speaks of is there: when it is not, the stage runs again."""
 
 
 def configured_executor(
@@ -163,20 +181,20 @@ def run_stage(night: Night, stage: Stage) -> dict[str, Any]:
     key = stage_key(night.run_id, stage.name)
     mark = night.store.get(key)
     options = stage.options(night)
-    if mark is not None and (left := _parsed(night.store, key, mark)).get("options", {}) == options:
+    left = {} if mark is None else _parsed(night.store, key, mark)
+    if mark is not None and left.get("options", {}) == options and stage.stands(night):
         night.progress(stage.name, 1, 1)
         happened("stage was done", stage=stage.name)
         return left
     night.progress(stage.name, 0, 1)
     started, clock = datetime.now(UTC), time.perf_counter()
-    name = f"stage-{stage.name}-{started.strftime('%Y%m%dT%H%M%S%f')}"
-    record = f"{run_prefix(night.run_id)}/attempts/{name}.json"
-    attempt: dict[str, Any] = {"stage": stage.name, "started": started.isoformat(), "seconds": 0.0}
-    if night.store.exists(plan_key(night.run_id)):  # a sweep spares what is being tried; a run refused leaves nothing
+    record, attempt = _try_of(night, stage.name, started)
+    if night.store.exists(plan_key(night.run_id)):  # a run refused leaves nothing
         night.store.write(record, canonical_json(attempt))
     with bound(stage=stage.name):
         happened("stage started")
         result = stage.run(night) | ({"options": options} if options else {})
+        night.ran.add(stage.name)
         seconds = time.perf_counter() - clock
         happened("stage done", seconds=seconds)
     attempt |= {"finished": datetime.now(UTC).isoformat(), "seconds": seconds}
@@ -184,6 +202,18 @@ def run_stage(night: Night, stage: Stage) -> dict[str, Any]:
     night.store.write(key, canonical_json(result))
     night.progress(stage.name, 1, 1)
     return result
+
+
+def record_try(night: Night, step: str) -> None:
+    """Record that a step of the night is begun: a sweep spares what is being tried."""
+    record, attempt = _try_of(night, step, datetime.now(UTC))
+    night.store.write(record, canonical_json(attempt))
+
+
+def _try_of(night: Night, step: str, started: datetime) -> tuple[str, dict[str, Any]]:
+    name = f"stage-{step}-{started.strftime('%Y%m%dT%H%M%S%f')}"
+    about = {"stage": step, "started": started.isoformat(), "seconds": 0.0}
+    return f"{run_prefix(night.run_id)}/attempts/{name}.json", about
 
 
 def stage_result(store: Store, run_id: str, stage: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from riskpipe.run.alerts import Alerts, alert
 from riskpipe.run.comparisons import backtest_with_previous, compare_with_previous
 from riskpipe.run.events import bound, happened
 from riskpipe.run.limits import limit_states
-from riskpipe.run.night import Night, Progress, Say, mute, open_night, run_stage, silent
+from riskpipe.run.night import Night, Progress, Say, mute, open_night, record_try, run_stage, silent
 from riskpipe.run.outcome import read_outcome
 from riskpipe.run.stages import STAGES
 
@@ -107,7 +107,8 @@ def result_lines(result: dict[str, Any]) -> list[str]:
 def finish(night: Night, *, was_complete: bool, is_published: bool, reported: dict[str, Any]) -> NightResult:
     """Publish a complete night if asked, and say where it is."""
     if is_published:
-        if was_complete:  # a run that has just been sealed was compared block by block
+        if "seal" not in night.ran:  # what was sealed here was compared just now
+            record_try(night, "publish")
             require_verified(night.store, night.run_id)
         publish(night.store, night.run_id, night.as_of, book=night.config.book)
     outcome = read_outcome(night.store, night.run_id)

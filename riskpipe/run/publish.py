@@ -37,8 +37,8 @@ def report_input(store: Store, run_id: str, options: Options) -> ReportInput:
     cube = open_cube(store.uri, run_id=run_id)
     timings: dict[str, float] = {}
     for attempt in read_attempts(store, run_id):
-        # the report's own time is not known while it is rendered, and rendering again must give the same bytes
-        if attempt.get("stage", "report") != "report":
+        # their time is not known while the report is rendered, and rendering again must give the same bytes
+        if attempt.get("stage", "report") not in {"report", "publish"}:
             timings[attempt["stage"]] = timings.get(attempt["stage"], 0.0) + float(attempt["seconds"])
     outcome = read_outcome(store, run_id)
     replication = accounts.get("replication")  # runs of earlier versions kept none

@@ -1,6 +1,7 @@
 """Headlines of a book's last published nights, as their own reports hold them."""
 
 import io
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,20 +20,21 @@ MAX_NIGHTS = 30
 def recent_nights(night: Night) -> list[PastNight]:
     """Return the headlines of at most 30 published nights of the book before this one, the oldest first.
 
-    They are read from the tables of their reports, over the grid. A night whose report cannot be read (swept meanwhile,
-    or of a version that kept no such table) is kept without numbers, so that a gap shows.
+    They are read from the tables of their reports, over the grid. A night whose pointer or report cannot be read (swept
+    meanwhile, torn, or of a version that kept no such table) is kept without numbers, so that a gap shows.
     """
     store, before = night.store, format_as_of(night.as_of)
     names = sorted(one.as_of for one in night_names(store, night.config.book) if format_as_of(one.as_of) < before)
-    return [_read(store, pointer_of(store, as_of, night.config.book).run_id, as_of.isoformat())
-            for as_of in names[-MAX_NIGHTS:]]  # fmt: skip
+    return [_read(store, as_of, night.config.book) for as_of in names[-MAX_NIGHTS:]]
 
 
-def _read(store: Store, run_id: str, as_of: str) -> PastNight:
+def _read(store: Store, as_of: datetime, book: str) -> PastNight:
+    run_id = ""
     try:
+        run_id = pointer_of(store, as_of, book).run_id
         table = pq.read_table(io.BytesIO(store.read(f"{run_prefix(run_id)}/report/range_values.parquet")))
         rows = [row for row in table.to_pylist() if row["scope"] == "grid"]
         values = {row["headline"]: (row["low"], row["central"], row["high"], row["grade"]) for row in rows}
     except (StoreError, pa.ArrowException, KeyError):
         values = {}
-    return PastNight(as_of, run_id, values)
+    return PastNight(as_of.isoformat(), run_id, values)

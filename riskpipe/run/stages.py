@@ -12,11 +12,10 @@ from riskpipe.calibrate.hourly import HourlySeries
 from riskpipe.calibrate.market import calibrate
 from riskpipe.compute import Executor
 from riskpipe.compute.security import is_on_this_machine
-from riskpipe.cube.blocks import write_once
-from riskpipe.cube.books import open_book, put_book
+from riskpipe.cube.books import is_whole, open_book, put_book
 from riskpipe.cube.digest import canonical_json, sha256
-from riskpipe.cube.layout import cube_prefix, part_key, run_prefix
-from riskpipe.cube.manifest import write_manifest
+from riskpipe.cube.layout import cube_prefix, part_key, plan_key, run_prefix
+from riskpipe.cube.manifest import Wrote, write_manifest
 from riskpipe.cube.marks import read_marks
 from riskpipe.cube.parts import merge_parts, read_part
 from riskpipe.cube.read import open_cube
@@ -38,7 +37,7 @@ from riskpipe.run.fits import fit_all, keep_fits, read_fits, score_all
 from riskpipe.run.holdings import book_group
 from riskpipe.run.identity import versions
 from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json, write_market, write_scenarios
-from riskpipe.run.night import FOUND_BEFORE_SEAL, Night, Stage, findings_of
+from riskpipe.run.night import FOUND_BEFORE_SEAL, WRITE_ONCE, Night, Stage, findings_of, stage_result
 from riskpipe.run.plan import create_plan, find_plan, make_plan, read_plan, template_of
 from riskpipe.run.preflight import (
     Forecast,
@@ -54,15 +53,25 @@ from riskpipe.run.wiring import index_axis, scenarios_of, with_moves
 
 
 def ingest(night: Night) -> dict[str, Any]:
-    """Assemble and keep the book, and create the plan that the rest of the run obeys."""
-    plan = find_plan(night.store, night.run_id)
+    """Assemble and keep the book, and create the plan that the rest of the run obeys; a book that was lost or damaged
+    since is assembled and kept anew.
+    """  # noqa: D205
+    store, run_id = night.store, night.run_id
+    plan = find_plan(store, run_id)
+    if plan is not None and not is_whole(store, plan["book_sha256"]):
+        kept = put_book(store, arrive(night.config, night.snapshots).book)
+        if kept != plan["book_sha256"]:
+            raise StoreError(
+                f"run {run_id}: its book {plan['book_sha256'][:16]} is lost, and what is assembled now is another, "
+                f"{kept[:16]}: delete the run and start it again"
+            )
     if plan is None:
         arrival = arrive(night.config, night.snapshots)  # refuses what is over its limits before anything is kept
         ingested = {"summary": arrival.summary(), "findings": arrival.findings.as_json()}
         plan = make_plan(
             identity=night.identity,
             book=arrival.book,
-            book_sha256=put_book(night.store, arrival.book),
+            book_sha256=put_book(store, arrival.book),
             rules=arrival.rules,
             scenarios=arrival.scenarios,
             search=arrival.search,
@@ -71,8 +80,18 @@ def ingest(night: Night) -> dict[str, Any]:
             attributes=_attributes(night),
             ingest=ingested,
         )
-        plan = create_plan(night.store, night.run_id, plan)
-    return {"book_sha256": plan["book_sha256"], "preflight": plan["preflight"], **plan["ingest"]}
+        plan = create_plan(store, run_id, plan)
+    return {
+        "plan_sha256": sha256(store.read(plan_key(run_id))),
+        "book_sha256": plan["book_sha256"],
+        "preflight": plan["preflight"],
+        **plan["ingest"],
+    }
+
+
+def _has_book(night: Night) -> bool:
+    """Whether the run's book is there and whole: everything after is computed from it."""
+    return is_whole(night.store, read_plan(night.store, night.run_id)["book_sha256"])
 
 
 def _attributes(night: Night) -> dict[str, Any]:
@@ -227,9 +246,7 @@ def write_accounts(night: Night) -> dict[str, Any]:
     hits, shortfall_max = merge_parts(parts, book.n_accounts, len(scenarios.sets))
     segments = np.array([*book.names("segment"), ""], dtype=object)
     instruments = np.array([*book.names("instrument"), ""], dtype=object)
-    write_once(
-        store,
-        cube_prefix(run_id),
+    written = night.write_once(
         {
             "accounts/margin_excess": health.margin_excess,
             "accounts/equity": health.equity,
@@ -252,7 +269,7 @@ def write_accounts(night: Night) -> dict[str, Any]:
             "accounts/segment": segments[book.account_segment],
             **_basis_arrays(kernel.market, read_fits(store, run_id)),
             **book_group(book, kernel.market, health),
-        },
+        }
     )
     controls = control_totals(book, equity=health.equity, maintenance_margin=health.maintenance_margin)
     replication = replicate(book, equity=health.equity, maintenance_margin=health.maintenance_margin)
@@ -260,6 +277,7 @@ def write_accounts(night: Night) -> dict[str, Any]:
         "controls": [control.as_json() for control in controls],
         "replication": replication.as_json(),
         "findings": control_findings(controls).as_json(),
+        **written,
     }
 
 
@@ -281,27 +299,21 @@ def _basis_arrays(market: Market, fits: dict[str, np.ndarray]) -> dict[str, np.n
 def validate(night: Night) -> dict[str, Any]:
     """Score forecasts of basis volatility over the history, and write /validation."""
     arrays, findings = score_all(night, _book(night))
-    write_once(
-        night.store, cube_prefix(night.run_id), {f"validation/{name}": values for name, values in arrays.items()}
-    )
-    return {"findings": findings.as_json()}
+    written = night.write_once({f"validation/{name}": values for name, values in arrays.items()})
+    return {"findings": findings.as_json(), **written}
 
 
 def spreads(night: Night) -> dict[str, Any]:
     """Measure the spreads of the book's pairs over the history and at its quotes, and write /spreads."""
-    store, run_id = night.store, night.run_id
-    arrays, findings = measure_spreads(night, _book(night), read_market(store, run_id))
-    write_once(store, cube_prefix(run_id), {f"spreads/{name}": values for name, values in arrays.items()})
-    return {"findings": findings.as_json()}
+    arrays, findings = measure_spreads(night, _book(night), read_market(night.store, night.run_id))
+    written = night.write_once({f"spreads/{name}": values for name, values in arrays.items()})
+    return {"findings": findings.as_json(), **written}
 
 
 def exhaustion(night: Night) -> dict[str, Any]:
     """Search for the smallest moves that exhaust each fund, where the configuration asks for it; write /exhaustion."""
     arrays = search_exhaustion(night, _book(night))
-    write_once(
-        night.store, cube_prefix(night.run_id), {f"exhaustion/{name}": values for name, values in arrays.items()}
-    )
-    return {}
+    return night.write_once({f"exhaustion/{name}": values for name, values in arrays.items()})
 
 
 def seal(night: Night) -> dict[str, Any]:
@@ -316,7 +328,13 @@ def seal(night: Night) -> dict[str, Any]:
         "findings_sha256": sha256(canonical_json(findings.as_json())),
     }
     bounds = [(start, stop) for start, stop in plan["blocks"]]
-    digest = write_manifest(store, run_id, as_of=night.as_of, bounds=bounds, about=about)
+    marks = {name: stage_result(store, run_id, name) for name in ("ingest", "scenarios", *WRITE_ONCE)}
+    wrote = Wrote(
+        plan=marks["ingest"]["plan_sha256"],
+        template=marks["scenarios"]["template_sha256"],
+        variables={key: value for name in WRITE_ONCE for key, value in marks[name]["written"].items()},
+    )
+    digest = write_manifest(store, run_id, as_of=night.as_of, bounds=bounds, wrote=wrote, about=about)
     return {"manifest_sha256": digest, "findings": _computed_findings(night).as_json()}
 
 
@@ -345,7 +363,7 @@ def _computed_findings(night: Night) -> Findings:
 
 
 STAGES = (
-    Stage("ingest", ingest),
+    Stage("ingest", ingest, stands=_has_book),
     Stage("calibrate", calibrate_market),
     Stage("scenarios", write_template),
     Stage("compute", compute),
@@ -354,6 +372,6 @@ STAGES = (
     Stage("exhaustion", exhaustion),
     Stage("attribution", attribute),
     Stage("accounts", write_accounts),
-    Stage("seal", seal),
+    Stage("seal", seal, stands=lambda night: night.is_complete),
     Stage("report", report, report_options),
 )

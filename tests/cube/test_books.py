@@ -13,7 +13,7 @@ import pytest
 from support.stored_books import make_book
 
 from riskpipe.cube import books
-from riskpipe.cube.books import open_book, put_book
+from riskpipe.cube.books import is_whole, open_book, put_book
 from riskpipe.cube.layout import book_prefix
 from riskpipe.errors import StoreError, VerifyError
 
@@ -73,6 +73,37 @@ def test_an_old_book_that_is_put_again_is_dated_anew_so_that_no_sweep_takes_it(l
     assert put_book(local_store, make_book()) == sha
     assert local_store.modified(f"{book_prefix(sha)}/book.json").year > 1970
     assert local_store.modified(f"{book_prefix(sha)}/mark_price.npy").year == 1970
+
+
+def test_a_book_that_is_swept_while_it_is_put_is_whole_in_the_end(local_store, monkeypatch):
+    sha = put_book(local_store, make_book())
+    for key in local_store.list(book_prefix(sha)):
+        os.utime(local_store.local_path(key), (0, 0))
+    original, seen = type(local_store).get, []
+
+    def get(self, key):
+        found = original(self, key)
+        if key.endswith(".npy"):
+            seen.append(key)
+            if len(seen) == 3:  # a sweep that saw the book old
+                self.delete(book_prefix(sha))
+        return found
+
+    monkeypatch.setattr(type(local_store), "get", get)
+    assert put_book(local_store, make_book()) == sha
+    assert same(make_book(), open_book(local_store, sha, is_verified=True))
+
+
+def test_a_book_that_was_written_anew_is_opened_anew(local_store):
+    sha = put_book(local_store, make_book())
+    path = local_store.local_path(f"{book_prefix(sha)}/mark_price.npy")
+    opened, before = open_book(local_store, sha), path.read_bytes()
+    path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    assert not np.array_equal(opened.mark_price, make_book().mark_price)
+    assert not is_whole(local_store, sha)
+    put_book(local_store, make_book())
+    assert is_whole(local_store, sha)
+    assert np.array_equal(open_book(local_store, sha).mark_price, make_book().mark_price)
 
 
 def test_racing_writers_leave_one_whole_book(store):

@@ -1,9 +1,20 @@
 """A manifest exists for whole runs only, is the same for the same run, and any later difference is found."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from support.cube_runs import AS_OF, RUN_ID, compute_block, computed_run, finished_run, once_arrays, small_template
+import zarr
+from support.cube_runs import (
+    AS_OF,
+    RUN_ID,
+    compute_block,
+    computed_run,
+    finished_run,
+    once_arrays,
+    small_template,
+    wrote,
+)
 
 from riskpipe.cube.blocks import read_block, write_once
 from riskpipe.cube.catalogue import publish
@@ -20,7 +31,8 @@ BOUNDS = block_bounds(27, 5)
 
 
 def write(store, about=None):
-    return write_manifest(store, RUN_ID, as_of=AS_OF, bounds=BOUNDS, about=about or {"findings_sha256": "00"})
+    about = about or {"findings_sha256": "00"}
+    return write_manifest(store, RUN_ID, as_of=AS_OF, bounds=BOUNDS, wrote=wrote(), about=about)
 
 
 def test_a_whole_run_verifies(near_store):
@@ -89,11 +101,69 @@ def test_a_spoiled_coordinate_stops_the_manifest_and_is_named_as_one(near_store)
     assert not near_store.exists(manifest_key(RUN_ID))
 
 
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        (f"{CUBE}/accounts/equity/c/0", "accounts/equity: decoded array"),
+        (f"{CUBE}/basis/basis_vol/c/0/0/0", "basis/basis_vol: decoded array"),
+        (f"{CUBE}/exposure/index_shock/c/0", "the cube's template has SHA-256"),
+        (plan_key(RUN_ID), "plan.json has SHA-256"),
+    ],
+)
+def test_what_is_replaced_by_something_as_readable_before_the_seal_stops_the_manifest(near_store, key, named):
+    computed_run(near_store)
+    if key == plan_key(RUN_ID):
+        near_store.write(key, b"{ }")
+    else:
+        array = zarr.open_array(near_store.zarr_store(key.split("/c/")[0]), mode="r+", zarr_format=3)
+        array[...] = array[...] + 1e-9
+    with pytest.raises(StoreError) as caught:
+        write(near_store)
+    assert named in str(caught.value)
+    assert "1 difference" in str(caught.value)
+    assert not near_store.exists(manifest_key(RUN_ID))
+
+
+def test_a_variable_that_no_stage_says_it_wrote_stops_the_manifest(near_store):
+    computed_run(near_store)
+    said = {key: value for key, value in wrote().variables.items() if key != "accounts/debt"}
+    with pytest.raises(StoreError, match="accounts/debt is there, but no stage says"):
+        write_manifest(near_store, RUN_ID, as_of=AS_OF, bounds=BOUNDS, wrote=replace(wrote(), variables=said), about={})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"as_of"', b'"as_og"'),
+        (b'"as_of":"2024', b'"as_of":"2o24'),
+        (b'"objects"', b'"objectr"'),
+        (b'"size"', b'"sizd"'),
+        (b'"part_sha256"', b'"part_shb256"'),
+        (b'"plan_sha256"', b'"plan_sha25v"'),
+        (b'"version"', b"\xff"),
+    ],
+)
+def test_a_manifest_that_does_not_hold_what_one_holds_is_named_and_hides_no_other_run(memory_store, before, after):
+    other = RUN_ID[:-1] + "0"
+    for run_id in (RUN_ID, other):
+        finished_run(memory_store, run_id)
+    publish(memory_store, RUN_ID, AS_OF)
+    publish(memory_store, other, AS_OF, book="desk")
+    manifest = memory_store.read(manifest_key(RUN_ID))
+    memory_store.write(manifest_key(RUN_ID), manifest.replace(before, after, 1))
+    assert memory_store.read(manifest_key(RUN_ID)) != manifest
+    found = verify_published(memory_store)
+    assert "manifest.json is torn" in found[RUN_ID][0]
+    assert found[other] == ()
+    with pytest.raises(VerifyError, match="is torn"):
+        require_verified(memory_store, RUN_ID)
+
+
 def test_a_block_of_other_bounds_or_a_stray_object_stops_the_manifest(near_store):
     computed_run(near_store)
     near_store.write(f"{CUBE}/funds/shortfall/c/6/0", b"stray")
     with pytest.raises(StoreError) as caught:
-        write_manifest(near_store, RUN_ID, as_of=AS_OF, bounds=[(0, 27)], about={})
+        write_manifest(near_store, RUN_ID, as_of=AS_OF, bounds=[(0, 27)], wrote=wrote(), about={})
     for fault in ("c/6/0 does not belong", "a mark speaks of block 5, but there are 1", "as 0:5, planned as 0:27"):
         assert fault in str(caught.value)
 
@@ -192,7 +262,7 @@ def test_runs_of_any_block_size_hold_the_same_numbers_and_verify():
         for block, (start, stop) in enumerate(bounds):
             compute_block(store, RUN_ID, block, start, stop)
         write_once(store, CUBE, once_arrays())
-        write_manifest(store, RUN_ID, as_of=AS_OF, bounds=bounds, about={})
+        write_manifest(store, RUN_ID, as_of=AS_OF, bounds=bounds, wrote=wrote(block_size=block_size), about={})
         assert verify(store, RUN_ID) == ()
         cubes.append(read_block(store, CUBE, 0, 27))
     for key, array in cubes[0].items():

@@ -83,6 +83,19 @@ def test_reading_is_lazy(night, monkeypatch):
     assert not grid["shortfall"].variable._in_memory
 
 
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_a_run_that_is_swept_while_it_is_read_is_an_error_and_no_gap(place, request):
+    store = request.getfixturevalue(f"{place}_store")
+    finished_run(store)
+    cube = open_cube(store, run_id=RUN_ID)
+    assert np.isfinite(cube["system"]["rounds"].isel(scenario=0))
+    store.delete(f"runs/{RUN_ID}")
+    with pytest.raises(StoreError, match="swept meanwhile"):
+        cube["system"]["rounds"].to_numpy()
+    with pytest.raises(StoreError, match="swept meanwhile"):
+        cube["accounts"]["venue"].to_numpy()
+
+
 @pytest.mark.parametrize("group", ["exposure", "funds", "instruments", "system", "entities"])
 def test_every_grid_scenario_is_found_at_its_labels(night, group):
     dataset = open_cube(night)[group].to_dataset()

@@ -207,6 +207,18 @@ def test_a_store_that_ignores_conditions_is_refused_at_publication(monkeypatch, 
         assert store.list("probes") == []
 
 
+@pytest.mark.parametrize("ignored", ["if-match", "if-none-match"])
+def test_a_store_that_honours_one_condition_only_is_refused_at_publication(faulty, ignored):
+    proxy, store = faulty
+    store.write(manifest_key(RUN_ID), f'{{"as_of":"{format_as_of(AS_OF)}"}}'.encode())
+    assert store.honours_conditions()
+    proxy.rule = every(Fault(without=ignored))
+    assert not store.honours_conditions()
+    with pytest.raises(StoreError, match="ignores conditional writes"):
+        publish(store, RUN_ID, AS_OF)
+    assert store.list("probes") == []
+
+
 def test_folders_of_a_bucket_are_stores_of_their_own(s3_store):
     bucket = s3_store.place.bucket
     stores = [S3Store(Place(bucket, prefix)) for prefix in ("a", "ab", "a.b", "a/b")]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support.cube_runs import AS_OF, RUN_ID
 
-from riskpipe.cube.catalogue import night_names, publish, read_catalogue
+from riskpipe.cube.catalogue import night_names, pointer_of, publish, read_catalogue
 from riskpipe.cube.layout import manifest_key, pointer_key
 from riskpipe.cube.sweep import sweep
 from riskpipe.domain.instant import format_as_of
@@ -43,6 +43,13 @@ def pass_days(monkeypatch, store, days):
     """Let the store's clock, and no other, go on."""
     now = type(store).now
     monkeypatch.setattr(type(store), "now", lambda self: now(self) + timedelta(days=days))
+
+
+def make_old(store, folder, days):
+    """Let what lies in a folder of a local store be of some days ago."""
+    then = datetime.now(UTC).timestamp() - 86_400.0 * days
+    for key in store.list(folder):
+        os.utime(store.local_path(key), (then, then))
 
 
 def keys_of(swept):
@@ -209,9 +216,57 @@ def test_a_run_swept_while_it_is_published_is_no_success(memory_store, monkeypat
             self.delete(manifest_key(RUN_ID))
         return original(self, key, expected, new)
 
-    monkeypatch.setattr(type(memory_store), "swap", swap)
-    with pytest.raises(StoreError, match="was swept while it was published"):
-        publish(memory_store, RUN_ID, AS_OF)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory_store), "swap", swap)
+        with pytest.raises(StoreError, match="was swept while it was published"):
+            publish(memory_store, RUN_ID, AS_OF)
+    assert night_names(memory_store) == []
+    make_run(memory_store)
+    make_run(memory_store, OTHER)
+    stands = publish(memory_store, OTHER, AS_OF)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory_store), "swap", swap)
+        with pytest.raises(StoreError, match="is as it was before"):
+            publish(memory_store, RUN_ID, AS_OF)
+    assert pointer_of(memory_store, AS_OF) == stands
+
+
+def test_a_run_that_was_superseded_stays_as_long_as_readers_may_have_it_open(local_store):
+    for run_id in (RUN_ID, OTHER):
+        make_run(local_store, run_id)
+    make_book(local_store, USED)
+    publish(local_store, RUN_ID, AS_OF)
+    publish(local_store, OTHER, AS_OF)
+    make_old(local_store, "runs", days=90)
+    assert sweep(local_store).removals == (), "it stood there until a moment ago"
+    make_old(local_store, "published", days=31)
+    assert keys_of(sweep(local_store)) == [f"runs/{RUN_ID}"]
+
+
+def test_a_run_that_is_begun_again_while_a_sweep_goes_on_is_left_whole(local_store, monkeypatch):
+    make_run(local_store, is_complete=False)
+    make_old(local_store, "runs", days=2)
+    before, original = local_store.list(""), type(local_store).entries
+
+    def entries(self, prefix):
+        found = original(self, prefix)
+        self.write(f"runs/{RUN_ID}/attempts/stage-compute-x.json", b"{}")
+        return found
+
+    monkeypatch.setattr(type(local_store), "entries", entries)
+    swept = sweep(local_store)
+    assert "has just been begun again" in swept.problems[0]
+    assert local_store.list("") == sorted([*before, f"runs/{RUN_ID}/attempts/stage-compute-x.json"])
+
+
+def test_a_run_whose_manifest_tells_no_night_is_a_problem_and_stays(memory_store, monkeypatch):
+    make_run(memory_store)
+    memory_store.write(manifest_key(RUN_ID), b'{"as_og":"2024-08-05T000000Z"}')
+    before = memory_store.list("")
+    pass_days(monkeypatch, memory_store, 31)
+    swept = sweep(memory_store)
+    assert "does not tell its night" in swept.problems[0]
+    assert memory_store.list("") == before
 
 
 def test_what_a_torn_pointer_or_plan_may_name_is_left_alone(full, monkeypatch):

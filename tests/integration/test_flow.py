@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from support.nights import settings, write_config, write_inputs
+from support.nights import marks, metrics_of, settings, write_config, write_inputs
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,11 @@ def test_a_flow_publishes_and_shows_its_stages_and_a_broken_one_fails(home, tmp_
     night = settings(inputs, tmp_path / "store", executor="local", n_workers=1, risk_limits={"rounds": reached})
     config = write_config(tmp_path / "c.yaml", night)
     command = [sys.executable, "-m", "flows", "nightly", "--config", str(config)]
-    done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=300, check=False)
+    watched = home | {"RISKPIPE_METRICS_FILE": str(tmp_path / "riskpipe.prom")}
+    done = subprocess.run(command, env=watched, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
+    blocks = metrics_of(tmp_path / "riskpipe.prom")["riskpipe_blocks_done_total", None]
+    assert blocks == len(marks(tmp_path / "store")) > 0
     assert "is done and published" in done.stdout
     assert list((tmp_path / "store").glob("published/*.json"))
     (inputs / "snapshot/quotes.parquet").unlink()

@@ -8,8 +8,7 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from support.nights import attempts, riskpipe_command, settings, write_config
+from support.nights import attempts, metrics_of, riskpipe_command, settings, write_config
 
 from riskpipe.compute.nodes import node_environment, scheduler_command, worker_command
 from riskpipe.run.processes import Service, free_port, listens, running
@@ -36,11 +35,6 @@ def watched(inputs, tmp_path_factory):
         "metrics": metrics_of(folder / "riskpipe.prom"),
         "attempts": attempts(folder / "s"),
     }
-
-
-def metrics_of(file):
-    families = text_string_to_metric_families(file.read_text())
-    return {(s.name, s.labels.get("stage") or s.labels.get("state")): s.value for f in families for s in f.samples}
 
 
 def working(record):

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from riskpipe.cube.blocks import write_block, write_once
+from riskpipe.cube.blocks import digests_of, write_block, write_once
+from riskpipe.cube.digest import sha256
 from riskpipe.cube.layout import cube_prefix, inputs_key, part_key, plan_key
-from riskpipe.cube.manifest import write_manifest
+from riskpipe.cube.manifest import Wrote, write_manifest
 from riskpipe.cube.marks import Mark, write_mark
 from riskpipe.cube.parts import write_part
 from riskpipe.cube.template import create_cube, cube_template
@@ -129,7 +130,13 @@ def computed_run(store, run_id=RUN_ID, block_size=5, seed=0):
     return bounds
 
 
+def wrote(run_id=RUN_ID, block_size=5):
+    """What the stages of a run promise of what `computed_run` writes."""
+    return Wrote(sha256(b"{}"), small_template(block_size, run_id).digest, digests_of(once_arrays()))
+
+
 def finished_run(store, run_id=RUN_ID, block_size=5, seed=0, as_of=AS_OF):
     """Write a complete run and return its manifest's hash."""
     bounds = computed_run(store, run_id, block_size, seed)
-    return write_manifest(store, run_id, as_of=as_of, bounds=bounds, about={"findings_sha256": "00"})
+    about = {"findings_sha256": "00"}
+    return write_manifest(store, run_id, as_of=as_of, bounds=bounds, wrote=wrote(run_id, block_size), about=about)

@@ -18,12 +18,14 @@ class Fault:
     delay_s: time before anything is done.
     keep: bytes of the body that are sent before the connection is cut; None = all.
     is_lost: the server does what it was asked, but its answer never arrives.
+    without: a header that the server never sees.
     """
 
     status: int = 0
     delay_s: float = 0.0
     keep: int | None = None
     is_lost: bool = False
+    without: str = ""
 
 
 Rule = Callable[[str, str], Fault | None]
@@ -59,7 +61,8 @@ class FaultyProxy:
                     return
                 upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
                 try:
-                    upstream.request(self.command, self.path, body, dict(self.headers))
+                    headers = {name: value for name, value in self.headers.items() if name.lower() != fault.without}
+                    upstream.request(self.command, self.path, body, headers)
                     answer = upstream.getresponse()
                     data = answer.read()
                 finally:

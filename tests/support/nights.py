@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 import riskpipe
 from riskpipe.config import resolve
@@ -110,6 +111,12 @@ def attempts(store: Path) -> dict[int, list[dict]]:
         record = json.loads(path.read_text())
         found.setdefault(record["block"], []).append(record)
     return found
+
+
+def metrics_of(file: Path) -> dict[tuple[str, str | None], float]:
+    """What a file of Prometheus metrics holds, by name and what it is of: a stage or a state, or nothing."""
+    families = text_string_to_metric_families(file.read_text(encoding="utf-8"))
+    return {(s.name, s.labels.get("stage") or s.labels.get("state")): s.value for f in families for s in f.samples}
 
 
 def marks(store: Path) -> list[Path]:
