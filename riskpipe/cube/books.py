@@ -90,7 +90,7 @@ def open_book(store: Store | str, sha: str, *, is_verified: bool = False) -> Boo
     StoreError: when there is no such book or a file of it is missing or torn. VerifyError: listing files that differ.
     """
     store = open_store(store) if isinstance(store, str) else store
-    if is_verified and (problems := _problems(store, sha)):
+    if is_verified and (problems := book_problems(store, sha)):
         raise VerifyError(
             f"book {sha} in {store.uri} is damaged: {'; '.join(problems)}. Run the night again: it writes it anew"
         )
@@ -99,7 +99,7 @@ def open_book(store: Store | str, sha: str, *, is_verified: bool = False) -> Boo
 
 def is_whole(store: Store, sha: str) -> bool:
     """Tell whether a book is there and every file of it is as `book.json` says."""
-    return store.exists(f"{book_prefix(sha)}/book.json") and not _problems(store, sha)
+    return store.exists(f"{book_prefix(sha)}/book.json") and not book_problems(store, sha)
 
 
 @lru_cache(maxsize=4)
@@ -131,8 +131,8 @@ def _content(store: Store, sha: str) -> dict[str, Any]:
     return content
 
 
-def _problems(store: Store, sha: str) -> list[str]:
-    """Compare every file of a book with book.json."""
+def book_problems(store: Store, sha: str) -> list[str]:
+    """Compare every file of a book with book.json, and list every difference; StoreError when there is no book."""
     prefix = book_prefix(sha)
     problems: list[str] = []
     try:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from riskpipe.cube.blocks import open_arrays, read_blocks, read_digests
+from riskpipe.cube.books import book_problems
 from riskpipe.cube.catalogue import catalogue_at, read_catalogue
 from riskpipe.cube.digest import canonical_json, digest_arrays, sha256
 from riskpipe.cube.layout import (
@@ -153,9 +154,9 @@ def _parsed(data: bytes) -> dict[str, Any]:
 def verify(store: Store, run_id: str) -> tuple[str, ...]:
     """Compare a complete run with its manifest, and list every difference; empty = all is as promised.
 
-    Checked: pointers' hash of the manifest; the plan; every object present, none besides, sizes and hashes equal; the
-    template; each block's decoded arrays and account part against its mark; marks against the manifest. StoreError when
-    the run has no manifest.
+    Checked: pointers' hash of the manifest; the plan; the book that it names; every object present, none besides, sizes
+    and hashes equal; the template; each block's decoded arrays and account part against its mark; marks against the
+    manifest. StoreError when the run has no manifest, VerifyError when it is torn.
     """
     manifest = read_manifest(store, run_id)
     prefix, cube = run_prefix(run_id), cube_prefix(run_id)
@@ -165,7 +166,9 @@ def verify(store: Store, run_id: str) -> tuple[str, ...]:
         for night in catalogue_at(store, parse_as_of(manifest["as_of"])).nights
         if night.pointer.run_id == run_id and night.pointer.manifest_sha256 != of_manifest
     ]
-    problems += _plan_problems(store.get(plan_key(run_id)), manifest["plan_sha256"])
+    plan = store.get(plan_key(run_id))
+    problems += _plan_problems(plan, manifest["plan_sha256"])
+    problems += _book_problems(store, plan)
     problems += _object_problems(store, prefix, manifest["objects"])
     problems += _template_problems(store, cube, manifest["template_sha256"])
     problems += _block_problems(store, run_id, [Mark(**entry) for entry in manifest["blocks"]])
@@ -198,6 +201,20 @@ def _plan_problems(plan: bytes | None, expected: str) -> list[str]:
     if plan is None:
         return ["plan.json is missing"]
     return [] if sha256(plan) == expected else [f"plan.json has SHA-256 {sha256(plan)}, expected {expected}"]
+
+
+def _book_problems(store: Store, plan: bytes | None) -> list[str]:
+    """Compare the book that a plan names, if it does, with what its files promise."""
+    try:
+        sha = json.loads(plan or b"{}").get("book_sha256")
+    except (ValueError, AttributeError):
+        return []  # the plan is told as damaged
+    if sha is None:
+        return []
+    try:
+        return [f"book {sha}: {problem}; run the night again to write it anew" for problem in book_problems(store, sha)]
+    except StoreError as error:
+        return [f"book {sha}: {error}; run the night again to write it anew"]
 
 
 def _template_problems(store: Store, cube: str, expected: str) -> list[str]:

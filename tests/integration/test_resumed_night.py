@@ -10,6 +10,7 @@ from support.nights import assert_same_bits, decoded, run_on, settings
 
 from riskpipe.config import resolve
 from riskpipe.cube.digest import canonical_json
+from riskpipe.cube.manifest import verify_published
 from riskpipe.cube.marks import read_mark, write_mark
 from riskpipe.cube.store import open_store
 from riskpipe.errors import StoreError, VerifyError
@@ -96,6 +97,21 @@ def test_a_book_that_was_lost_or_damaged_is_made_anew_by_the_same_command(inputs
     assert run_on(inputs, tmp_path / "store").is_published
     assert {path.name: path.read_bytes() for path in book.iterdir()} == before
     assert_same_bits(decoded(right), decoded(tmp_path / "store"))
+
+
+def test_the_book_of_a_published_night_is_verified_and_made_anew_by_the_same_command(inputs, tmp_path):
+    store = tmp_path / "store"
+    run_on(inputs, store)
+    (victim,) = store.glob("books/*/position_quantity.npy")
+    before = victim.read_bytes()
+    for damage in (lambda: victim.write_bytes(before[:-9]), victim.unlink, (victim.parent / "book.json").unlink):
+        damage()
+        (problems,) = verify_published(open_store(str(store))).values()
+        assert [problem.split(" ")[0] for problem in problems] == ["book"]
+        assert "run the night again" in problems[0]
+        assert run_on(inputs, store).was_complete
+        assert victim.read_bytes() == before
+        assert set(verify_published(open_store(str(store))).values()) == {()}
 
 
 def test_a_run_sealed_by_another_command_is_compared_before_it_is_published(inputs, tmp_path):
