@@ -26,7 +26,8 @@ _SPECS = (
     "adapt: {minimum, maximum}} naming a distributed.deploy.Cluster or a function that returns one"
 )
 
-PAGE = "127.0.0.1:0"
+LOOPBACK = "127.0.0.1"
+PAGE = f"{LOOPBACK}:0"
 """Where a scheduler's pages are unless asked for elsewhere, on any free port: Dask's own default is every interface."""
 LOCAL_SETTINGS = {
     # a limit stops a worker that goes beyond it, and nothing else: mapped pages stay resident when a block is done, so
@@ -82,7 +83,7 @@ def _target(
             n_workers=n_workers or os.cpu_count() or 1,
             threads_per_worker=1,
             processes=True,
-            host="127.0.0.1",
+            host=LOOPBACK,
             scheduler_kwargs={"dashboard": False},
             dashboard_address=PAGE,  # its health page only
             memory_limit=memory_limit_bytes or 0,
