@@ -26,7 +26,8 @@ _SPECS = (
     "adapt: {minimum, maximum}} naming a distributed.deploy.Cluster or a function that returns one"
 )
 
-PAGE = "127.0.0.1:0"
+LOOPBACK = "127.0.0.1"
+PAGE = f"{LOOPBACK}:0"
 """Where a scheduler's pages are unless asked for elsewhere, on any free port: Dask's own default is every interface."""
 LOCAL_SETTINGS = {
     # a limit stops a worker that goes beyond it, and nothing else: mapped pages stay resident when a block is done, so
@@ -41,13 +42,16 @@ LOCAL_SETTINGS = {
 
 
 @contextlib.contextmanager
-def connected_client(
+def connecting(
     spec: ExecutorSpec,
     n_workers: int | None,
     memory_limit_bytes: int | None,
     security: Mapping[str, Any] | None = None,
-) -> Iterator[Client]:
-    """Give a client of what `spec` names (see `make_executor`); closes it and the cluster it started at the end."""
+) -> Iterator[Callable[[], Client]]:
+    """Give what connects a new client to what `spec` names (see `make_executor`), started here or found.
+
+    Clients, and the cluster where it was started here, are closed at the end.
+    """
     tls = tls_files(security)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet_logs())
@@ -56,7 +60,7 @@ def connected_client(
 
             stack.enter_context(dask.config.set(tls.settings()))
         target = _target(spec, n_workers, memory_limit_bytes, tls, stack)
-        yield _connect(target, tls, stack)
+        yield partial(_connect, target, tls, stack)
 
 
 def _target(
@@ -82,7 +86,7 @@ def _target(
             n_workers=n_workers or os.cpu_count() or 1,
             threads_per_worker=1,
             processes=True,
-            host="127.0.0.1",
+            host=LOOPBACK,
             scheduler_kwargs={"dashboard": False},
             dashboard_address=PAGE,  # its health page only
             memory_limit=memory_limit_bytes or 0,
@@ -98,7 +102,7 @@ def _target(
         while root.__cause__ is not None:  # distributed wraps the reason twice
             root = root.__cause__
         raise ClusterLost(f"executor: the cluster did not start: {type(root).__name__}: {root}") from error
-    stack.callback(_close_quietly, cluster)
+    stack.callback(close_quietly, cluster)
     refuse_open(str(cluster.scheduler_address), has_tls=tls is not None, what="executor")
     if not isinstance(spec, str):
         _size(cluster, spec, n_workers)
@@ -162,11 +166,11 @@ def _connect(target: Target, tls: TlsFiles | None, stack: contextlib.ExitStack) 
         raise ClusterLost(f"executor: no scheduler answers at {target}{hint}: {error}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"executor: {target} is not a scheduler's address: {error}") from error
-    stack.callback(_close_quietly, client)
+    stack.callback(close_quietly, client)
     return client
 
 
-def _close_quietly(part: Client) -> None:
+def close_quietly(part: Client) -> None:
     """Close a client or cluster whatever its state: results are already safe, or an error is already on its way."""
     try:
         part.close(timeout=_CLOSE_TIMEOUT_S)

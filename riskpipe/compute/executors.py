@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self
 
-from riskpipe.compute.clusters import ExecutorSpec, connected_client
+from riskpipe.compute.clusters import ExecutorSpec, connecting
 from riskpipe.compute.doors import refuse_open_doors
 from riskpipe.compute.security import tls_files
 from riskpipe.compute.submission import DaskExecutor
 from riskpipe.compute.units import Item, Receipt, attempt
+from riskpipe.compute.workers import Workers
 
 
 class Executor(Protocol):
@@ -87,8 +88,8 @@ def make_executor(
         address; or {"class": dotted name of a `distributed.deploy.Cluster` or of a function that returns one, "kwargs":
         {...}, "adapt": {"minimum": 1, "maximum": n} to let it follow its work}.
     n_workers: workers to start (local: as many as cores; a cluster class: what it does by itself; address: ignored).
-    block_timeout_s: the longest time in which no block finishes before the map fails.
-    start_timeout_s: the longest wait for a first worker.
+    block_timeout_s: the longest time that a block may run while no other finishes before the map fails.
+    start_timeout_s: the longest wait for a first worker, and then for what each says it is.
     memory_limit_bytes: per local worker, anonymous and mapped together, beyond which it is stopped and another started;
         None = no limit (Dask counts memory-mapped book pages, which the system can drop at any time).
     security: {"ca", "cert", "key"}, certificate files for mutual TLS; None = those of the environment, if any.
@@ -101,8 +102,8 @@ def make_executor(
     if spec == "serial":
         yield SerialExecutor()
         return
-    with connected_client(spec, n_workers, memory_limit_bytes, security) as client:
-        executor = DaskExecutor(client, block_timeout_s=block_timeout_s, start_timeout_s=start_timeout_s)
+    with connecting(spec, n_workers, memory_limit_bytes, security) as connect:
+        workers = Workers(connect, start_timeout_s=start_timeout_s)
         if not isinstance(spec, str):  # its workers are here now: a cluster of a class may listen wherever it likes
-            refuse_open_doors(client, has_tls=tls_files(security) is not None)
-        yield executor
+            refuse_open_doors(workers.client(), has_tls=tls_files(security) is not None)
+        yield DaskExecutor(workers, block_timeout_s=block_timeout_s)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from riskpipe.compute.clusters import LOCAL_SETTINGS
+from riskpipe.compute.clusters import LOCAL_SETTINGS, LOOPBACK, PAGE
 from riskpipe.compute.security import TlsFiles, refuse_open, tls_files
 
 
@@ -31,16 +31,20 @@ def worker_command(
     memory_limit_bytes: int | None = None,
     security: Mapping[str, Any] | None = None,
 ) -> Sequence[str]:
-    """Return the command of a worker of one thread that joins a scheduler and listens on `host` (what reaches it).
+    """Return the command of a worker of one thread that joins a scheduler and listens on `host`.
 
-    Its dashboard, with its health and metrics, is at `dashboard` (host:port). Raises ConfigError for addresses beyond
-    loopback without certificates, and for any dashboard beyond it.
+    Without a host it listens on loopback, or over TLS on every interface. Its dashboard, with its health and metrics,
+    is at `dashboard` (host:port). Raises ConfigError for addresses beyond loopback without certificates, and for any
+    dashboard beyond it.
     """
     tls = tls_files(security)
     refuse_open(scheduler, has_tls=tls is not None, what="worker")
+    scheme = "tls" if scheduler.startswith("tls://") else "tcp"  # it speaks as its scheduler does
+    if host is None and scheme == "tcp":
+        host = LOOPBACK  # where its scheduler is; Dask by itself would listen on every interface
     if host is not None:
-        refuse_open(f"{'tls' if tls else 'tcp'}://{host}:0", has_tls=tls is not None, what="worker")
-    where = ["--host", host] if host is not None else []
+        refuse_open(f"{scheme}://{host}:0", has_tls=tls is not None, what="worker")
+    where = [] if host is None else ["--host", host]
     own = ["--nworkers", "1", "--nthreads", "1", *_pages(dashboard), "--memory-limit", str(memory_limit_bytes or 0)]
     return [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, *own, *where, *_tls_options(tls)]
 
@@ -58,7 +62,7 @@ def node_environment() -> dict[str, str]:
 def _pages(dashboard: str | None) -> list[str]:
     """Return the options of a node's pages: without a dashboard it still serves some, of its tasks and its log."""
     if dashboard is None:
-        return ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
+        return ["--no-dashboard", "--dashboard-address", PAGE]
     refuse_open(dashboard, has_tls=False, what="dashboard")
     return ["--dashboard-address", dashboard]
 

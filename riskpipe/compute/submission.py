@@ -7,7 +7,6 @@ import copy
 import queue
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -15,48 +14,44 @@ from pathlib import Path
 from typing import Any
 
 from riskpipe.compute.cancellation import is_imposed
-from riskpipe.compute.units import Item, Receipt, attempt, block_name, identity_problems, process_identity
+from riskpipe.compute.units import Item, Receipt, attempt, block_name
+from riskpipe.compute.watch import Watch, listed
+from riskpipe.compute.workers import Workers
 from riskpipe.errors import ClusterLost, ComputeError, RiskpipeError
 
-Client = Any  # of distributed, which is slow to import
-Future = Any
+Future = Any  # of distributed, which is slow to import
 
 _POLL_S = 0.5
-_WORKERS_LOOK_S = 2.0
 
 
 class DaskExecutor:
-    """Runs blocks on the workers of a connected `distributed.Client`.
+    """Runs blocks on the workers of a cluster.
 
-    `block_timeout_s` is the longest silence allowed: when no block finishes for so long, the map fails and names what
-    it was waiting for. `deserted_timeout_s` is the longest time without any worker: dead ones may be starting again.
-    Raises ComputeError at once when a worker's sources or numerics fingerprint differ from this process's.
+    `block_timeout_s` is the longest time that a block may run while no other finishes: then the map fails and names
+    where (see Watch); waiting behind others does not count. `deserted_timeout_s` is the longest time without any
+    worker: dead ones may be starting again.
     """
 
     is_serial = False
 
     def __init__(
         self,
-        client: Client,
+        workers: Workers,
         *,
         block_timeout_s: float = 600.0,
-        start_timeout_s: float = 120.0,
         deserted_timeout_s: float = 60.0,
         priority: int = 0,
     ) -> None:
-        self._client = client
+        self._workers = workers
         self._priority = priority
         self._is_stopped = threading.Event()  # shared with copies of another priority
         self._block_timeout_s = block_timeout_s
         self._deserted_timeout_s = deserted_timeout_s
-        self._identity = process_identity()
-        self._check_workers(start_timeout_s)
 
     @property
     def n_workers(self) -> int:
         """Count the workers' threads."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return max(1, sum(int(worker["nthreads"]) for worker in workers))
+        return max(1, self._workers.n_threads())
 
     def with_priority(self, priority: int) -> "DaskExecutor":
         """See Executor."""
@@ -73,7 +68,7 @@ class DaskExecutor:
         """See Executor."""
         from distributed import performance_report
 
-        with tempfile.TemporaryDirectory() as folder, self._client.as_current():
+        with tempfile.TemporaryDirectory() as folder, self._workers.client().as_current():
             page = Path(folder) / "performance.html"
             with performance_report(filename=str(page)):
                 yield
@@ -86,64 +81,54 @@ class DaskExecutor:
         if not items:
             return
         # Keys are new in every call: the scheduler must never answer a block from an earlier map.
-        keys = [f"block-{uuid.uuid4().hex}-{index}" for index in range(len(items))]
-        pending = dict(zip(keys, items, strict=True))
+        own = f"block-{uuid.uuid4().hex}-"
+        pending: dict[str, Item] = {f"{own}{index}": item for index, item in enumerate(items)}
+        self._refuse_stopped(pending)
+        client, only = self._workers.ready()
         finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         futures: list[Any] = []
         try:
             with _lost_connections_named(items[0]):
-                futures = self._client.map(
-                    partial(attempt, unit, self._identity), items, key=keys, pure=False, priority=self._priority
+                futures = client.map(
+                    partial(attempt, unit, self._workers.identity),
+                    items,
+                    key=list(pending),
+                    pure=False,
+                    priority=self._priority,
+                    workers=only,
                 )
                 for future in futures:
                     future.add_done_callback(finished.put)
+            watch = Watch(
+                client,
+                own,
+                only=only,
+                block_timeout_s=self._block_timeout_s,
+                deserted_timeout_s=self._deserted_timeout_s,
+            )
             while pending:
-                future = self._next(finished, pending)
+                future = self._next(finished, watch, pending)
                 item = pending[future.key]
                 receipt = self._receipt(future, item)
                 del pending[future.key]
                 on_done(item, receipt)
         finally:
-            if pending and self._client.status == "running":
+            if pending and client.status == "running":
                 with contextlib.suppress(Exception):
-                    self._client.cancel([future for future in futures if future.key in pending], force=True)
+                    client.cancel([future for future in futures if future.key in pending], force=True)
 
-    def _next(self, finished: "queue.SimpleQueue[Any]", pending: Mapping[str, object]) -> Future:
-        """Wait for the next future, no longer than the block timeout and no longer than scheduler and workers live."""
-        now = time.monotonic()
-        deadline, last_staffed, next_look = now + self._block_timeout_s, now, now + _WORKERS_LOOK_S
+    def _next(self, finished: "queue.SimpleQueue[Any]", watch: Watch, pending: Mapping[str, object]) -> Future:
+        """Wait for the next future, for as long as there is hope of one."""
+        watch.begin()
         while True:
-            if self._is_stopped.is_set():
-                raise ComputeError(f"stopped; unfinished: {_listed(pending)}")
-            try:
+            self._refuse_stopped(pending)
+            with contextlib.suppress(queue.Empty):
                 return finished.get(timeout=_POLL_S)
-            except queue.Empty:
-                now = time.monotonic()
-            if self._client.status != "running":
-                raise ClusterLost(f"the scheduler is gone; unfinished: {_listed(pending)}")
-            if now > deadline:
-                raise ComputeError(
-                    f"no block finished for {self._block_timeout_s:g} s; unfinished: {_listed(pending)}. Look at the "
-                    "workers, or raise the block timeout if blocks are really that slow"
-                )
-            if now < next_look:
-                continue
-            next_look = now + _WORKERS_LOOK_S
-            if self._is_staffed():
-                last_staffed = now
-            elif now - last_staffed > self._deserted_timeout_s:
-                raise ClusterLost(
-                    f"no worker has been left for {self._deserted_timeout_s:g} s; unfinished: {_listed(pending)}. Look "
-                    "at why the workers ended, and start them again: what is done stays done"
-                )
+            watch.look(pending)
 
-    def _is_staffed(self) -> bool:
-        """Tell whether the scheduler has a worker; a scheduler that does not answer is another matter."""
-        try:
-            found = self._client.sync(self._client.scheduler.identity, n_workers=1, callback_timeout=_WORKERS_LOOK_S)
-        except Exception:  # noqa: BLE001  a lost connection has many types, and is looked for apart
-            return True
-        return bool(found["workers"])
+    def _refuse_stopped(self, pending: Mapping[str, object]) -> None:
+        if self._is_stopped.is_set():
+            raise ComputeError(f"stopped; unfinished: {listed(pending)}")
 
     def _receipt(self, future: Future, item: object) -> Receipt:
         """Fetch a receipt; the block is computed again where the worker that held it has died meanwhile."""
@@ -162,60 +147,23 @@ class DaskExecutor:
         except Exception as error:
             raise ComputeError(f"{block_name(item)}: {type(error).__name__}: {error}") from error
 
-    def _check_workers(self, timeout_s: float) -> None:
-        """Refuse workers whose results could differ, as every block does later ones; keep the profiler off all."""
-        from riskpipe.compute.profiler import WithoutProfiler
-
-        try:
-            self._client.wait_for_workers(1, timeout=timeout_s)
-            addresses = sorted(self._client.scheduler_info(n_workers=-1)["workers"])
-            futures = {
-                address: self._client.submit(
-                    process_identity,
-                    key=f"identity-{uuid.uuid4().hex}",
-                    workers=[address],
-                    allow_other_workers=False,
-                    pure=False,
-                )
-                for address in addresses
-            }
-            identities = {address: future.result(timeout=timeout_s) for address, future in futures.items()}
-            self._client.register_plugin(WithoutProfiler())
-        except (OSError, TimeoutError, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
-            if is_imposed(error):
-                raise
-            raise ClusterLost(f"no worker answered within {timeout_s:g} s: {type(error).__name__} {error}") from error
-        except Exception as error:
-            raise ComputeError(f"workers cannot run this package: {type(error).__name__}: {error}") from error
-        problems = [
-            f"{address}: {problem}"
-            for address, found in identities.items()
-            for problem in identity_problems(found, self._identity)
-        ]
-        if problems:
-            lines = "".join(f"\n  - {problem}" for problem in problems)
-            raise ComputeError(
-                f"workers would give other bits than this process ({len(problems)} differences, each as the worker's, "
-                f"not this process's). Start them from the same image on the same kind of machine:{lines}"
-            )
-
 
 @contextlib.contextmanager
 def _lost_connections_named(item: object) -> Iterator[None]:
     """Turn the ways in which a lost scheduler shows into one ComputeError (cancellation is no Exception in Python)."""
+    from distributed.client import ClosedClientError
     from distributed.comm import CommClosedError
 
     try:
         yield
-    except (asyncio.CancelledError, concurrent.futures.CancelledError, CommClosedError) as error:
+    except (
+        asyncio.CancelledError,
+        concurrent.futures.CancelledError,
+        ClosedClientError,
+        CommClosedError,
+    ) as error:
         if is_imposed(error):
             raise
         raise ClusterLost(f"{block_name(item)}: the connection to the scheduler was lost ({error})") from error
     except TimeoutError as error:
         raise ComputeError(f"{block_name(item)}: its receipt did not arrive in time ({error})") from error
-
-
-def _listed(pending: Mapping[str, object]) -> str:
-    """Name the first blocks of those pending."""
-    names = [block_name(item) for item in pending.values()]
-    return f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from riskpipe.compute import workers
 from riskpipe.errors import ConfigError
 from riskpipe.run.events import LOGGER, JsonLines
 from riskpipe.run.metrics import TROUBLE, metrics_handler
@@ -34,7 +35,7 @@ def listening(log_format: str | None = None) -> Iterator[None]:
         if is_written := is_json(log_format):
             lines = logging.StreamHandler(sys.stderr)
             lines.setFormatter(JsonLines())
-            for logger in (LOGGER, TROUBLE):
+            for logger in (LOGGER, TROUBLE, workers.TROUBLE):
                 _add(lines, logger, stack)
         metrics = metrics_handler()
         if metrics is not None:

@@ -3,6 +3,7 @@
 import contextlib
 import operator
 import os
+import sys
 
 import psutil
 import pytest
@@ -86,6 +87,8 @@ def test_no_node_listens_beyond_loopback_without_certificates(certificates, monk
         scheduler_command("0.0.0.0", 8786)  # noqa: S104  what is refused
     with pytest.raises(ConfigError, match="worker"):
         worker_command("tcp://127.0.0.1:8786", host="192.168.1.4")
+    with pytest.raises(ConfigError, match="worker"):  # a certificate is no use to who speaks without
+        worker_command("tcp://127.0.0.1:8786", host="192.168.1.4", security=certificates)
     with pytest.raises(ConfigError, match="dashboard"):
         scheduler_command("127.0.0.1", 8786, dashboard="0.0.0.0:8787", security=certificates)
     assert "--tls-key" in scheduler_command("0.0.0.0", 8786, security=certificates)  # noqa: S104  over TLS
@@ -121,6 +124,25 @@ def children(process):
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.children(recursive=True)
     return []
+
+
+def test_nodes_started_without_a_host_and_without_certificates_listen_on_loopback_only(tmp_path, monkeypatch):
+    for variable in VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+    older, port, done = psutil.Process().children(), free_port(), {}
+    before, address = listeners(older), f"tcp://127.0.0.1:{port}"
+    riskpipe = [sys.executable, "-m", "riskpipe"]
+    services = [
+        Service("scheduler", [*riskpipe, "scheduler", "--port", str(port)], lambda: listens(port), tmp_path / "s.log"),
+        Service("worker", [*riskpipe, "worker", address], log=tmp_path / "w.log"),
+    ]
+    with running(services, timeout_s=60):
+        with make_executor(address, block_timeout_s=60) as executor:
+            executor.map_blocks(operator.neg, [2], on_done=done.__setitem__)
+        opened = listeners(older) - before
+    assert len({process for process, _, _ in opened}) >= 3, "scheduler, nanny and worker"
+    assert {address for _, address, _ in opened} == {"127.0.0.1"}
+    assert done == {2: -2}
 
 
 def cluster(**kwargs):

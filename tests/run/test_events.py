@@ -11,6 +11,7 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from riskpipe.compute import workers
 from riskpipe.errors import ConfigError
 from riskpipe.run.events import LOGGER, bound, happened
 from riskpipe.run.listening import listening
@@ -125,6 +126,13 @@ def test_a_file_that_cannot_be_written_costs_no_night(tmp_path, monkeypatch, cap
     with listening():
         tell()
     assert "RISKPIPE_METRICS_FILE: cannot write metrics" in caplog.text
+
+
+def test_what_clusters_warn_of_is_a_line_of_json_too(capsys):
+    with listening("json"):
+        workers.TROUBLE.warning("no answer within %g s from %s", 120, "tcp://127.0.0.1:4711")
+    [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (line["level"], line["event"]) == ("warning", "no answer within 120 s from tcp://127.0.0.1:4711")
 
 
 @contextlib.contextmanager
