@@ -174,6 +174,11 @@ def catalogue_at(store: Store, as_of: datetime) -> Catalogue:
     return _read(store, [NightName(book, as_of) for book in _books(store)], {})
 
 
+def is_published(store: Store, run_id: str, as_of: datetime, *, book: str = "") -> bool:
+    """Tell whether a book's night is a run; a torn pointer names none."""
+    return any(night.book == book and night.pointer.run_id == run_id for night in catalogue_at(store, as_of).nights)
+
+
 def unpublished_runs(store: Store, catalogue: Catalogue) -> list[Run]:
     """List runs that no pointer names, complete or not, by run id; `catalogue` is what is published in the store."""
     named = {night.pointer.run_id for night in catalogue.nights}

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from riskpipe.config import RunConfig
+from riskpipe.cube.catalogue import is_published as stands
 from riskpipe.cube.catalogue import publish
 from riskpipe.cube.layout import cube_prefix, run_prefix
 from riskpipe.cube.manifest import require_verified
@@ -108,7 +109,8 @@ def finish(night: Night, *, was_complete: bool, is_published: bool, reported: di
     """Publish a complete night if asked, and say where it is."""
     if is_published:
         if "seal" not in night.ran:  # what was sealed here was compared just now
-            record_try(night, "publish")
+            if not stands(night.store, night.run_id, night.as_of, book=night.config.book):
+                record_try(night, "publish")
             require_verified(night.store, night.run_id)
         publish(night.store, night.run_id, night.as_of, book=night.config.book)
     outcome = read_outcome(night.store, night.run_id)
