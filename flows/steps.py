@@ -16,7 +16,7 @@ from prefect.tasks import Task, exponential_backoff
 
 from riskpipe.cube.store import open_store
 from riskpipe.domain.limits import LimitState
-from riskpipe.errors import ClusterLost
+from riskpipe.errors import ClusterLost, StoreLost
 from riskpipe.report.sections.limits import state_words
 from riskpipe.run.addresses import DEFAULT_VARIABLE
 from riskpipe.run.publish import headline_of, markdown_of
@@ -31,9 +31,9 @@ LIMIT_EVENT = "riskpipe.limit.over"
 
 
 def _may_work_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Tell whether a step failed for a reason that passes: a cluster or a file system that was not there."""
+    """Tell whether a step failed for a reason that passes: a cluster, file system or object store was not there."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, ClusterLost | OSError)
+    return isinstance(error, ClusterLost | StoreLost | OSError)
 
 
 def as_task(name: str, do: Callable[[], Result], /) -> Result:
