@@ -14,7 +14,8 @@ from types import FrameType
 
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.provision import POOL, ROOT, provision
+from flows.provision import ROOT, provision
+from flows.recovery import POOL
 from riskpipe.compute.nodes import node_environment, scheduler_command, worker_command
 from riskpipe.errors import ConfigError
 from riskpipe.run.memory import machine_bytes
