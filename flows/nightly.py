@@ -12,7 +12,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.recovery import sign
-from flows.steps import TIMEOUT_S, as_task, due_of, kept_address, log, show
+from flows.steps import TIMEOUT_S, as_task, code_left, due_of, kept_address, log, show
 from riskpipe.run.addresses import addressed
 from riskpipe.run.listening import listening
 from riskpipe.run.nightly import run_night
@@ -49,12 +49,12 @@ def _night(
     config: str, as_of: str | None, overrides: list[str], *, publish: bool, behind_minutes: int
 ) -> dict[str, Any]:
     sign()
-    instant, say = instant_of(config, overrides, as_of=as_of, due=due_of(behind_minutes)), log()
-    settings = requested(config, overrides, instant)
-    with listening(), addressed(kept_address()):
+    with code_left(), listening(), addressed(kept_address()):
+        instant, say = instant_of(config, overrides, as_of=as_of, due=due_of(behind_minutes)), log()
+        settings = requested(config, overrides, instant)
         result = run_night(settings, as_of=instant, is_published=publish, progress=tenths(say), say=say, step=as_task)
-    say(result.took)
-    found = result.as_json()
-    show(found)
-    result.conclude()
-    return found
+        say(result.took)
+        found = result.as_json()
+        show(found)
+        result.conclude()
+        return found

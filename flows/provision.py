@@ -19,14 +19,13 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 from pydantic import SecretStr
 
-from flows.recovery import crash_dead_runs
+from flows.recovery import POOL, crash_dead_runs
 from riskpipe.errors import ConfigError
 from riskpipe.strict_yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOYMENTS = ROOT / "infra" / "prefect" / "prefect.yaml"
 AUTOMATIONS = ROOT / "infra" / "prefect" / "automations.yaml"
-POOL = "riskpipe"
 NOTIFY_VARIABLE = "RISKPIPE_NOTIFY_URL"
 _BLOCK = "riskpipe-notify"
 
@@ -36,7 +35,7 @@ def provision(*, at_once: int, say: Callable[[str], None]) -> None:
     with get_client(sync_client=True) as client:
         dead = crash_dead_runs(client)
         if dead:
-            say(f"marked Crashed, because their processes had died: {', '.join(dead)}")
+            say(f"marked Crashed, because nobody runs them: {', '.join(dead)}")
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process", concurrency_limit=at_once), overwrite=True)
         deployed = deploy(client)
         applied = apply_automations(client)

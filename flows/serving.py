@@ -14,7 +14,8 @@ from types import FrameType
 
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.provision import POOL, ROOT, provision
+from flows.provision import ROOT, provision
+from flows.recovery import POOL
 from riskpipe.compute.nodes import node_environment, scheduler_command, worker_command
 from riskpipe.errors import ConfigError
 from riskpipe.run.memory import machine_bytes
@@ -71,11 +72,9 @@ def _services(home: Path, logs: Path, ports: Ports, n_workers: int, memory_share
     prefect = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(ports.prefect)]
     server = {
         "PREFECT_HOME": os.environ.get("PREFECT_HOME", str(home / "prefect")),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_UI_API_URL": f"http://127.0.0.1:{ports.prefect}/api",
         # slots of concurrency limits must not stay taken when the server is started again
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        "DO_NOT_TRACK": "1",
     }
     node, memory = node_environment(), machine_bytes()
     limit = None if memory is None else int(memory_share * memory / max(1, n_workers))
@@ -105,9 +104,7 @@ def _flows(logs: Path, url: str, scheduler: str) -> Service:
         "PREFECT_API_URL": url,
         CONFIGS_VARIABLE: str(configs_folder()),
         SCHEDULER_VARIABLE: os.environ.get(SCHEDULER_VARIABLE, scheduler),
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-        "DO_NOT_TRACK": "1",
     }
     return Service("flows", command, log=logs / "flows.log", environment=environment)
 

@@ -6,7 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.recovery import sign
-from flows.steps import TIMEOUT_S, as_task, due_of, kept_address, log, show
+from flows.steps import TIMEOUT_S, as_task, code_left, due_of, kept_address, log, show
 from riskpipe.run.addresses import addressed
 from riskpipe.run.listening import listening
 from riskpipe.run.requests import ConfigName, InstantText, Override
@@ -26,12 +26,12 @@ def books(
     Blocks of `urgent` books overtake, and so do those of small books those of large ones.
     """
     sign()
-    with listening(), addressed(kept_address()):
+    with code_left(), listening(), addressed(kept_address()):
         nights = run_books(
             configs, urgent=urgent or [], as_of=as_of, due=due_of(behind_minutes), is_published=publish, step=as_task,
             say=log(),
         )  # fmt: skip
-    return _told(nights)
+        return _told(nights)
 
 
 @flow(name="backfill", persist_result=False, validate_parameters=True, timeout_seconds=10 * TIMEOUT_S)
@@ -49,7 +49,7 @@ def backfill(
     Failed when any is missing, naming it, after the others are done; run again, it does what is missing.
     """
     sign()
-    with listening(), addressed(kept_address()):
+    with code_left(), listening(), addressed(kept_address()):
         nights = run_backfill(
             config,
             start,
@@ -61,7 +61,7 @@ def backfill(
             step=as_task,
             say=log(),
         )
-    return _told(nights)
+        return _told(nights)
 
 
 def _told(nights: Nights) -> dict[str, Any]:
@@ -69,6 +69,5 @@ def _told(nights: Nights) -> dict[str, Any]:
     if found["done"]:
         show(*found["done"].values())
     nights.require_all()
-    for night in nights.done.values():
-        night.conclude()
+    nights.conclude()
     return found

@@ -1,28 +1,24 @@
 """What every flow shares: steps as tasks, lines as logs, retries, and what is shown of a finished night."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
-
-# an embedded server needs 16 to 26 s on two cores; Prefect waits 20 by default
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")  # what tells a dead flow from a slow one
-os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.blocks.notifications import SlackWebhook
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.tasks import Task, exponential_backoff
 
 from riskpipe.cube.store import open_store
 from riskpipe.domain.limits import LimitState
-from riskpipe.errors import ClusterLost
+from riskpipe.errors import ClusterLost, RiskpipeError, StoreError, StoreLost
 from riskpipe.report.sections.limits import state_words
 from riskpipe.run.addresses import DEFAULT_VARIABLE
 from riskpipe.run.publish import headline_of, markdown_of
@@ -32,14 +28,15 @@ RETRIES = 2
 BACK_OFF_S = float(os.environ.get("RISKPIPE_FLOW_BACK_OFF_SECONDS") or 10)
 TIMEOUT_S = float(os.environ.get("RISKPIPE_FLOW_TIMEOUT_SECONDS") or 12 * 3600)
 RESULT_KEY = "riskpipe-result"
+CODE_KEY = "riskpipe-exit-code"
 ADDRESS_BLOCK = "riskpipe-notify"
 LIMIT_EVENT = "riskpipe.limit.over"
 
 
 def _may_work_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Tell whether a step failed for a reason that passes: a cluster or a file system that was not there."""
+    """Tell whether a step failed for a reason that passes: a cluster, file system or object store was not there."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, ClusterLost | OSError)
+    return isinstance(error, ClusterLost | StoreLost | OSError)
 
 
 def as_task(name: str, do: Callable[[], Result], /) -> Result:
@@ -62,6 +59,24 @@ def as_task(name: str, do: Callable[[], Result], /) -> Result:
         return do()
 
     return run()
+
+
+@contextmanager
+def code_left() -> Iterator[None]:
+    """Leave the exit code of what fails in the `with` block to whoever follows a deployment's run; its state has words.
+
+    As an artifact, where the server takes it: trouble with the server must not hide what is wrong with the night.
+    """
+    try:
+        yield
+    except Exception as error:
+        of_others = StoreError.exit_code if isinstance(error, OSError) else RiskpipeError.exit_code
+        code = error.exit_code if isinstance(error, RiskpipeError) else of_others
+        mine = FlowRunContext.get()
+        if mine is not None and mine.flow_run is not None and mine.flow_run.deployment_id is not None:
+            with suppress(Exception):
+                create_table_artifact(key=CODE_KEY, table=[{"exit_code": code}], description=type(error).__name__)
+        raise
 
 
 def log() -> Callable[[str], None]:

@@ -67,17 +67,16 @@ def _to_deployment(
         parameters if as_of is None else parameters | {"as_of": as_of},
         lambda line: typer.echo(line, err=True),
     )
+    if is_json and ended.result:
+        typer.echo(json.dumps(ended.result, indent=2))
+    for line in [] if is_json else ended.lines():
+        typer.echo(line)
     if ended.state != "COMPLETED":
-        raise ComputeError(f"flow run {ended.name} ended as {ended.state}: {ended.message}")
+        failed = ComputeError(f"flow run {ended.name} ended as {ended.state}: {ended.message}")
+        failed.exit_code = ended.exit_code
+        raise failed
     if not ended.result:
         raise ComputeError(f"flow run {ended.name} has completed, but does not say where its results are")
-    if is_json:
-        typer.echo(json.dumps(ended.result, indent=2))
-        return
-    published = " and published" if ended.result["is_published"] == "True" else ", not published"
-    typer.echo(f"night {ended.result['run_id']} is done{published}")
-    for name in ("took", "cube", "report"):
-        typer.echo(f"{name + ':':<8}{ended.result[name]}")
 
 
 def scheduler(

@@ -5,6 +5,7 @@ RiskpipeError
 │                      own limits                                            exit 2
 ├── InputRefused       a snapshot or price history cannot be used as it is   exit 1
 ├── StoreError         the store is missing, torn, or does not keep promises exit 3
+│   ├── StoreLost      its medium is not there, or no longer: try again      exit 3
 │   └── VerifyError    stored bytes differ from what the manifest promises   exit 3
 ├── ComputeError       blocks could not be computed                          exit 4
 │   └── ClusterLost    a cluster that is not there, or no longer: try again  exit 4
@@ -68,6 +69,10 @@ class StoreError(RiskpipeError):
     """The store is missing, torn or unable to keep its promises."""
 
     exit_code = 3
+
+
+class StoreLost(StoreError):
+    """A disk, mount or object store did not do what it was asked: the same may work when it is there again."""
 
 
 class VerifyError(StoreError):

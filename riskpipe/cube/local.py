@@ -1,6 +1,7 @@
 """A store in a local folder: temporary file, fsync, rename; hard links for creation; flock for comparison and swap."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -15,9 +16,22 @@ from zarr.abc.store import Store as ZarrStore
 
 from riskpipe.cube.adapter import ZarrFolder
 from riskpipe.cube.protocol import Entry, Names, Store, check_key, missing
-from riskpipe.errors import StoreError
+from riskpipe.errors import StoreError, StoreLost
 
 _LOCK_TIMEOUT_S = 60.0
+_LASTING = frozenset(
+    {
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+"""What another try would meet again: no right, no room, something else in the way."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +180,12 @@ class LocalStore(Store):
 
 @contextlib.contextmanager
 def _errors_of(key: str) -> Iterator[None]:
-    """Turn the operating system's errors (disk full, no permission) into StoreErrors that name the object."""
+    """Turn the operating system's errors into StoreErrors that name the object: StoreLost for what may pass."""
     try:
         yield
     except OSError as error:
-        raise StoreError(f"store object {key}: {error.strerror or error} ({error.filename or 'no file'})") from error
+        kind = StoreError if error.errno in _LASTING else StoreLost
+        raise kind(f"store object {key}: {error.strerror or error} ({error.filename or 'no file'})") from error
 
 
 @contextlib.contextmanager

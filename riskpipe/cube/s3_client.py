@@ -15,7 +15,7 @@ from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store as Client
 
 from riskpipe.cube.protocol import check_key
-from riskpipe.errors import StoreError
+from riskpipe.errors import StoreError, StoreLost
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _RETRIES = 10
@@ -127,8 +127,11 @@ def _client(place: Place, found: Surroundings) -> Client:
 
 
 def explained(place: Place, key: str, error: Exception) -> StoreError:
-    """Make the error for an object whose request failed after the last retry: what, where, what to do; no secrets."""
-    text = told(error)
+    """Make the error for an object whose request failed after the last retry: what, where, what to do; no secrets.
+
+    StoreLost, unless the same would fail again: a bucket, credentials or rights are missing.
+    """
+    text, kind = told(error), StoreError
     if "NoSuchBucket" in text:
         remedy = f"make the bucket {place.bucket}, or check its name and AWS_ENDPOINT_URL"
     elif "169.254.169.254" in text:
@@ -138,8 +141,8 @@ def explained(place: Place, key: str, error: Exception) -> StoreError:
     elif isinstance(error, PermissionDeniedError | UnauthenticatedError) or "403 Forbidden" in text:
         remedy = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do in this bucket"
     else:
-        remedy = f"check the object store and the network, {_RESUMES}"
-    return StoreError(f"{place.uri}: object {key or '(the whole store)'} could not be reached: {text}; {remedy}")
+        kind, remedy = StoreLost, f"check the object store and the network, {_RESUMES}"
+    return kind(f"{place.uri}: object {key or '(the whole store)'} could not be reached: {text}; {remedy}")
 
 
 def told(error: Exception) -> str:

@@ -85,7 +85,7 @@ class NightResult:
             asked = f"{len(self.alerts.failed)} of {self.alerts.n_addresses} addresses"
             raise AlertsUndelivered(
                 f"night {self.run_id} is published, but {asked} could not be told that {self._over_words()}; the same "
-                f"command again tells these only{listed}"
+                f"night again (but not by a backfill, which leaves it out) tells these only{listed}"
             )
         if self.on_breach and any(state.is_over for state in self.limits):
             raise LimitsBreached(f"night {self.run_id} is complete, and {self._over_words()}")

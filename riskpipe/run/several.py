@@ -19,7 +19,15 @@ from riskpipe.config import RunConfig, read_as_of
 from riskpipe.cube.layout import pointer_key
 from riskpipe.cube.store import open_store
 from riskpipe.domain.instant import format_as_of
-from riskpipe.errors import ComputeError, ConfigError, NightsMissing, RiskpipeError, masked
+from riskpipe.errors import (
+    AlertsUndelivered,
+    ComputeError,
+    ConfigError,
+    LimitsBreached,
+    NightsMissing,
+    RiskpipeError,
+    masked,
+)
 from riskpipe.run.events import bound
 from riskpipe.run.night import Night, Say, configured_executor, mute, open_night, run_stage
 from riskpipe.run.nightly import NightResult, Result, Step, complete, plain_step, told
@@ -66,6 +74,18 @@ class Nights:
         """Raise NightsMissing when any is, naming each with its reason."""
         if self.missing:
             raise NightsMissing(len(self.done) + len(self.skipped) + len(self.missing), self.missing)
+
+    def conclude(self) -> None:
+        """Raise what a command ends with although all nights are there (see `NightResult.conclude`), naming each."""
+        ended: dict[type[RiskpipeError], list[str]] = {AlertsUndelivered: [], LimitsBreached: []}
+        for night in self.done.values():
+            try:
+                night.conclude()
+            except (AlertsUndelivered, LimitsBreached) as error:
+                ended[type(error)].append(str(error))
+        for kind, said in ended.items():
+            if said:
+                raise kind("\n".join(said))
 
 
 def priority_of(predicted: Forecast, *, is_urgent: bool) -> int:
@@ -177,6 +197,8 @@ def _run_one(
     if result is not None:
         nights.done[one.name] = result
         say(f"{one.name}: {result.took}")
+        if told_whom := result.alerts.as_text():
+            say(f"{one.name}: {told_whom}")
 
 
 def _run_side_by_side(left: Sequence[Asked], run: Callable[..., None], executor: Executor, at_once: int) -> None:

@@ -18,7 +18,7 @@ from riskpipe.cube.s3 import _PART_BYTES, S3Store
 from riskpipe.cube.s3_client import Place, parse_uri, surroundings
 from riskpipe.cube.store import open_store
 from riskpipe.domain.instant import format_as_of
-from riskpipe.errors import StoreError
+from riskpipe.errors import StoreError, StoreLost
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_an_object_store_that_keeps_failing_is_an_error_that_names_object_and_re
         lambda key: store.write(key, b""), lambda key: store.create(key, b""), lambda key: store.swap(key, b"", b""),
     ]  # fmt: skip
     for call in calls:
-        with pytest.raises(StoreError) as caught:
+        with pytest.raises(StoreLost) as caught:
             call("a/b")
         assert f"{store.uri}: object a/b could not be reached" in str(caught.value)
         assert "500 Internal Server Error" in str(caught.value)
@@ -256,8 +256,9 @@ def test_folders_of_more_objects_than_a_page_are_listed_and_deleted_whole(s3_sto
 def test_a_bucket_that_is_not_there_is_not_an_empty_one():
     nowhere = open_store("s3://no-such-bucket/nights")
     for call in (lambda: nowhere.get("a"), lambda: nowhere.write("a", b""), lambda: nowhere.list("")):
-        with pytest.raises(StoreError, match="make the bucket no-such-bucket"):
+        with pytest.raises(StoreError, match="make the bucket no-such-bucket") as caught:
             call()
+        assert not isinstance(caught.value, StoreLost), "somebody must act"
 
 
 def test_secrets_are_in_no_error_and_no_location(faulty):
@@ -266,6 +267,7 @@ def test_secrets_are_in_no_error_and_no_location(faulty):
     with pytest.raises(StoreError) as caught:
         store.read("a")
     assert "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in str(caught.value)
+    assert not isinstance(caught.value, StoreLost), "somebody must act"
     with pytest.raises(StoreError, match="credentials in its URI") as given:
         open_store(f"s3://{KEY_ID}:{SECRET}@bucket/nights")
     shown = [

@@ -21,7 +21,7 @@ from zarr.core.buffer import default_buffer_prototype
 
 from riskpipe.cube.protocol import check_key, try_conditions
 from riskpipe.cube.store import open_store
-from riskpipe.errors import StoreError
+from riskpipe.errors import StoreError, StoreLost
 
 
 def test_what_is_written_is_read(store):
@@ -230,10 +230,18 @@ def test_a_full_or_forbidden_disk_is_a_store_error(local_store, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="a/b: No space left on device"):
+    with pytest.raises(StoreError, match="a/b: No space left on device") as caught:
         local_store.write("a/b", b"data")
+    assert not isinstance(caught.value, StoreLost), "it will not be there by itself"
     monkeypatch.undo()
     assert local_store.list("") == []
+
+
+def test_a_medium_that_fails_is_a_lost_store(local_store):
+    local_store.write("a/b", b"data")
+    local_store.local_path("a/c").symlink_to("/proc/self/mem")  # whose first bytes nobody can read
+    with pytest.raises(StoreLost, match="a/c: Input/output error"):
+        local_store.get("a/c")
 
 
 def test_objects_are_as_readable_as_the_umask_allows(local_store):

@@ -45,7 +45,7 @@ def test_only_loopback_ports_of_this_host_are_published(name):
 
 def test_only_whoever_is_published_or_notifies_reaches_beyond_this_host():
     outside = {name for name, one in FILE["networks"].items() if not one.get("internal")}
-    assert {name for name, one in SERVICES.items() if outside & set(one["networks"])} == {"prefect"}
+    assert {name for name, one in SERVICES.items() if outside & set(one["networks"])} == {"prefect", "flows"}
 
 
 def test_every_name_that_a_service_uses_exists_and_nothing_is_left_over():

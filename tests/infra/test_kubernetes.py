@@ -4,12 +4,14 @@ import copy
 import re
 import shutil
 import subprocess
+from importlib import import_module
 from importlib.resources import files
 
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from prefect.settings import PREFECT_HOME, temporary_settings
 from support.deployed import INFRA, KUBERNETES, kustomization, named, objects, pods, raw_containers
 
 OBJECTS = {f"{one['kind']} {one['metadata']['name']}": one for one in objects()}
@@ -148,6 +150,23 @@ def test_a_connection_that_a_container_makes_is_allowed_on_both_sides():
                 assert is_allowed(policy_of(target)["ingress"], "from", labels, int(port)), (name, service)
                 n_checked += 1
     assert n_checked == 4, "flows to Prefect twice and to the scheduler, workers to the scheduler"
+
+
+@pytest.mark.parametrize("name", ["prefect-server", "flows"])
+def test_whoever_notifies_may_reach_chats_and_mail_servers_wherever_they_are(name):
+    rules = [rule for rule in named("NetworkPolicy")[name]["spec"]["egress"] if "to" not in rule]
+    assert {443, 465, 587} <= {port["port"] for rule in rules for port in rule["ports"]}
+
+
+def test_slots_of_concurrency_limits_are_kept_where_they_outlive_the_servers_container():
+    pod = PODS["Deployment prefect-server"][1]
+    (server,) = pod["containers"]
+    storage = next(one["value"] for one in server["env"] if one["name"] == "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE")
+    home = re.search(r"PREFECT_HOME=(\S+)", (INFRA / "container" / "Containerfile").read_text(encoding="utf-8"))[1]
+    with temporary_settings({PREFECT_HOME: home}):
+        leases = import_module(storage).ConcurrencyLeaseStorage().storage_path
+    kept = {mount["name"] for mount in server["volumeMounts"] if leases.is_relative_to(mount["mountPath"])}
+    assert [volume["name"] for volume in pod["volumes"] if volume["name"] in kept and "emptyDir" in volume] == ["home"]
 
 
 def test_every_map_secret_volume_and_port_that_a_pod_names_exists():

@@ -3,21 +3,30 @@
 import itertools
 import json
 import re
+import shutil
 import signal
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from chaos.processes import Cluster, Processes
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.events.schemas.automations import AutomationCore
+from prefect.states import Cancelled, Pending, Running, Scheduled
+from support.faulty_proxy import Fault, FaultyProxy
 from support.nights import attempts, marks
-from support.s3 import free_port
+from support.s3 import Moto, environment_of, free_port
 from support.serving import serving, until, wait_for
 
+from flows.provision import AUTOMATIONS
+from flows.recovery import crash_dead_runs
 from riskpipe.domain.instant import format_as_of
 from riskpipe.errors import ConfigError
 from riskpipe.run.synthesis import synthesise
+from riskpipe.strict_yaml import read_yaml
 
 DAYS = ("2026-01-05", "2026-01-06", "2026-01-07", "2026-01-08")
 RANGE = {"start": f"{DAYS[0]}T00:00Z", "end": f"{DAYS[-1]}T00:00Z"}
@@ -26,6 +35,11 @@ MANY = {"grid": {"index_shock": [-0.9 + n / 1000 for n in range(N_MANY)]}}
 """Blocks of half a minute and more, where each is of one scenario."""
 BEHIND = timedelta(minutes=90)
 ENDS_S = 120.0
+NOBODY = "RISKPIPE_TEST_NOBODY"
+"""The variable of an address at which nobody listens."""
+REACHED = {"measure": "liquidation", "variable": "rounds", "reduce": "max", "breach": 0.0, "owner": "a", "action": "b"}
+UNHEARD = {"risk_limits": {"rounds": REACHED}, "alerts": {"addresses": [NOBODY], "on_breach": 10}}
+"""A limit that every night is over, of which nobody can be told."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +47,8 @@ def served(tmp_path_factory):
     """`make serve` with one worker, whose server looks for what is due every other second."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "configs").mkdir()
-    with serving(folder, folder / "configs", PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="2") as found:
+    told = {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2", NOBODY: f"json://127.0.0.1:{free_port()}/"}
+    with serving(folder, folder / "configs", **told) as found:
         yield found
 
 
@@ -117,7 +132,7 @@ def test_parameters_that_a_deployment_does_not_allow_are_refused_and_nothing_is_
         ({"config": "mine.yaml", "overrides": ["executor.class=os.system"]}, "cannot set executor.class"),
     ):
         run, _ = served.ended("nightly/nightly", as_of=day, **asked)
-        assert run.state == "FAILED"
+        assert (run.state, run.exit_code) == ("FAILED", 2)
         assert why in run.message
     assert not (served.folder / "refused").exists()
 
@@ -180,6 +195,48 @@ def test_what_is_submitted_ad_hoc_or_changed_is_complete_and_not_published(serve
     assert not served.pointers("tried")
 
 
+def submitted(served, config, *options):
+    with served.start("riskpipe", "submit", config, *options) as night:
+        said = night.communicate(timeout=ENDS_S)[0]
+    return night.returncode, said
+
+
+def test_a_submitted_night_that_is_refused_ends_with_the_exit_code_of_its_refusal(served, inputs):
+    torn = shutil.copytree(inputs / DAYS[0], served.folder / "torn")
+    (torn / "snapshot" / "quotes.parquet").unlink()
+    served.write_night("torn", torn)
+    code, said = submitted(served, "torn.yaml")
+    assert code == 1, said
+    assert "quotes" in said
+    code, said = submitted(served, "torn.yaml", "--set", "store=elsewhere")
+    assert code == 2, said
+    assert "cannot set store" in said
+
+
+def test_a_submitted_night_that_is_complete_says_where_though_it_is_over_its_limits_or_nobody_could_be_told(
+    served, inputs
+):
+    served.write_night("unheard", inputs / DAYS[0], **UNHEARD)
+    for options, expected, words in ((), 10, "is done, not published"), (("--publish",), 6, "is done and published"):
+        code, said = submitted(served, "unheard.yaml", *options)
+        assert code == expected, said
+        assert words in said
+        assert Path(re.search(r"^report:\s+(\S+)$", said, flags=re.MULTILINE)[1]).is_file()
+    assert list(served.pointers("unheard")) == [f"{DAYS[0]}T000000Z.json"]
+
+
+def test_ctrl_c_on_a_night_that_is_published_already_does_not_say_that_nothing_is(served, inputs):
+    served.write_night("regretted", inputs / DAYS[0], **UNHEARD)
+    with served.start("riskpipe", "submit", "regretted.yaml", "--publish") as night:
+        wait_for(lambda: served.pointers("regretted"), timeout=ENDS_S, what="the pointer")
+        night.send_signal(signal.SIGINT)  # while it tries to tell somebody
+        said = night.communicate(timeout=ENDS_S)[0]
+    assert night.returncode == 130, said
+    assert "cancelling; what is done stays done" in said
+    assert "nothing is published" not in said
+    assert served.pointers("regretted")
+
+
 def test_a_changed_backfill_is_published_only_when_asked(served, inputs):
     served.write_night("changed", inputs / "{date}", executor="serial")
     day = f"{DAYS[0]}T00:00Z"
@@ -223,6 +280,70 @@ def test_a_flow_whose_scheduler_comes_up_late_waits_and_goes_on(served, inputs, 
         tried = wait_for(lambda: (n := tasks_of(client, run)).get("compute", 0) > 1 and n, timeout=30, what="two tries")
     assert tried["calibrate"] == 1
     assert run.state.type == StateType.COMPLETED
+
+
+def test_a_flow_whose_object_store_is_out_for_a_moment_waits_and_goes_on(served, inputs, tmp_path):
+    short = {"RISKPIPE_FLOW_BACK_OFF_SECONDS": "2", "RISKPIPE_S3_RETRY_SECONDS": "0.3"}
+    with Moto() as server, FaultyProxy(server.port) as proxy:
+        served.write_night("outage", inputs / DAYS[0], executor="serial", store=f"s3://{server.make_bucket()}/nights")
+        is_out = is_back = False
+
+        def outage(_method, path):
+            nonlocal is_out
+            is_out = is_out or "calibrate" in path
+            return Fault(status=503) if is_out and not is_back else None
+
+        proxy.rule = outage
+        environment = environment_of(proxy.endpoint, cache=tmp_path) | short
+        with served.start("flows", "nightly", "--config", served.configs / "outage.yaml", **environment) as flow:
+            said = until(flow, "Retry 1/2 will start")
+            is_back = True
+            rest = flow.communicate(timeout=ENDS_S)[0]
+    assert flow.returncode == 0, rest
+    assert "503" in said
+    assert "is done and published" in rest
+
+
+def taken(client, deployment):
+    """Make a flow run that a worker takes and never begins, because it dies."""
+    later = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))  # until then the worker here leaves it
+    run = client.create_flow_run_from_deployment(deployment, state=later)
+    client.set_flow_run_state(run.id, Pending())
+    return run
+
+
+def test_a_run_that_its_worker_never_began_is_crashed_by_the_next_start_and_not_one_of_another_pool(served):
+    with served.client() as client:
+        ours = taken(client, client.read_deployment_by_name("snapshot/snapshot").id)
+        client.create_work_pool(WorkPoolCreate(name="others", type="process"))
+        flow = client.create_flow_from_name("theirs")
+        theirs = taken(client, client.create_deployment(flow, "theirs", work_pool_name="others"))
+        both = {ours.name, theirs.name}
+        assert not both & set(crash_dead_runs(client)), "its worker may still begin it"
+        assert both & set(crash_dead_runs(client, begins_within=timedelta(0))) == {ours.name}
+        state = client.read_flow_run(ours.id).state
+        assert client.read_flow_run(theirs.id).state.name == "Pending"
+    assert state.name == "Crashed"
+    assert "a worker has taken it and has not begun it within 0 minutes" in state.message
+
+
+def test_a_run_that_its_worker_never_began_is_crashed_by_an_automation_and_one_that_has_begun_is_not(served):
+    given = read_yaml(AUTOMATIONS.read_text(encoding="utf-8"), str(AUTOMATIONS))
+    shipped = next(one for one in given if one["name"] == "riskpipe-never-begun-runs")
+    assert shipped["trigger"]["within"] == 600
+    soon = shipped | {"name": "soon", "trigger": shipped["trigger"] | {"within": 10}}
+    with served.client() as client:
+        snapshot = client.read_deployment_by_name("snapshot/snapshot").id
+        automation = client.create_automation(AutomationCore.model_validate(soon))
+        try:
+            begun = taken(client, snapshot)
+            client.set_flow_run_state(begun.id, Running(), force=True)
+            never = taken(client, snapshot)
+            assert ended(client, never.id).state.name == "Crashed"
+            assert client.read_flow_run(begun.id).state.name == "Running"
+        finally:
+            client.delete_automation(automation)
+        client.set_flow_run_state(begun.id, Cancelled(), force=True)
 
 
 @pytest.mark.parametrize("n_workers", [0, 1])

@@ -148,7 +148,7 @@ def test_a_backfill_skips_what_is_published_names_what_fails_and_ends_with_the_r
     first = served.pointers(book)
     shutil.move(quotes, inputs / "away")
     some, said = served.ended("backfill/backfill", **asked)
-    assert some.state == "FAILED"
+    assert (some.state, some.exit_code) == ("FAILED", 5)
     assert f"1 of 3 nights are missing: {NIGHTS[1]}" in some.message
     assert "quotes" in some.message
     assert f"{NIGHTS[0]}: is published already" in said
@@ -187,7 +187,7 @@ def test_a_failing_book_stops_no_other_and_state_and_notification_name_it(served
     for name, folder in (("bad", "broken"), ("good", DAYS[0]), ("last", DAYS[0])):
         served.write_night(name, inputs / folder, book=f"{book}-{name}")
     ended, _ = served.ended("books/books", configs=["bad.yaml", "good.yaml", "last.yaml"], urgent=["last.yaml"])
-    assert ended.state == "FAILED"
+    assert (ended.state, ended.exit_code) == ("FAILED", 5)
     assert "1 of 3 nights are missing: bad.yaml" in ended.message
     assert "quotes" in ended.message
     assert len(served.pointers(f"{book}-good")) == len(served.pointers(f"{book}-last")) == 1
@@ -206,7 +206,7 @@ def test_a_snapshot_with_a_bad_table_is_refused_on_arrival_with_the_table_named_
     whole = table.read_bytes()
     table.write_bytes(whole[: len(whole) // 2])
     refused, _ = served.ended("snapshot/snapshot", **asked)
-    assert refused.state == "FAILED"
+    assert (refused.state, refused.exit_code) == ("FAILED", 1)
     assert "positions" in refused.message
     assert "positions" in message_of(told, "riskpipe: snapshot Failed")
     table.write_bytes(whole)

@@ -1,6 +1,7 @@
 """Several nights on one cluster: a failing one stops no other and is named; what is published is not done again."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,8 @@ from support.nights import settings
 
 from riskpipe.cube.catalogue import published
 from riskpipe.cube.store import open_store
-from riskpipe.errors import ConfigError, NightsMissing
+from riskpipe.errors import AlertsUndelivered, ConfigError, NightsMissing
+from riskpipe.run.alerts import Alerts
 from riskpipe.run.preflight import Forecast
 from riskpipe.run.requests import requested
 from riskpipe.run.several import Asked, priority_of, run_backfill, run_books, run_several
@@ -77,6 +79,20 @@ def test_a_backfill_skips_what_is_published_names_what_fails_and_goes_on(configs
     assert again.skipped == sorted(first.done)
     assert not again.done
     assert list(again.missing) == ["2026-01-06T000000Z"]
+
+
+def test_every_night_of_which_somebody_could_not_be_told_is_named_with_what_tells_it(configs, inputs):
+    write(configs, "range", inputs)
+    nights = run_backfill("range.yaml", "2026-01-05T00:00Z", "2026-01-07T00:00Z", step_hours=48)
+    nights.conclude()
+    unheard = Alerts(failed={"RISKPIPE_DESK": "it is down"}, n_due=1, n_addresses=1)
+    nights.done = {name: replace(night, alerts=unheard) for name, night in nights.done.items()}
+    with pytest.raises(AlertsUndelivered) as caught:
+        nights.conclude()
+    assert len(nights.done) == 2
+    for night in nights.done.values():
+        assert f"night {night.run_id} is published" in str(caught.value)
+    assert "the same night again (but not by a backfill" in str(caught.value)
 
 
 def test_a_backfill_of_an_undated_snapshot_is_refused(configs, inputs):
