@@ -94,7 +94,7 @@ def scheduler(
 def worker(
     address: Annotated[str, typer.Argument(help="The scheduler: tcp://host:port or tls://host:port.")],
     *,
-    host: Annotated[str | None, typer.Option(help="What to listen on; by itself what reaches the scheduler.")] = None,
+    host: Annotated[str | None, typer.Option(help="What to listen on; by itself loopback, or all over TLS.")] = None,
     dashboard: DashboardOption = None,
     memory_limit: Annotated[int, typer.Option(min=0, help="Bytes, mapped ones too; 0 = no limit.")] = 0,
 ) -> None:
