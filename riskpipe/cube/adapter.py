@@ -96,7 +96,7 @@ class ZarrFolder(ZarrStore):
             yield name
 
 
-class Whole(WrapperStore[ZarrStore]):
+class WholeCube(WrapperStore[ZarrStore]):
     """A cube of which every chunk was written: one that is missing is an error, where zarr would give its fill value.
 
     So whoever reads a run while it is swept is told, and not given gaps.

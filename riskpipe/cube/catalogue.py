@@ -174,8 +174,8 @@ def catalogue_at(store: Store, as_of: datetime) -> Catalogue:
     return _read(store, [NightName(book, as_of) for book in _books(store)], {})
 
 
-def is_published(store: Store, run_id: str, as_of: datetime, *, book: str = "") -> bool:
-    """Tell whether a book's night is a run; a torn pointer names none."""
+def points_at(store: Store, run_id: str, as_of: datetime, *, book: str = "") -> bool:
+    """Tell whether the pointer of a book's night names a run; one that is torn names none."""
     return any(night.book == book and night.pointer.run_id == run_id for night in catalogue_at(store, as_of).nights)
 
 

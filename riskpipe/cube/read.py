@@ -5,7 +5,7 @@ from datetime import datetime
 import xarray as xr
 from zarr.storage import LocalStore
 
-from riskpipe.cube.adapter import Whole
+from riskpipe.cube.adapter import WholeCube
 from riskpipe.cube.catalogue import pointer_of
 from riskpipe.cube.grid import as_grid
 from riskpipe.cube.layout import cube_prefix
@@ -49,7 +49,7 @@ def open_cube(
     path = store.local_path(prefix)
     folder = store.zarr_store(prefix) if path is None else LocalStore(path, read_only=True)
     try:
-        return xr.open_datatree(Whole(folder), engine="zarr", chunks=None, consolidated=True)  # type: ignore[arg-type]
+        return xr.open_datatree(WholeCube(folder), engine="zarr", chunks=None, consolidated=True)  # type: ignore[arg-type]
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"{store.uri}/{prefix} cannot be opened: {error}. Run verify on {run_id}") from error
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from riskpipe.cube.adapter import Whole
+from riskpipe.cube.adapter import WholeCube
 from riskpipe.cube.parallel import map_objects
 from riskpipe.cube.protocol import Store
 from riskpipe.errors import StoreError
@@ -19,7 +19,7 @@ def read_rows(store: Store, prefix: str, keys: Iterable[str], row: int) -> dict[
     """
     wanted = list(keys)
     try:
-        root: Any = zarr.open_group(Whole(store.zarr_store(prefix)), mode="r", zarr_format=3, use_consolidated=True)
+        root: Any = zarr.open_group(WholeCube(store.zarr_store(prefix)), mode="r", zarr_format=3, use_consolidated=True)
         arrays = {key: root[key] for key in wanted}
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise StoreError(f"{store.uri}/{prefix} cannot be read: {error}. Run verify on it") from error
@@ -32,7 +32,7 @@ def read_rows(store: Store, prefix: str, keys: Iterable[str], row: int) -> dict[
 def read_whole(store: Store, prefix: str, key: str) -> np.ndarray[Any, Any]:
     """Read one variable whole, also of a cube without a manifest yet; StoreError where it is absent."""
     try:
-        root: Any = zarr.open_group(Whole(store.zarr_store(prefix)), mode="r", zarr_format=3, use_consolidated=True)
+        root: Any = zarr.open_group(WholeCube(store.zarr_store(prefix)), mode="r", zarr_format=3, use_consolidated=True)
         return np.asarray(root[key][...])
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise StoreError(f"{store.uri}/{prefix} cannot be read: {error}. Run verify on it") from error

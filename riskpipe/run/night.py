@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 """Called with a line for the person who watches the night."""
 FOUND_BEFORE_SEAL = ("ingest", "calibrate", "scenarios", "validate", "spreads", "accounts")
 """Stages that leave findings before the run is sealed, in the order in which they are told."""
-WRITE_ONCE = ("validate", "spreads", "exhaustion", "attribution", "accounts")
+WRITTEN_BEFORE_SEAL = ("validate", "spreads", "exhaustion", "attribution", "accounts")
 """Stages that write what no block writes."""
 
 

@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from riskpipe.config import RunConfig
-from riskpipe.cube.catalogue import is_published as stands
-from riskpipe.cube.catalogue import publish
+from riskpipe.cube.catalogue import points_at, publish
 from riskpipe.cube.layout import cube_prefix, run_prefix
 from riskpipe.cube.manifest import require_verified
 from riskpipe.domain.limits import LimitState
@@ -109,7 +108,7 @@ def finish(night: Night, *, was_complete: bool, is_published: bool, reported: di
     """Publish a complete night if asked, and say where it is."""
     if is_published:
         if "seal" not in night.ran:  # what was sealed here was compared just now
-            if not stands(night.store, night.run_id, night.as_of, book=night.config.book):
+            if not points_at(night.store, night.run_id, night.as_of, book=night.config.book):
                 record_try(night, "publish")
             require_verified(night.store, night.run_id)
         publish(night.store, night.run_id, night.as_of, book=night.config.book)

@@ -37,7 +37,7 @@ from riskpipe.run.fits import fit_all, keep_fits, read_fits, score_all
 from riskpipe.run.holdings import book_group
 from riskpipe.run.identity import versions
 from riskpipe.run.inputs import read_market, read_scenarios, rules_from_json, write_market, write_scenarios
-from riskpipe.run.night import FOUND_BEFORE_SEAL, WRITE_ONCE, Night, Stage, findings_of, stage_result
+from riskpipe.run.night import FOUND_BEFORE_SEAL, WRITTEN_BEFORE_SEAL, Night, Stage, findings_of, stage_result
 from riskpipe.run.plan import create_plan, find_plan, make_plan, read_plan, template_of
 from riskpipe.run.preflight import (
     Forecast,
@@ -328,11 +328,11 @@ def seal(night: Night) -> dict[str, Any]:
         "findings_sha256": sha256(canonical_json(findings.as_json())),
     }
     bounds = [(start, stop) for start, stop in plan["blocks"]]
-    marks = {name: stage_result(store, run_id, name) for name in ("ingest", "scenarios", *WRITE_ONCE)}
+    marks = {name: stage_result(store, run_id, name) for name in ("ingest", "scenarios", *WRITTEN_BEFORE_SEAL)}
     wrote = Wrote(
         plan=marks["ingest"]["plan_sha256"],
         template=marks["scenarios"]["template_sha256"],
-        variables={key: value for name in WRITE_ONCE for key, value in marks[name]["written"].items()},
+        variables={key: value for name in WRITTEN_BEFORE_SEAL for key, value in marks[name]["written"].items()},
     )
     digest = write_manifest(store, run_id, as_of=night.as_of, bounds=bounds, wrote=wrote, about=about)
     return {"manifest_sha256": digest, "findings": _computed_findings(night).as_json()}
