@@ -15,7 +15,7 @@ from chaos.failure import Failure
 from support.s3 import free_port
 
 ROOT = Path(__file__).parents[2]
-POLL_S = 0.002
+POLL_S = 0.01
 
 
 @dataclass(frozen=True)
