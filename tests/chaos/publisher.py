@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 from chaos.moments import drawn
-from support.cube_runs import AS_OF, finished_run
+from support.cube_runs import AS_OF, finished_run, run_id_of
 
 from riskpipe.cube.catalogue import publish
 from riskpipe.cube.digest import digest_arrays
@@ -23,14 +23,9 @@ from riskpipe.cube.layout import manifest_key
 from riskpipe.cube.read import open_cube
 from riskpipe.cube.store import open_store
 
-N_RUNS = 6
+N_RUNS = 3
 """Different complete runs of one night; each process that publishes writes one more, or one of them anew."""
 N_READERS = 2
-
-
-def run_id_of(number: int) -> str:
-    """Name of a run."""
-    return f"2024-08-05T000000Z-{number:016x}"
 
 
 def publications(store_uri: str, seed: int, log: int) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 from chaos.processes import Processes
 from support.nights import decoded, settings, write_config, write_inputs
 
-GRID = {"index_shock": [-0.4, -0.15, 0.2], "basis_shock": [-0.02, 0.0], "depth_factor": [1.0, 0.2]}
-N_SCENARIOS, BLOCK_SIZE = 24, 2
+GRID = {"index_shock": [-0.4, -0.15, 0.0, 0.2], "basis_shock": [-0.02, 0.0], "depth_factor": [0.2]}
+N_SCENARIOS, BLOCK_SIZE = 16, 2
 N_BLOCKS = N_SCENARIOS // BLOCK_SIZE
-"""3 x 2 x 2 scenarios in two variants, two at a time: blocks of a tenth of a second, most of it writes and reads."""
+"""4 x 2 scenarios of thin markets in two variants, two at a time: blocks of a tenth of a second, mostly writing."""
 SECONDS = "seconds"
 LONGEST_S = 150.0
 """No command takes longer, whatever happens to it: an undisturbed one takes some seconds, and clients give a lost

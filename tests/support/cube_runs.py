@@ -42,6 +42,11 @@ DIMENSIONS = {
 }
 
 
+def run_id_of(number: int) -> str:
+    """Name of one run of many."""
+    return f"2024-08-05T000000Z-{number:016x}"
+
+
 def grid_coordinates(n_historical=3):
     """Scenario coordinates of a 3 x 2 x 1 x 2 grid in two variants, then some historical scenarios."""
     grid = np.array(
