@@ -29,7 +29,13 @@ _SPECS = (
 LOOPBACK = "127.0.0.1"
 PAGE = f"{LOOPBACK}:0"
 """Where a scheduler's pages are unless asked for elsewhere, on any free port: Dask's own default is every interface."""
+SCHEDULER_SETTINGS = {
+    # a worker is given its next block when the one before is done: of what waits at a worker that dies, the scheduler
+    # thinks that it may have killed it, so that another block, or another night's, would be blamed and given up
+    "distributed.scheduler.worker-saturation": 1.0,
+}
 LOCAL_SETTINGS = {
+    **SCHEDULER_SETTINGS,
     # a limit stops a worker that goes beyond it, and nothing else: mapped pages stay resident when a block is done, so
     # a worker that pauses at a share of its limit might never go on
     "distributed.worker.memory.target": False,
@@ -71,13 +77,14 @@ def _target(
     stack: contextlib.ExitStack,
 ) -> Target:
     """Return what a client connects to: an address, or a cluster that `stack` will close."""
+    import dask.config
+
     if isinstance(spec, str):
         if "://" in spec:
             refuse_open(spec, has_tls=tls is not None, what="executor")
             return spec
         if spec != "local":
             raise ConfigError(f"executor: got {spec!r}, expected {_SPECS}")
-        import dask.config
         from distributed import LocalCluster
 
         stack.enter_context(dask.config.set(LOCAL_SETTINGS))
@@ -94,6 +101,7 @@ def _target(
             env={"NUMBA_NUM_THREADS": "1"},
         )
     else:
+        stack.enter_context(dask.config.set(SCHEDULER_SETTINGS))
         start = _cluster_class(spec)
     try:
         cluster = start()

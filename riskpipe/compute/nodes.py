@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from riskpipe.compute.clusters import LOCAL_SETTINGS, LOOPBACK, PAGE
+from riskpipe.compute.clusters import LOCAL_SETTINGS, LOOPBACK, PAGE, SCHEDULER_SETTINGS
 from riskpipe.compute.security import TlsFiles, refuse_open, tls_files
 
 
@@ -50,11 +50,11 @@ def worker_command(
 
 
 def node_environment() -> dict[str, str]:
-    """Return what a node's environment adds: one thread for compiled code, and Dask's memory rules of local workers."""
+    """Return what a node's environment adds: one thread for compiled code, and Dask's rules of a local cluster."""
     rules = {
         f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": str(value)
         for name, value in LOCAL_SETTINGS.items()
-        if name.startswith("distributed.worker.memory.")
+        if name.startswith("distributed.worker.memory.") or name in SCHEDULER_SETTINGS
     }
     return {"NUMBA_NUM_THREADS": "1", **rules}
 

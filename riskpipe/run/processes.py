@@ -98,7 +98,8 @@ class Service:
     Attributes
     ----------
     command: what is run. is_ready: whether it serves. log: the file that takes its output; None = nowhere.
-    environment: what is added to this process's.
+    environment: what is added to this process's. restarts: how often it was started again since it last ran for long.
+    since: when it was started, by the monotonic clock.
     """
 
     name: str
@@ -107,10 +108,12 @@ class Service:
     log: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     restarts: int = 0
+    since: float = 0.0
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it in a process group of its own: a terminal's Ctrl-C reaches only whoever started it."""
+        self.since = time.monotonic()
         with contextlib.ExitStack() as stack:
             output = subprocess.DEVNULL if self.log is None else stack.enter_context(self.log.open("ab"))
             self.process = subprocess.Popen(  # noqa: S603  commands are made here, not taken from outside
@@ -175,12 +178,19 @@ def running(services: Sequence[Service], *, timeout_s: float = 180.0) -> Iterato
         stop(services)
 
 
-def keep_running(services: Sequence[Service], say: Callable[[str], None], *, look_s: float = 1.0) -> None:
-    """Start again what ends, until interrupted; ComputeError for a service that keeps ending."""
+def keep_running(
+    services: Sequence[Service], say: Callable[[str], None], *, look_s: float = 1.0, healthy_s: float = 600.0
+) -> None:
+    """Start again what ends, until interrupted; ComputeError for a service that keeps ending.
+
+    What has run for `healthy_s` before it ended has not kept ending: its restarts are counted anew.
+    """
     while True:
         for service in services:
             if service.is_running:
                 continue
+            if time.monotonic() - service.since > healthy_s:
+                service.restarts = 0
             if service.restarts >= _RESTARTS:
                 raise ComputeError(f"{service.name} has ended {_RESTARTS + 1} times{service.last_words()}")
             service.restarts += 1

@@ -52,14 +52,14 @@ def clock(scene: Scene, seed: int, folder: Path) -> str:
         with Processes(folder, **environment) as processes, surroundings(environment):
             config = scene.config(folder, uri, block_size=N_SCENARIOS // 2)
             night = processes.riskpipe("run", config)
-            wait_for_moment(random, folder / "nowhere", 1.5 * scene.seconds, lambda: night.is_over)
+            moment = wait_for_moment(random, uri, 1.5 * scene.seconds, lambda: night.is_over, n_blocks=2)
             night.kill()
             _sweep(uri)
             processes.riskpipe("run", config).succeeds(LONGEST_S)
             right(scene, uri)
             _sweep(uri)
             right(scene, uri)
-    return f"the store's clock {days:+g} days off"
+    return f"the store's clock {days:+g} days off, killed {moment}"
 
 
 def _sweep(uri: str) -> None:

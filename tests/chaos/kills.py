@@ -9,6 +9,7 @@ from chaos.laws import COMPUTE, no_false_success, nothing_or_right, right
 from chaos.moments import drawn, wait_for_moment
 from chaos.orchestration import shared_server
 from chaos.processes import Cluster, Command, Processes, kill_computing_process, wait_until
+from chaos.results import TOO_LATE
 from chaos.scene import LONGEST_S, Scene
 
 LEFT_OVER_S = 60.0
@@ -57,8 +58,7 @@ def worker(scene: Scene, seed: int, folder: Path) -> str:
         if random.random() < 0.5:
             victim.kill_all()
             return "worker"
-        kill_computing_process(victim)
-        return "its process"
+        return "its process" if kill_computing_process(victim) else f"no process of a worker ({TOO_LATE})"
 
     return _against_a_cluster(scene, random, folder, kill, _nothing)
 

@@ -136,6 +136,7 @@ def server(scene: Scene, seed: int, folder: Path) -> str:
         prefect.wait()
         if ended.code == 0:
             right(scene, folder / "store")
+            prefect.agrees(earlier, ended)
         else:
             nothing_or_right(scene, folder / "store")
         if ended.code not in {0, LOST}:

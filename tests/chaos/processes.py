@@ -14,6 +14,8 @@ import psutil
 from chaos.failure import Failure
 from support.s3 import free_port
 
+from riskpipe.compute.nodes import node_environment
+
 ROOT = Path(__file__).parents[2]
 POLL_S = 0.01
 
@@ -153,7 +155,8 @@ class Cluster:
         """Start a scheduler."""
         pages = ("--dashboard-address", "127.0.0.1:0", "--no-dashboard")  # its health page only, on any free port
         arguments = ("--host", "127.0.0.1", "--port", self._port, *pages)
-        self.scheduler = self._processes.start("scheduler", "-m", "distributed.cli.dask_scheduler", *arguments)
+        module = ("-m", "distributed.cli.dask_scheduler")
+        self.scheduler = self._processes.start("scheduler", *module, *arguments, **node_environment())
 
     def start_worker(self) -> None:
         """Start a worker under a nanny, which starts it again when it dies."""

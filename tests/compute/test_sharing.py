@@ -1,6 +1,7 @@
 """Maps that share a cluster: who overtakes, who is stopped, and clusters that follow their work."""
 
 import os
+import signal
 import threading
 import time
 
@@ -14,6 +15,10 @@ from riskpipe.errors import ComputeError, ConfigError
 def dawdles(item):
     time.sleep(0.05)
     return item
+
+
+def kills_its_worker(_item):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +51,30 @@ def test_a_stopped_executor_ends_its_maps_and_cancels_their_blocks():
         with pytest.raises(ComputeError, match="stopped; unfinished"):
             executor.map_blocks(dawdles, list(range(1000)), on_done=lambda _item, _receipt: None)
         assert time.monotonic() - begun < 5
+
+
+def test_a_block_that_kills_its_workers_is_named_and_costs_no_other_map_anything():
+    said, done = [], []
+    with make_executor("local", n_workers=1, block_timeout_s=60) as executor:
+
+        def urgent():
+            try:
+                executor.with_priority(5).map_blocks(kills_its_worker, [11], on_done=lambda *_: None)
+            except ComputeError as error:
+                said.append(str(error))
+
+        other = threading.Thread(target=urgent)
+
+        def on_done(item, _receipt):
+            if not done:
+                other.start()
+            done.append(item)
+
+        executor.map_blocks(dawdles, list(range(100)), on_done=on_done)
+        other.join(60)
+    assert sorted(done) == list(range(100))
+    assert len(said) == 1
+    assert said[0].startswith("block 11: every worker that tried it died")
 
 
 def test_the_performance_report_is_a_page_about_the_blocks(local):

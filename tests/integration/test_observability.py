@@ -10,9 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from support.nights import attempts, metrics_of, riskpipe_command, settings, write_config
 
-from riskpipe.compute.nodes import node_environment, scheduler_command, worker_command
-from riskpipe.run.processes import Service, free_port, listens, running
-
 N_BLOCKS = 8
 
 
@@ -96,24 +93,6 @@ def test_the_cost_is_that_of_the_attempts(watched):
     [told] = [row["measured"] for row in rows if row["what"].startswith("cost")]
     assert told.startswith(cost)
     assert 0.5 < float(told.removeprefix(cost).split()[0]) * 1000 / (stored / units) < 2, told
-
-
-def test_a_night_submitted_to_a_scheduler_tells_the_same(inputs, tmp_path):
-    port = free_port()
-    address, environment = f"tcp://127.0.0.1:{port}", os.environ | node_environment()
-    services = [
-        Service(
-            "scheduler", scheduler_command("127.0.0.1", port), lambda: listens(port), tmp_path / "s.log", environment
-        ),
-        Service("worker", worker_command(address, host="127.0.0.1"), log=tmp_path / "w.log", environment=environment),
-    ]
-    config = write_config(tmp_path / "c.yaml", settings(inputs, tmp_path / "s", block_size=32))
-    watching = {"RISKPIPE_LOG_FORMAT": "json", "RISKPIPE_METRICS_FILE": str(tmp_path / "riskpipe.prom")}
-    with running(services, timeout_s=60):
-        found = riskpipe_command("submit", config, "--scheduler", address, check=True, env=os.environ | watching)
-    blocks = [event for line in found.stderr.splitlines() if (event := json.loads(line))["event"] == "block done"]
-    assert sorted(event["block"] for event in blocks) == [0, 1]
-    assert metrics_of(tmp_path / "riskpipe.prom")["riskpipe_blocks_done_total", None] == 2
 
 
 def test_flows_over_several_nights_tell_every_block_of_every_book(inputs, tmp_path):

@@ -7,7 +7,16 @@ import sys
 import pytest
 
 from riskpipe.errors import ComputeError, ConfigError
-from riskpipe.run.processes import Service, free_port, is_dead_here, listens, only_one, process_name, running
+from riskpipe.run.processes import (
+    Service,
+    free_port,
+    is_dead_here,
+    keep_running,
+    listens,
+    only_one,
+    process_name,
+    running,
+)
 
 
 def test_a_process_is_dead_once_it_has_ended_even_if_another_gets_its_number():
@@ -42,6 +51,28 @@ def test_a_service_that_ends_is_an_error_with_its_last_words(tmp_path):
         running([Service("broken", command, lambda: False, tmp_path / "log")], timeout_s=20),
     ):
         pytest.fail("served")
+
+
+@pytest.mark.parametrize(("healthy_s", "starts"), [(600.0, 6), (0.0, 9)])
+def test_a_service_that_keeps_ending_is_given_up_and_one_that_ran_for_long_is_not(tmp_path, healthy_s, starts):
+    command = [sys.executable, "-c", "raise SystemExit('no such thing')"]
+    service = Service("brittle", command, log=tmp_path / "log")
+    service.start()
+    said = []
+
+    def say(line):
+        said.append(line)
+        if len(said) == 8:
+            raise KeyboardInterrupt
+
+    expected = (
+        pytest.raises(ComputeError, match="brittle has ended 6 times")
+        if starts == 6
+        else pytest.raises(KeyboardInterrupt)
+    )
+    with expected:
+        keep_running([service], say, look_s=0.05, healthy_s=healthy_s)
+    assert len(said) == starts - 1
 
 
 def test_only_one_holds_a_lock_and_the_other_is_told_where_it_is(tmp_path):
