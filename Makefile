@@ -61,8 +61,8 @@ check: $(STAMP) $(TOOLS) ## lint, format, strict types, layers
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_layers.py
 
-chaos: $(STAMP) $(TOOLS) ## disturb nights: TARGET=worker (all), SEEDS=20, FIRST=0, JOBS=2 at once, AFRESH=1; goes on where it stopped
-	@$(BIN)/python -m tests.chaos --target $(or $(TARGET),all) --seeds $(or $(SEEDS),20) --first $(or $(FIRST),0) --at-once $(or $(JOBS),2) $(if $(AFRESH),--afresh)
+chaos: $(STAMP) $(TOOLS) ## disturb nights: TARGET=worker (all), SEEDS=20, FIRST=0, JOBS=3 at once, AFRESH=1; goes on where it stopped
+	@$(BIN)/python -m tests.chaos --target $(or $(TARGET),all) --seeds $(or $(SEEDS),20) --first $(or $(FIRST),0) --at-once $(or $(JOBS),3) $(if $(AFRESH),--afresh)
 
 bench: $(STAMP) $(TOOLS) ## measure: ratios beside their goals, written to bench.json (AGAINST=FILE compares with an earlier one)
 	@$(BIN)/python -m tests.benchmarks $(if $(AGAINST),--against $(AGAINST))
