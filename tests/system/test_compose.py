@@ -131,9 +131,14 @@ def composed(scene, tmp_path_factory):
                 running.database.close()
 
 
-def test_a_night_is_submitted_computed_and_kept_as_the_compose_file_says(composed, scene):
+@pytest.fixture(scope="module")
+def night(composed):
+    """A night that was submitted, and how it ended: whatever has something to say has said it."""
     auth = composed.secrets()["prefect_auth"]
-    night = composed.ask("submit", "night.yaml", "--publish", PREFECT_API_AUTH_STRING=auth).succeeds(2 * LONGEST_S)
+    return composed.ask("submit", "night.yaml", "--publish", PREFECT_API_AUTH_STRING=auth).succeeds(2 * LONGEST_S)
+
+
+def test_a_night_is_submitted_computed_and_kept_as_the_compose_file_says(composed, night, scene):
     assert "is done and published" in night.output
     flows, environment, store = composed.hosts["flows"], composed.environment("flows"), "s3://riskpipe/nights"
 
@@ -152,6 +157,7 @@ def test_nobody_is_served_without_the_password(composed):
     assert re.search(r"401|[Uu]nauthorized", refused.output)
 
 
+@pytest.mark.usefixtures("night")
 def test_no_secret_is_in_what_the_services_said(composed):
     secrets = composed.secrets().values()
     for name, command in composed.commands.items():
