@@ -42,11 +42,8 @@ def test_ctrl_c_cancels_its_blocks_and_leaves_nothing_visible(inputs, tmp_path, 
     grid = settings(inputs, tmp_path)["scenarios"]["grid"] | {"index_shock": shocks}
     changes = {"block_size": 1, "scenarios": {"grid": grid}}
     store = tmp_path / "s"
-    night = start_command(
-        "submit",
-        write_config(tmp_path / "c.yaml", settings(inputs, store, **changes)),
-        *("--scheduler", scheduler, "--publish"),
-    )
+    config = write_config(tmp_path / "c.yaml", settings(inputs, store, **changes))
+    night = start_command("submit", config, "--scheduler", scheduler, "--publish")
     try:
         deadline = time.monotonic() + 300
         while len(list(store.glob("runs/*/marks/block-*.json"))) < 3:
