@@ -6,13 +6,14 @@ import numpy as np
 
 from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import BoolArray, FloatArray, OffsetArray
-from riskpipe.liquidation.bits import negative_lanes, put_block
-from riskpipe.liquidation.footprint import BATCH, WIDTH, n_words
+from riskpipe.liquidation.bits import ALL_BITS, NO_LANE, bits_up_to, negative_lanes, put_block, zeros_below
+from riskpipe.liquidation.cushions import renew_cushions, worn_shares
+from riskpipe.liquidation.footprint import BATCH, CHECKED, SHARE, WIDTH, WORD, n_shares, n_words
 from riskpipe.liquidation.forms import play
-from riskpipe.liquidation.health import play_alone, record_alone
+from riskpipe.liquidation.health import play_alone
 from riskpipe.liquidation.lowering import Pools, Terms
-from riskpipe.liquidation.records import MAINTENANCE, Draft, record_pool
-from riskpipe.liquidation.sketches import play_sketch
+from riskpipe.liquidation.records import MAINTENANCE, Draft, record_alone
+from riskpipe.liquidation.sketches import EVERY_LANE_OF_SHARE, look, play_sketch
 
 
 class Batch(NamedTuple):
@@ -22,6 +23,12 @@ class Batch(NamedTuple):
     start: OffsetArray  # [b] where a record or sketch starts among the numbers that are played
     failing: np.ndarray  # [b, words] lanes in which it misses what it must hold
     is_sure: BoolArray  # [b] its sketch has left no doubt
+    block: OffsetArray  # [block] the first lane of each
+    worn: np.ndarray  # [b] shares in which a cushion is worn, as the bits of a word
+    used: np.ndarray  # [b, share] float32: how far
+    due: np.ndarray  # [b, words] lanes that are looked at
+    place: OffsetArray  # [share] of one pool: the first lane of each share that is looked at
+    least: np.ndarray  # [share] float32: and its least health there
     rough: np.ndarray  # [1, lane] float32 scratch
     health: FloatArray  # [b, lane] USD
     amount: FloatArray  # [lane] scratch
@@ -31,10 +38,16 @@ class Batch(NamedTuple):
 def make_batch(n_lanes: int) -> Batch:
     """Allocate a batch for a multiple of the width."""
     return Batch(
-        pool=np.zeros(BATCH, dtype=np.int64),
-        start=np.zeros(BATCH, dtype=np.int64),
-        failing=np.zeros((BATCH, n_words(n_lanes)), dtype=np.uint64),
-        is_sure=np.zeros(BATCH, dtype=np.bool_),
+        pool=np.zeros(CHECKED, dtype=np.int64),
+        start=np.zeros(CHECKED, dtype=np.int64),
+        failing=np.zeros((CHECKED, n_words(n_lanes)), dtype=np.uint64),
+        is_sure=np.zeros(CHECKED, dtype=np.bool_),
+        block=np.arange(0, n_lanes, WIDTH),
+        worn=np.zeros(CHECKED, dtype=np.uint64),
+        used=np.zeros((CHECKED, n_shares(n_lanes)), dtype=np.float32),
+        due=np.zeros((CHECKED, n_words(n_lanes)), dtype=np.uint64),
+        place=np.zeros(n_lanes // SHARE, dtype=np.int64),
+        least=np.zeros(n_lanes // SHARE, dtype=np.float32),
         rough=np.zeros((1, n_lanes), dtype=np.float32),
         health=np.zeros((BATCH, n_lanes)),
         amount=np.zeros(n_lanes),
@@ -49,10 +62,10 @@ def is_due(n: int, is_end: bool) -> bool:
 
 
 @inlined
-def note_failing(batch: Batch, b: int, n_lanes: int) -> None:
-    """Set in which of the first n lanes the b-th pool fails."""
+def note_failing(batch: Batch, b: int, h: int, n_lanes: int) -> None:
+    """Set in which of the first n lanes the b-th pool fails, whose health is the h-th."""
     for block in range(n_lanes // WIDTH):
-        put_block(batch.failing[b], block, negative_lanes(batch.health[b], block * WIDTH))
+        put_block(batch.failing[b], block, negative_lanes(batch.health[h], block * WIDTH))
 
 
 @internal
@@ -64,7 +77,7 @@ def evaluate(number: FloatArray, batch: Batch, n: int, price: FloatArray, n_lane
     for b in range(n):
         record = number[batch.start[b] :]
         play(record, price, n_lanes, batch.amount, batch.term, batch.health[b])
-        note_failing(batch, b, n_lanes)
+        note_failing(batch, b, b, n_lanes)
 
 
 @internal
@@ -73,7 +86,58 @@ def evaluate_sketches(number: np.ndarray, batch: Batch, n: int, price: np.ndarra
     sure. Prices in single precision.
     """  # noqa: D205
     for b in range(n):
-        batch.is_sure[b] = play_sketch(number[batch.start[b] :], price, n_blocks, batch.rough, batch.failing[b])
+        sketch = number[batch.start[b] :]
+        batch.is_sure[b] = play_sketch(sketch, price, batch.block, n_blocks, batch.rough, batch.failing[b])
+
+
+@internal
+def find_worn(
+    number: np.ndarray, start: OffsetArray, cushion: np.ndarray, travel: np.ndarray, first: int, stop: int,
+    batch: Batch, is_new: bool,
+) -> int:  # fmt: skip
+    """Put the records from first to stop (exclusive) whose cushion is worn, or all of them (is_new), into a batch;
+    returns how many.
+    """  # noqa: D205
+    n = 0
+    for j in range(first, stop):
+        worn = worn_shares(number[start[j] :], j, cushion, travel, batch.used, n)
+        batch.pool[n], batch.worn[n] = j, ALL_BITS if is_new else worn
+        n += int(is_new or worn != NO_LANE)  # no branch: nobody could predict it
+    return n
+
+
+@internal
+def look_at_worn(
+    number: np.ndarray, start: OffsetArray, cushion: np.ndarray, opened: np.ndarray, due: np.ndarray, price: np.ndarray,
+    batch: Batch, n: int, n_shares: int, is_first: bool,
+) -> int:  # fmt: skip
+    """Look at the first n of a batch in the shares in which they are worn, and renew their cushions.
+
+    Sets failing in the lanes that are due [words] and open [record, words] (is_first: all that are due), and whether it
+    is sure. Where no lane of a share is left to look at, its cushion can no longer be worn. Returns how many it looked
+    at.
+    """
+    every, looked_at, has_cushions = bits_up_to(n_shares), 0, len(cushion) > 0
+    for b in range(n):
+        j, worn, n_places = batch.pool[b], batch.worn[b] & every, 0
+        lanes = batch.due[b]
+        for w in range(len(due)):
+            lanes[w] = due[w] if is_first else due[w] & opened[j, w]
+        while worn != NO_LANE:
+            share = zeros_below(worn)
+            worn &= worn - np.uint64(1)
+            lane = share * SHARE
+            if (lanes[lane // WORD] >> np.uint64(lane % WORD)) & EVERY_LANE_OF_SHARE != NO_LANE:
+                batch.place[n_places] = lane
+                n_places += 1
+            elif has_cushions:
+                cushion[j, share] = np.inf
+        sketch = number[start[j] :]
+        batch.is_sure[b] = look(sketch, price, batch.place, n_places, lanes, batch.rough, batch.failing[b], batch.least)
+        looked_at += int(n_places > 0)
+        if has_cushions:
+            renew_cushions(sketch, cushion[j], batch.used[b], batch.least, batch.place, n_places)
+    return looked_at
 
 
 @inlined
@@ -84,19 +148,5 @@ def make_sure(
     """Set failing of the b-th of a batch, pool p, where its sketch has left doubts."""
     if not batch.is_sure[b]:
         record_alone(pools, terms, draft, p, low, high, MAINTENANCE)
-        play_alone(draft.record, price, n_blocks * WIDTH, batch.amount, batch.term, batch.health[b])
-        note_failing(batch, b, n_blocks * WIDTH)
-
-
-@internal
-def record_batch(
-    pools: Pools, terms: Terms, draft: Draft, batch: Batch, n: int, kind: int, low: FloatArray, high: FloatArray
-) -> None:
-    """Write the records of the first n pools of a batch, for prices that lie within [low, high], among draft.records.
-
-    All in one call: it costs as much as a record.
-    """
-    most = len(draft.record)
-    for b in range(n):
-        batch.start[b] = b * most
-        record_pool(pools, terms, draft, batch.pool[b], low, high, kind, draft.records[b * most : (b + 1) * most])
+        play_alone(draft.record, price, n_blocks * WIDTH, batch.amount, batch.term, batch.health[0])
+        note_failing(batch, b, 0, n_blocks * WIDTH)

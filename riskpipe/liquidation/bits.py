@@ -29,10 +29,19 @@ def add_lane(words: np.ndarray, s: int) -> None:
     words[s >> 6] |= _ONE << np.uint64(s & 63)
 
 
+def first_lanes(n: int, n_words: int) -> np.ndarray:
+    """Return the set of the first n lanes."""
+    words = np.zeros(n_words, dtype=np.uint64)
+    words[: n // WORD] = ALL_BITS
+    if n % WORD:
+        words[n // WORD] = 2 ** (n % WORD) - 1
+    return words
+
+
 @inlined
-def bit_of(k: int) -> np.uint64:
-    """Bit of a small number; beyond 63 several numbers share one."""
-    return _ONE << np.uint64(k & 63)
+def bits_up_to(n: int) -> np.uint64:
+    """Return the lowest n bits of a word, all of them for 64 and more."""
+    return ALL_BITS if n >= WORD else (_ONE << np.uint64(n)) - _ONE
 
 
 @inlined
@@ -121,36 +130,6 @@ def negative_lanes(_context: Any, row: Any, _first: Any) -> Any:  # noqa: ANN401
         return builder.zext(builder.bitcast(is_negative, ir.IntType(WIDTH)), ir.IntType(WORD))
 
     return types.uint64(row, types.intp), generate
-
-
-@inlined
-def set_squeeze(mask: np.uint64, steps: np.ndarray) -> int:
-    """Set the steps [6] by which `squeeze` moves the bits of a mask side by side; returns how many they are.
-
-    Source: Warren, Hacker's Delight, second edition, 7-4.
-    """
-    left, below, n = mask, ~mask << _ONE, 0
-    for i in range(6):
-        odd = below
-        for k in range(6):
-            odd ^= odd << np.uint64(1 << k)
-        moving = odd & left
-        steps[i] = moving
-        left = (left ^ moving) | (moving >> np.uint64(1 << i))
-        below &= ~odd
-    while left != NO_LANE:
-        n += 1
-        left &= left - _ONE
-    return n
-
-
-@inlined
-def squeeze(word: np.uint64, steps: np.ndarray) -> np.uint64:
-    """Move the bits of a word that lie in a mask side by side, to its low end; all others are 0 already."""
-    for i in range(6):
-        moving = word & steps[i]
-        word = (word ^ moving) | (moving >> np.uint64(1 << i))
-    return word
 
 
 @inlined

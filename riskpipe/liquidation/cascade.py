@@ -4,27 +4,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from riskpipe.compiled import compiled, internal
+from riskpipe.compiled import compiled, inlined, internal
 from riskpipe.domain.book import FloatArray, OffsetArray
-from riskpipe.liquidation.batches import Batch, evaluate, evaluate_sketches, is_due, make_sure, record_batch
-from riskpipe.liquidation.bits import ALL_BITS, NO_LANE, add_lane, has_any, has_common, zeros_below
+from riskpipe.liquidation.batches import Batch, evaluate, find_worn, is_due, look_at_worn, make_sure
+from riskpipe.liquidation.bits import NO_LANE, add_lane, first_lanes, has_any, zeros_below
+from riskpipe.liquidation.cushions import set_travel
 from riskpipe.liquidation.flow import add_closed, move_prices, set_impact
-from riskpipe.liquidation.footprint import WIDTH, WORD, padded
+from riskpipe.liquidation.footprint import CHECKED, SHARE, WIDTH, WORD
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans, liquidate_loans, set_first_seized
 from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
 from riskpipe.liquidation.portfolios import CALLS, FIRST, LAST, LATER, Portfolios, visit_portfolios
 from riskpipe.liquidation.prices import notional_row, pad, round_prices, set_shocked_lanes
-from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft
-from riskpipe.liquidation.seats import (
-    find_open,
-    find_still_open,
-    keep_active_seats,
-    moved_bits,
-    seat_groups,
-    seat_lanes,
-    set_seated,
-)
+from riskpipe.liquidation.records import INITIAL, MAINTENANCE, Draft, record_pools
 from riskpipe.liquidation.tape import Tape, fit
 
 
@@ -39,39 +31,42 @@ def spread_groups(lanes: Lanes, closed: FloatArray) -> None:
 @compiled
 def find_failing(
     pools: Pools, terms: Terms, draft: Draft, low: FloatArray, high: FloatArray, tape_pool: np.ndarray,
-    held: np.ndarray, start: OffsetArray, number: np.ndarray, batch: Batch, state: State, price: FloatArray,
-    first: int, n_candidates: int, n_seats: int, moved: np.uint64,
-) -> tuple[int, int]:  # fmt: skip
-    """Note in which seats that are due the candidates of a tile fail that are open there and hold what has moved.
-
-    Returns how many are candidates from now on, and how many were looked at.
-    """
-    kept, looked_at, n = 0, 0, 0
-    n_blocks, n_words = (n_seats + WIDTH - 1) // WIDTH, (n_seats + WORD - 1) // WORD
+    start: OffsetArray, number: np.ndarray, batch: Batch, state: State, cushion: np.ndarray, price: FloatArray,
+    first: int, n_records: int, n_lanes: int, due: np.ndarray, is_new: bool, is_first: bool,
+) -> int:  # fmt: skip
+    """Note in which of the lanes (is_first: groups) that are due [words] the pools of a tile fail that are open there,
+    looking at those whose cushion [record, share] is worn, or at all of them (is_new). Returns how many were looked at.
+    """  # noqa: D205
+    looked_at, n_blocks, n_shares = 0, (n_lanes + WIDTH - 1) // WIDTH, (n_lanes + SHARE - 1) // SHARE
     round_prices(price, state.rounded, n_blocks * WIDTH)
-    for k in range(first, first + n_candidates):
-        j = state.candidate[k]
-        if has_common(state.open[first + j], state.is_due):
-            state.candidate[first + kept] = j
-            kept += 1
-            if held[j] & moved != NO_LANE:
-                batch.pool[n], batch.start[n] = j, start[j]
-                n += 1
-        if not is_due(n, k == first + n_candidates - 1):
-            continue
-        looked_at += n
-        evaluate_sketches(number, batch, n, state.rounded, n_blocks)
+    opened = state.open[first:]
+    for j in range(0, n_records, CHECKED):
+        n = find_worn(number, start, cushion, state.travel, j, min(j + CHECKED, n_records), batch, is_new)
+        looked_at += look_at_worn(number, start, cushion, opened, due, state.rounded, batch, n, n_shares, is_first)
         for b in range(n):
-            j = batch.pool[b]
-            make_sure(pools, terms, draft, batch, b, tape_pool[j], low, high, price, n_blocks)
-            for w in range(n_words):
-                failing = batch.failing[b, w] & state.open[first + j, w] & state.is_due[w]
-                if failing != NO_LANE:
-                    state.open[first + j, w] &= ~failing
-                    state.fallen[tape_pool[j], w] |= failing
-                    add_lane(state.has_fallen, tape_pool[j])
-        n = 0
-    return kept, looked_at
+            p = tape_pool[batch.pool[b]]
+            make_sure(pools, terms, draft, batch, b, p, low, high, price, n_blocks)
+            for w in range(len(due)):
+                failing = batch.failing[b, w] & batch.due[b, w]
+                if failing == NO_LANE:
+                    continue
+                state.fallen[p, w] |= failing
+                add_lane(state.has_fallen, p)
+                shut(opened[batch.pool[b]], state.group_lanes, w, failing, is_first)
+    return looked_at
+
+
+@inlined
+def shut(opened: np.ndarray, group_lanes: np.ndarray, w: int, failing: np.uint64, is_first: bool) -> None:
+    """Drop the failing lanes (is_first: groups) of word w from a set of open lanes."""
+    if not is_first:
+        opened[w] &= ~failing
+        return
+    while failing != NO_LANE:
+        group = w * WORD + zeros_below(failing)
+        failing &= failing - np.uint64(1)
+        for v in range(len(opened)):
+            opened[v] &= ~group_lanes[group, v]
 
 
 @compiled
@@ -88,11 +83,11 @@ def close_fallen(
         while pools_left != NO_LANE:
             p, n_risen = k * WORD + zeros_below(pools_left), 0
             pools_left &= pools_left - np.uint64(1)
-            for w in range(len(state.is_due)):
+            for w in range(len(state.active)):
                 fallen = state.fallen[p, w]
                 state.fallen[p, w] = 0
                 while fallen != NO_LANE:
-                    s = state.seat[w * WORD + zeros_below(fallen)]
+                    s = w * WORD + zeros_below(fallen)
                     fallen &= fallen - np.uint64(1)
                     if is_last:
                         state.is_cut_off[s] = True
@@ -116,7 +111,7 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
     """  # noqa: D205
     n, n_pools, wide = 0, len(pools.account), state.trigger.shape[1]
     if kind == INITIAL:
-        state.called[:] = 0  # candidates' seats were kept here
+        state.called[:] = 0  # cushions were kept here
     is_cut_off = False
     for s in range(len(state.is_cut_off)):
         is_cut_off = is_cut_off or state.is_cut_off[s]
@@ -131,7 +126,7 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
             n += 1
         if not is_due(n, last == n_pools - 1):
             continue
-        record_batch(pools, terms, draft, batch, n, kind, state.low, state.high)
+        record_pools(pools, terms, draft, batch.pool, batch.start, n, kind, state.low, state.high)
         evaluate(draft.records, batch, n, state.trigger, wide)
         for b in range(n):
             p = batch.pool[b]
@@ -201,12 +196,13 @@ def run_rounds(
     set_shocked(terms, lanes, state)
     if watch is not None:
         watch()
-    tiles, n_groups = tape.tiles(len(pools.account)), len(lanes.shocks.index_shock)
+    tiles, n_groups, n_lanes = tape.tiles(len(pools.account)), len(lanes.shocks.index_shock), len(lanes.row)
+    state.open[:] = state.every
+    no_cushion, groups = state.cushion[:0], first_lanes(n_groups, len(state.active))
     for tile in tiles:
         fit(pools, terms, draft, tape, tile, state.low, state.high)
-        seat_groups(state, tile[0], tape.n_records, n_groups)
         play = pools, terms, draft, *tape.played(), batch, state
-        find_failing(*play, state.shocked, tile[0], tape.n_records, n_groups, ALL_BITS)
+        find_failing(*play, no_cushion, state.shocked, tile[0], tape.n_records, n_groups, groups, True, True)
         close_fallen(pools, terms, rules, state, state.shocked, *tile, True, False)
     if len(portfolios.units.pool) > 0:
         visit_portfolios(pools, terms, rules, lanes, state, portfolios, FIRST)
@@ -214,28 +210,21 @@ def run_rounds(
     if len(loans.pool) > 0:
         liquidate_loans(pools, terms, rules, lanes, state, loans, is_first=True, is_last=False)
         set_first_seized(lanes, state, loans)
-    n_rounds, looked_at, n_seats, n_candidates = 1, 0, 0, [0] * len(tiles)
-    while (n_active := move_prices(terms, rules, lanes, state)) > 0:
+    n_rounds, looked_at, boxes = 1, 0, [tape.n_boxes] * len(tiles)
+    while move_prices(terms, rules, lanes, state) > 0:
         if watch is not None:
             watch()
-        is_seated_first = n_seats == 0
-        is_reseated = not is_seated_first and (padded(n_active) < padded(n_seats) or 2 * n_active <= n_seats)
-        if is_seated_first:
-            n_seats = seat_lanes(state)
-        elif is_reseated:
-            n_seats = keep_active_seats(state, n_seats)
-        set_seated(state, n_seats)
-        is_last, moved = n_rounds >= rules.max_rounds, np.uint64(moved_bits(state))
+        set_travel(terms, lanes, state, n_rounds == 1)
+        is_last = n_rounds >= rules.max_rounds
         for t, tile in enumerate(tiles):
             fit(pools, terms, draft, tape, tile, state.low, state.high)
-            if is_seated_first:
-                n_candidates[t] = find_open(state, tape.pool, tile[0], tape.n_records)
-            elif is_reseated:
-                n_candidates[t] = find_still_open(state, tile[0], n_candidates[t])
+            cushion, is_new = state.cushion[tile[0] :], boxes[t] != tape.n_boxes
+            boxes[t] = tape.n_boxes
             play = pools, terms, draft, *tape.played(), batch, state
-            n_candidates[t], looked = find_failing(*play, state.seated, tile[0], n_candidates[t], n_seats, moved)
+            looked_at += find_failing(
+                *play, cushion, state.trigger, tile[0], tape.n_records, n_lanes, state.active, is_new, False
+            )
             close_fallen(pools, terms, rules, state, state.trigger, *tile, False, is_last)
-            looked_at += looked
         if len(loans.pool) > 0:
             liquidate_loans(pools, terms, rules, lanes, state, loans, is_first=False, is_last=is_last)
         if len(portfolios.units.pool) > 0:

@@ -65,18 +65,14 @@ def set_trigger(terms: Terms, lanes: Lanes, state: State, s: int) -> None:
     g = lanes.group[s]
     price = state.trigger
     for c in range(len(terms.index_price)):
-        moved = state.shocked[c, g] * (1.0 + state.index_move[c, s])
-        state.has_asset_moved[c] |= moved != price[c, s]
-        price[c, s] = moved
+        price[c, s] = state.shocked[c, g] * (1.0 + state.index_move[c, s])
     for i in range(len(terms.venue)):
         moved = state.shocked[mark_row(terms, i), g] * index_ratio(terms, state.index_move, i, s)
-        if terms.is_option[i]:  # no pool that looks at what has moved holds any
+        if terms.is_option[i]:
             mark = option_mark(terms, i, moved, 1.0 + lanes.shocks.vol_shock[g], state.dislocation[i, s])
             set_option(terms, price, i, s, moved, mark)
             continue
-        moved = moved * (1.0 + state.dislocation[i, s])
-        state.has_instrument_moved[i] |= moved != price[mark_row(terms, i), s] or state.has_asset_moved[terms.quote[i]]
-        set_mark(terms, price, i, s, moved)
+        set_mark(terms, price, i, s, moved * (1.0 + state.dislocation[i, s]))
 
 
 @inlined
@@ -106,13 +102,11 @@ def add_closed(
 def move_prices(terms: Terms, rules: VariantRules, lanes: Lanes, state: State) -> int:
     """Let the flow so far of every lane that rose move its prices; those lanes alone stay active.
 
-    Returns how many these are, and sets which prices moved and the bounds of all of them.
+    Returns how many these are, and sets the bounds of all prices.
     """
     n_active = 0
     for w in range(len(state.active)):
         state.active[w] = 0
-    state.has_instrument_moved[:] = False
-    state.has_asset_moved[:] = False
     for s in range(len(lanes.row)):
         if state.has_risen[s]:
             state.has_risen[s] = False

@@ -9,16 +9,7 @@ from riskpipe.liquidation.forms import collateral_slope, play
 from riskpipe.liquidation.lowering import BY_NOTIONAL, BY_SIZE, IN_COINS, Pools, Terms
 from riskpipe.liquidation.positions import collateral_threshold, position_offset, position_size, tier_from
 from riskpipe.liquidation.prices import notional_row, payoff_row
-from riskpipe.liquidation.records import Draft, record_pool
-
-
-# two functions, for the compiler takes six times as long over both in one
-@internal
-def record_alone(
-    pools: Pools, terms: Terms, draft: Draft, p: int, low: FloatArray, high: FloatArray, kind: int
-) -> None:
-    """Set draft.record to that of pool p, for prices within [low, high]."""
-    record_pool(pools, terms, draft, p, low, high, kind, draft.record)
+from riskpipe.liquidation.records import Draft, record_alone
 
 
 @internal

@@ -19,6 +19,7 @@ from riskpipe.liquidation.batches import Batch, evaluate_sketches, is_due, make_
 from riskpipe.liquidation.bits import BitTally, add_to_tally, empty_tally, make_tally
 from riskpipe.liquidation.cascade import run_cascades
 from riskpipe.liquidation.closeout import Losses, Tally, close_out, make_closing, make_losses
+from riskpipe.liquidation.cushions import set_travel
 from riskpipe.liquidation.exits import make_exits, set_exit_factors, set_far_exits
 from riskpipe.liquidation.flags import set_flags
 from riskpipe.liquidation.footprint import WIDTH, most_lanes, n_words, padded
@@ -48,7 +49,6 @@ from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
 from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
 from riskpipe.liquidation.scan_models import unit_models
-from riskpipe.liquidation.seats import find_open, find_still_open, keep_active_seats, moved_bits, seat_lanes, set_seated
 from riskpipe.liquidation.shocks import cut_shocks, index_shocks, shocks_of
 from riskpipe.liquidation.tape import Tape, fit, make_tape
 from riskpipe.liquidation.waterfall import Winners, add_winners, ask_winners, make_winners, run_waterfall
@@ -100,7 +100,7 @@ def _write(
 @compiled
 def _count_failing(
     pools: Pools, terms: Terms, draft: Draft, low: FloatArray, high: FloatArray, tape_pool: np.ndarray,
-    _held: np.ndarray, start: OffsetArray, number: np.ndarray, n_records: int, batch: Batch, price: FloatArray,
+    start: OffsetArray, number: np.ndarray, n_records: int, batch: Batch, price: FloatArray,
     rounded: np.ndarray, tally: BitTally, failing: OffsetArray,
 ) -> None:  # fmt: skip
     n, n_blocks = 0, price.shape[1] // WIDTH
@@ -239,11 +239,7 @@ class Kernel:
         liquidate_loans(pools, self.terms, rules, neutral, state, loans, is_first=True, is_last=False)
         set_first_seized(neutral, state, loans)
         visit_portfolios(pools, self.terms, rules, neutral, state, none, FIRST)
-        n_seats = seat_lanes(state)
-        set_seated(state, n_seats)
-        moved_bits(state)
-        find_open(state, tape.pool, 0, 0)
-        find_still_open(state, 0, keep_active_seats(state, 0))
+        set_travel(self.terms, neutral, state, True)
 
     def _take_tape(self, extra_haircut: float) -> Tape:
         """Return a tape for the caller alone, who puts it back: runs in several threads may share a kernel."""

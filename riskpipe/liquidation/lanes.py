@@ -10,9 +10,9 @@ import numpy as np
 
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.scenarios import ScenarioSet
-from riskpipe.liquidation.footprint import n_words, padded
+from riskpipe.liquidation.footprint import n_shares, n_words, padded
 from riskpipe.liquidation.lowering import Pools, Terms, widest
-from riskpipe.liquidation.prices import n_rows
+from riskpipe.liquidation.prices import n_rows, n_travelled
 from riskpipe.liquidation.shocks import Shocks, cut_shocks, shocks_of
 
 
@@ -34,17 +34,11 @@ class State(NamedTuple):
     trigger: FloatArray  # [rows, lane] prices
     low: FloatArray  # [rows] of the prices of all lanes
     high: FloatArray  # [rows]
-    seat: np.ndarray  # [lane] uint32: the lane that is evaluated there
-    remaining: np.ndarray  # [words] lanes, or seats of before, that have a seat now
-    n_seated: OffsetArray  # [words] how many of a word these are
-    squeeze: np.ndarray  # [words, 6] by which steps their bits become those of seats
-    seated: FloatArray  # [rows, lane] trigger prices of seats
     rounded: np.ndarray  # [rows, lane or group] prices that sketches are played at, float32
-    is_due: np.ndarray  # [words] seats of active lanes
-    candidate: np.ndarray  # [p] int32: of each tile of pools, the records of those open in some seat's lane
+    seen: FloatArray  # [rows, lane] trigger prices of the round before
+    travelled: FloatArray  # [2 x travelled prices, share] how far they have fallen, then risen
+    travel: np.ndarray  # [2 x travelled prices, share] the same, float32
     risen: np.ndarray  # [lane] uint32: where a pool is closed now
-    has_instrument_moved: BoolArray  # [i] in the last round, in some lane
-    has_asset_moved: BoolArray  # [c]
     sold: FloatArray  # [i, lane] size of closed longs, weighted
     bought: FloatArray  # [i, lane] size of closed shorts, weighted
     positions: FloatArray  # [i, lane] closed positions, weighted
@@ -59,8 +53,9 @@ class State(NamedTuple):
     index_move: FloatArray  # [c, lane]
     index_average: FloatArray  # [c, lane]
     closed: np.ndarray  # [p, words] lanes in which the pool is closed
-    open: np.ndarray  # [record, words] seats in whose lanes a candidate is open
-    fallen: np.ndarray  # [p, words] seats in whose lanes it fails and is still to be closed
+    cushion: np.ndarray  # [record, share] float32: how far prices may travel until a pool is looked at again
+    open: np.ndarray  # [record, words] lanes in which its pool is open
+    fallen: np.ndarray  # [p, words] lanes (or groups) in which it fails and is still to be closed
     has_fallen: np.ndarray  # [p / 64] bits: pools that have any
     called: np.ndarray  # [p, words] later, in the same memory: lanes in which it is open and misses its initial margin
     group_lanes: np.ndarray  # [group, words]
@@ -90,17 +85,11 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         trigger=np.ones((rows, wide)),
         low=np.zeros(rows),
         high=np.zeros(rows),
-        seat=np.zeros(max(wide, wide_groups), dtype=np.uint32),
-        remaining=np.zeros(words, dtype=np.uint64),
-        n_seated=np.zeros(words, dtype=np.int64),
-        squeeze=np.zeros((words, 6), dtype=np.uint64),
-        seated=np.ones((rows, wide)),
         rounded=np.ones((rows, max(wide, wide_groups)), dtype=np.float32),
-        is_due=np.zeros(words, dtype=np.uint64),
-        candidate=np.zeros(len(pools.account), dtype=np.int32),
+        seen=np.ones((rows, wide)),
+        travelled=np.zeros((2 * n_travelled(terms), n_shares(n))),
+        travel=np.zeros((2 * n_travelled(terms), n_shares(n)), dtype=np.float32),
         risen=np.zeros(max(wide, wide_groups), dtype=np.uint32),
-        has_instrument_moved=np.zeros(n_i, dtype=np.bool_),
-        has_asset_moved=np.zeros(n_c, dtype=np.bool_),
         sold=by_instrument[0],
         bought=by_instrument[1],
         positions=by_instrument[2],
@@ -115,6 +104,7 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         index_move=np.zeros((n_c, wide)),
         index_average=np.zeros((n_c, wide)),
         closed=np.zeros((len(pools.account), words), dtype=np.uint64),
+        cushion=np.zeros((len(pools.account), n_shares(n)), dtype=np.float32),
         open=open_or_called,
         fallen=np.zeros((len(pools.account), words), dtype=np.uint64),
         has_fallen=np.zeros(n_words(len(pools.account)), dtype=np.uint64),
@@ -172,7 +162,7 @@ def _own_moves(shocks: Shocks) -> FloatArray:
 
 
 def cut_lanes(lanes: Lanes, most: int) -> list[Lanes]:
-    """Cut lanes into pieces of at most so many, or of one group where a group is larger."""
+    """Cut lanes into pieces of at most so many, within groups where one is larger."""
     pieces, start = [], 0
     n_groups = len(lanes.shocks.index_shock)
     group_start = np.searchsorted(lanes.group, np.arange(n_groups + 1))
@@ -180,16 +170,17 @@ def cut_lanes(lanes: Lanes, most: int) -> list[Lanes]:
         stop = start + 1
         while stop < n_groups and group_start[stop + 1] - group_start[start] <= most:
             stop += 1
-        at = slice(group_start[start], group_start[stop])
-        pieces.append(
-            Lanes(
-                row=lanes.row[at],
-                n_alike=lanes.n_alike[at],
-                set_index=lanes.set_index[at],
-                depth_factor=lanes.depth_factor[at],
-                group=(lanes.group[at] - start).astype(np.int32),
-                shocks=cut_shocks(lanes.shocks, start, stop),
+        for first in range(group_start[start], group_start[stop], most):
+            at = slice(first, min(first + most, group_start[stop]))
+            pieces.append(
+                Lanes(
+                    row=lanes.row[at],
+                    n_alike=lanes.n_alike[at],
+                    set_index=lanes.set_index[at],
+                    depth_factor=lanes.depth_factor[at],
+                    group=(lanes.group[at] - start).astype(np.int32),
+                    shocks=cut_shocks(lanes.shocks, start, stop),
+                )
             )
-        )
         start = stop
     return pieces

@@ -18,6 +18,11 @@ def n_rows(terms: Terms) -> int:
     return len(terms.index_price) + 3 * len(terms.venue)
 
 
+def n_travelled(terms: Terms) -> int:
+    """Count the prices whose travel is kept: the rows of a table, then what each payoff is worth in USD."""
+    return n_rows(terms) + len(terms.venue)
+
+
 @inlined
 def notional_row(terms: Terms, i: int) -> int:
     """Row of an instrument's USD notional per unit of size."""

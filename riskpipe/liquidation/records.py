@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from riskpipe.compiled import inlined
-from riskpipe.domain.book import BoolArray, FloatArray, IntArray
-from riskpipe.liquidation.footprint import BATCH
+from riskpipe.compiled import inlined, internal
+from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
+from riskpipe.liquidation.footprint import BATCH, GUARD, MOST_GUARDS
 from riskpipe.liquidation.forms import (
     BALANCE,
     COIN_MARGIN,
@@ -55,9 +55,11 @@ class Draft(NamedTuple):
     is_slot: BoolArray  # [n] a balance's line, with bands; else a position's, with tiers
     base: FloatArray  # [slots] quantity less the offsets of what settles in it
     is_valued: BoolArray  # [slots] what settles in it does not do so at par
-    record: FloatArray  # [numbers] of one pool
-    sketch: np.ndarray  # [numbers] float32, of one pool
+    record: FloatArray  # [numbers] of one pool: the first of `records`
+    sketch: np.ndarray  # [numbers] float32, of one pool, with room for its guards
     records: FloatArray  # [numbers] of a batch of pools, each with room for the longest
+    pool: OffsetArray  # [b] scratch: whose these are, where there is no batch of health
+    start: OffsetArray  # [b] and where each starts
     term: FloatArray  # [lane]
     health: FloatArray  # [lane]
     amount: FloatArray  # [slots, lane]
@@ -70,12 +72,18 @@ def most_numbers(pools: Pools, terms: Terms) -> int:
     return HEAD + widest(pools.slot_start) * of_slot + widest(pools.position_start) * of_position
 
 
+def most_sketched(pools: Pools, terms: Terms) -> int:
+    """Count the numbers that no pool's sketch exceeds with its guards."""
+    return 2 * most_numbers(pools, terms) + GUARD * MOST_GUARDS
+
+
 def make_draft(pools: Pools, terms: Terms, n_lanes: int) -> Draft:
     """Allocate the scratch of one pool."""
     most_slots = widest(pools.slot_start)
     n, n_numbers = most_slots + 2 * widest(pools.position_start), most_numbers(pools, terms)
     row, first, last = (np.zeros(n, dtype=np.int32) for _ in range(3))
     gross, slope, intercept, size, extra = (np.zeros(n) for _ in range(5))
+    records = np.zeros(BATCH * n_numbers)
     return Draft(
         row=row,
         gross=gross,
@@ -88,9 +96,11 @@ def make_draft(pools: Pools, terms: Terms, n_lanes: int) -> Draft:
         is_slot=np.zeros(n, dtype=np.bool_),
         base=np.zeros(most_slots),
         is_valued=np.zeros(most_slots, dtype=np.bool_),
-        record=np.zeros(n_numbers),
-        sketch=np.zeros(2 * n_numbers, dtype=np.float32),
-        records=np.zeros(BATCH * n_numbers),
+        record=records[:n_numbers],
+        sketch=np.zeros(most_sketched(pools, terms), dtype=np.float32),
+        records=records,
+        pool=np.zeros(BATCH, dtype=np.int64),
+        start=np.zeros(BATCH, dtype=np.int64),
         term=np.zeros(n_lanes),
         health=np.zeros(n_lanes),
         amount=np.zeros((max(most_slots, 1), n_lanes)),
@@ -349,3 +359,29 @@ def record_pool(
             if terms.margin_form[pools.instrument[q]] == IN_COINS:
                 at = write_coin_margin(pools, terms, q, low, high, kind, record, at)
     return at
+
+
+@internal
+def record_pools(
+    pools: Pools, terms: Terms, draft: Draft, which: OffsetArray, start: OffsetArray, n: int, kind: int,
+    low: FloatArray, high: FloatArray,
+) -> None:  # fmt: skip
+    """Write the records of the first n pools of `which`, for prices within [low, high], among draft.records, and where
+    each starts.
+
+    All in one call: it costs as much as a record. The only place where `record_pool` is compiled, which takes half a
+    minute.
+    """  # noqa: D205
+    most = len(draft.record)
+    for b in range(n):
+        start[b] = b * most
+        record_pool(pools, terms, draft, which[b], low, high, kind, draft.records[b * most : (b + 1) * most])
+
+
+@inlined
+def record_alone(
+    pools: Pools, terms: Terms, draft: Draft, p: int, low: FloatArray, high: FloatArray, kind: int
+) -> None:
+    """Set draft.record to that of pool p, for prices within [low, high]."""
+    draft.pool[0] = p
+    record_pools(pools, terms, draft, draft.pool, draft.start, 1, kind, low, high)

@@ -6,7 +6,8 @@ fail in which lanes does not depend on sketches at all, only how soon it is know
 
 A sketch is a record's numbers put so that they are cheap to play:
 
-- head: n lines + MOST x n ramps + MOST^2 x n balances; bound; constant, with every line's intercept;
+- head: n lines + MOST x n ramps + MOST^2 x n balances; bound; constant, with every line's intercept; where its guards
+  start and how many they are (`cushions`);
 - each line: row, slope;
 - each edge, as a ramp that starts where it is: row, gross, -edge, change of slope over gross;
 - each balance: row, ratio, base, n positions, n edges, credit, intercept, then -edge and change of credit of each edge,
@@ -21,12 +22,15 @@ small for single precision. Without a bound, so that the record is always played
 it, with requirements in coins that have edges, with edges that do not ascend, and with too many terms.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from riskpipe.compiled import inlined
 from riskpipe.domain.book import FloatArray
-from riskpipe.liquidation.bits import put_block
-from riskpipe.liquidation.footprint import WIDTH
+from riskpipe.liquidation.bits import NO_LANE, put_block
+from riskpipe.liquidation.footprint import SHARE, WIDTH, WORD
 from riskpipe.liquidation.forms import (
     BALANCE,
     COIN_MARGIN,
@@ -45,23 +49,29 @@ from riskpipe.liquidation.vectors import (
     bits_below,
     fused,
     lanes_of,
+    least_of,
     magnitude,
     negative_bits,
     positive_part,
     product,
     put_lanes,
+    share_of,
     smaller,
     spread,
+    spread_share,
     total,
+    where_above,
+    where_in,
     where_positive,
 )
 
+Operation = Callable[..., Any]  # on vectors, compiled
 MOST = 128  # lines, ramps or balances of a sketch; a pool of more has one without a bound
-SKETCH_HEAD, SKETCH_LINE, RAMP, SKETCH_BALANCE, SKETCH_EDGE, SKETCH_COIN = 3, 2, 4, 7, 2, 5  # numbers of each
+SKETCH_HEAD, SKETCH_LINE, RAMP, SKETCH_BALANCE, SKETCH_EDGE, SKETCH_COIN = 5, 2, 4, 7, 2, 5  # numbers of each
 ROUNDINGS = 10.0  # of a term
 TWICE_ROUNDOFF = 2.0**-23
 LARGEST = 2.0**60  # of a number of a sketch and of a price: a product of two does not overflow, nor a sum below it
-EVERY_LANE = np.uint64(2**WIDTH - 1)
+EVERY_LANE, EVERY_LANE_OF_SHARE = np.uint64(2**WIDTH - 1), np.uint64(2**SHARE - 1)
 LEAST = 1e-6  # USD a term: far above 2^-150 x LARGEST x LARGEST, which numbers too small may be off by
 
 
@@ -74,7 +84,7 @@ def sketch_class(head: float) -> int:
 
 @inlined
 def write_sketch(record: FloatArray, peak: FloatArray, sketch: np.ndarray) -> int:
-    """Write the sketch of a record; returns how many numbers it has.
+    """Write the sketch of a record, without guards; returns how many numbers it has.
 
     Parameters: peak [rows] largest magnitude of each price within the record's box.
     """
@@ -163,14 +173,17 @@ def write_sketch(record: FloatArray, peak: FloatArray, sketch: np.ndarray) -> in
     if not (bound < LARGEST and scale < LARGEST and largest < LARGEST) or max(n, n_ramps, n_balances) >= MOST:
         n, n_ramps, n_balances, bound, constant, end = 0, 0, 0, np.inf, 0.0, SKETCH_HEAD
     sketch[0], sketch[1], sketch[2] = n + MOST * (n_ramps + MOST * n_balances), bound * (1.0 + TWICE_ROUNDOFF), constant
+    sketch[3], sketch[4] = 0.0, 0.0
     return end
 
 
 @inlined
-def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, health: np.ndarray, failing: np.ndarray) -> bool:
+def play_sketch(
+    sketch: np.ndarray, price: np.ndarray, blocks: np.ndarray, n_blocks: int, health: np.ndarray, failing: np.ndarray
+) -> bool:
     """Set failing [words] to the lanes of the first blocks in which health is below zero; returns whether it is sure.
 
-    Parameters: price [row, lane] float32; health scratch [1, lane] float32.
+    Parameters: blocks [n_blocks] the first lane of each; others as of `set_rough`.
     """
     head, bound, constant = int(sketch[0]), spread(sketch[1]), spread(sketch[2])
     nearest, parts = spread(np.float32(np.inf)), sketch[SKETCH_HEAD:]
@@ -184,21 +197,7 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, health: np
             put_block(failing, block, negative_bits(value))
             nearest = smaller(magnitude(value), nearest)
         return bits_below(bound, nearest) == EVERY_LANE
-    n, n_ramps, n_balances = head % MOST, head // MOST % MOST, head // (MOST * MOST)
-    for block in range(n_blocks):
-        put_lanes(health, 0, block * WIDTH, constant)
-    at = add_lines(parts, n, price, n_blocks, health)
-    for _ in range(n_ramps):
-        row, gross, minus_edge, ramp = int(parts[at]), spread(parts[at + 1]), spread(parts[at + 2]), parts[at + 3]
-        for block in range(n_blocks):
-            excess = positive_part(fused(gross, lanes_of(price, row, block * WIDTH), minus_edge))
-            put_lanes(health, 0, block * WIDTH, fused(spread(ramp), excess, lanes_of(health, 0, block * WIDTH)))
-        at += RAMP
-    for _ in range(n_balances):
-        if parts[at] < 0.0:
-            at = add_coins(parts, at, price, n_blocks, health)
-        else:
-            at = add_worth(parts, at, price, n_blocks, health)
+    set_rough(sketch, price, blocks, n_blocks, health, spread, lanes_of)
     for block in range(n_blocks):
         value = lanes_of(health, 0, block * WIDTH)
         put_block(failing, block, negative_bits(value))
@@ -207,56 +206,126 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, health: np
 
 
 @inlined
-def add_lines(lines: np.ndarray, n: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
-    """Add n lines to health, two at a time; returns where they end."""
+def look(
+    sketch: np.ndarray, price: np.ndarray, places: np.ndarray, n: int, due: np.ndarray, health: np.ndarray,
+    failing: np.ndarray, least: np.ndarray,
+) -> bool:  # fmt: skip
+    """Set failing [words] to the lanes of n shares that are due in which health is below zero, and least [n] to the
+    least health of each share's lanes that are due and may be open; returns whether the former is sure.
+
+    Parameters: due [words]; others as of `set_rough`.
+    """  # noqa: D205
+    set_rough(sketch, price, places, n, health, spread_share, share_of)
+    bound, twice = spread_share(sketch[1]), spread_share(np.float32(-2.0) * sketch[1])
+    nothing = spread_share(np.float32(np.inf))
+    nearest = nothing
+    for w in range(len(failing)):
+        failing[w] = NO_LANE
+    for k in range(n):
+        lane = places[k]
+        word, shift = lane // WORD, np.uint64(lane % WORD)
+        value = where_in(due[word] >> shift, share_of(health, 0, lane), nothing)
+        failing[word] |= negative_bits(value) << shift
+        nearest = smaller(magnitude(value), nearest)
+        least[k] = least_of(where_above(value, twice, nothing))
+    return bits_below(bound, nearest) == EVERY_LANE_OF_SHARE
+
+
+@inlined
+def set_rough(
+    sketch: np.ndarray, price: np.ndarray, places: np.ndarray, n: int, health: np.ndarray, spread: Operation,
+    lanes_of: Operation,
+) -> None:  # fmt: skip
+    """Set health [0, lane] to what a sketch gives in n blocks or shares of lanes.
+
+    Parameters: price [row, lane] float32; places [n] the first lane of each; health scratch [1, lane] float32; spread
+    and lanes_of of blocks or of shares (`vectors`).
+    """
+    head, constant, parts = int(sketch[0]), spread(sketch[2]), sketch[SKETCH_HEAD:]
+    n_lines, n_ramps, n_balances = head % MOST, head // MOST % MOST, head // (MOST * MOST)
+    for k in range(n):
+        lane = places[k]
+        put_lanes(health, 0, lane, constant)
+    at = add_lines(parts, n_lines, price, places, n, health, spread, lanes_of)
+    for _ in range(n_ramps):
+        row, gross = int(parts[at]), spread(parts[at + 1])
+        minus_edge, ramp = spread(parts[at + 2]), spread(parts[at + 3])
+        for k in range(n):
+            lane = places[k]
+            excess = positive_part(fused(gross, lanes_of(price, row, lane), minus_edge))
+            put_lanes(health, 0, lane, fused(ramp, excess, lanes_of(health, 0, lane)))
+        at += RAMP
+    for _ in range(n_balances):
+        if parts[at] < 0.0:
+            at = add_coins(parts, at, price, places, n, health, spread, lanes_of)
+        else:
+            at = add_worth(parts, at, price, places, n, health, spread, lanes_of)
+
+
+@inlined
+def add_lines(
+    lines: np.ndarray, n_lines: int, price: np.ndarray, places: np.ndarray, n: int, health: np.ndarray,
+    spread: Operation, lanes_of: Operation,
+) -> int:  # fmt: skip
+    """Add some lines to health, two at a time; returns where they end."""
     at = 0
-    for _ in range(n // 2):
+    for _ in range(n_lines // 2):
         row, slope, next_row, next_slope = int(lines[at]), lines[at + 1], int(lines[at + 2]), lines[at + 3]
-        for block in range(n_blocks):
-            value = fused(spread(slope), lanes_of(price, row, block * WIDTH), lanes_of(health, 0, block * WIDTH))
-            value = fused(spread(next_slope), lanes_of(price, next_row, block * WIDTH), value)
-            put_lanes(health, 0, block * WIDTH, value)
+        for k in range(n):
+            lane = places[k]
+            value = fused(spread(slope), lanes_of(price, row, lane), lanes_of(health, 0, lane))
+            value = fused(spread(next_slope), lanes_of(price, next_row, lane), value)
+            put_lanes(health, 0, lane, value)
         at += 2 * SKETCH_LINE
-    if n % 2 == 1:
+    if n_lines % 2 == 1:
         row, slope = int(lines[at]), lines[at + 1]
-        for block in range(n_blocks):
-            value = fused(spread(slope), lanes_of(price, row, block * WIDTH), lanes_of(health, 0, block * WIDTH))
-            put_lanes(health, 0, block * WIDTH, value)
+        for k in range(n):
+            lane = places[k]
+            value = fused(spread(slope), lanes_of(price, row, lane), lanes_of(health, 0, lane))
+            put_lanes(health, 0, lane, value)
         at += SKETCH_LINE
     return at
 
 
 @inlined
-def add_coins(parts: np.ndarray, at: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
+def add_coins(
+    parts: np.ndarray, at: int, price: np.ndarray, places: np.ndarray, n: int, health: np.ndarray,
+    spread: Operation, lanes_of: Operation,
+) -> int:  # fmt: skip
     """Add the requirement in coins at `at` to health; returns where it ends."""
     coin, row, slope = int(-1.0 - parts[at]), int(parts[at + 1]), spread(parts[at + 2])
     intercept, curvature = spread(parts[at + 3]), spread(parts[at + 4])
-    for block in range(n_blocks):
-        x = lanes_of(price, row, block * WIDTH)
+    for k in range(n):
+        lane = places[k]
+        x = lanes_of(price, row, lane)
         coins = fused(fused(curvature, x, slope), x, intercept)
-        value = fused(coins, lanes_of(price, coin, block * WIDTH), lanes_of(health, 0, block * WIDTH))
-        put_lanes(health, 0, block * WIDTH, value)
+        value = fused(coins, lanes_of(price, coin, lane), lanes_of(health, 0, lane))
+        put_lanes(health, 0, lane, value)
     return at + SKETCH_COIN
 
 
 @inlined
-def add_worth(parts: np.ndarray, at: int, price: np.ndarray, n_blocks: int, health: np.ndarray) -> int:
+def add_worth(
+    parts: np.ndarray, at: int, price: np.ndarray, places: np.ndarray, n: int, health: np.ndarray,
+    spread: Operation, lanes_of: Operation,
+) -> int:  # fmt: skip
     """Add what the balance at `at` counts for to health; returns where it ends."""
     row, ratio, base, n_positions = int(parts[at]), parts[at + 1], parts[at + 2], int(parts[at + 3])
     n_edges, credit, intercept = int(parts[at + 4]), parts[at + 5], parts[at + 6]
     edges = at + SKETCH_BALANCE
     positions = edges + SKETCH_EDGE * n_edges
-    for block in range(n_blocks):
+    for k in range(n):
+        lane = places[k]
         amount = spread(base)
         for q in range(n_positions):
             payoff, size = int(parts[positions + POSITION * q]), parts[positions + POSITION * q + 1]
-            amount = fused(spread(size), lanes_of(price, payoff, block * WIDTH), amount)
-        owed = product(amount, lanes_of(price, row, block * WIDTH))
+            amount = fused(spread(size), lanes_of(price, payoff, lane), amount)
+        owed = product(amount, lanes_of(price, row, lane))
         value = product(owed, spread(ratio))
         owned = fused(value, spread(credit), spread(intercept))
-        for k in range(n_edges):
-            excess = positive_part(total(value, spread(parts[edges + SKETCH_EDGE * k])))
-            owned = fused(spread(parts[edges + SKETCH_EDGE * k + 1]), excess, owned)
+        for e in range(n_edges):
+            excess = positive_part(total(value, spread(parts[edges + SKETCH_EDGE * e])))
+            owned = fused(spread(parts[edges + SKETCH_EDGE * e + 1]), excess, owned)
         counted = where_positive(amount, owned, owed)
-        put_lanes(health, 0, block * WIDTH, total(counted, lanes_of(health, 0, block * WIDTH)))
+        put_lanes(health, 0, lane, total(counted, lanes_of(health, 0, lane)))
     return positions + POSITION * n_positions

@@ -2,16 +2,17 @@
 
 import numba
 import numpy as np
+import pytest
 
 from riskpipe.liquidation.bits import (
     PLANES,
     add_to_tally,
+    bits_up_to,
     empty_tally,
     first_lane,
+    first_lanes,
     make_tally,
     negative_lanes,
-    set_squeeze,
-    squeeze,
     stop_lane,
 )
 from riskpipe.liquidation.footprint import WIDTH, WORD
@@ -33,25 +34,20 @@ def test_negative_lanes_are_those_below_zero_and_no_other():
 
 
 @numba.njit(cache=False)
-def squeezed(mask, word, steps):
-    n = set_squeeze(mask, steps)
-    return n, squeeze(word & mask, steps)
-
-
-@numba.njit(cache=False)
 def ends(words):
     return first_lane(words), stop_lane(words)
 
 
-def test_bits_of_a_mask_are_squeezed_side_by_side_in_their_order():
-    rng = np.random.default_rng(1)
-    edges = [0, 1, 2**63, 2**64 - 1, 2**32 - 1, 2**64 - 2**32]
-    for mask in [*edges, *(int(word) for word in rng.integers(0, 2**64, 40, dtype=np.uint64))]:
-        word = int(rng.integers(0, 2**64, dtype=np.uint64))
-        places = [bit for bit in range(WORD) if mask >> bit & 1]
-        expected = sum((word >> bit & 1) << m for m, bit in enumerate(places))
-        n, found = squeezed(np.uint64(mask), np.uint64(word), np.zeros(6, dtype=np.uint64))
-        assert (n, int(found)) == (len(places), expected), f"mask {mask:#x}, word {word:#x}"
+@numba.njit(cache=False)
+def up_to(n):
+    return bits_up_to(n)
+
+
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 127, 128])
+def test_the_first_lanes_are_those_and_no_other(n):
+    words = first_lanes(n, 2)
+    assert int(words[0]) + (int(words[1]) << WORD) == 2**n - 1
+    assert int(up_to(n)) == 2 ** min(n, WORD) - 1
 
 
 def test_first_and_last_lanes_are_those_of_the_lowest_and_highest_bits():

@@ -12,10 +12,10 @@ from riskpipe.liquidation import tape
 from riskpipe.liquidation.batches import evaluate_sketches, make_batch, note_failing
 from riskpipe.liquidation.footprint import WIDTH
 from riskpipe.liquidation.forms import MANY_EDGES, MOST_LINES, N_FORMS, POSITION
-from riskpipe.liquidation.health import play_alone, record_alone
+from riskpipe.liquidation.health import play_alone
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.prices import n_rows, set_bounds, set_shocked_lane
-from riskpipe.liquidation.records import MAINTENANCE, make_draft
+from riskpipe.liquidation.records import MAINTENANCE, make_draft, record_alone
 from riskpipe.liquidation.shocks import shocks_of
 from riskpipe.liquidation.sketches import (
     MOST,
@@ -39,7 +39,7 @@ def both(pools, terms, draft, batch, p, low, high, price, rounded, number, start
     by_sketch, is_sure = batch.failing[0, 0], batch.is_sure[0]
     record_alone(pools, terms, draft, p, low, high, MAINTENANCE)
     play_alone(draft.record, price, price.shape[1], batch.amount, batch.term, batch.health[0])
-    note_failing(batch, 0, price.shape[1])
+    note_failing(batch, 0, 0, price.shape[1])
     return by_sketch, is_sure, batch.failing[0, 0]
 
 
