@@ -3,6 +3,8 @@
 import numpy as np
 from numba import njit
 
+PAGE = 4096
+
 
 @njit(error_model="numpy", _nrt=False, nogil=True)
 def bare_loop(health, size, offset, instrument, price):
@@ -21,8 +23,13 @@ class Yardstick:
         self.size = book.position_quantity * book.instrument_multiplier[book.position_instrument]
         self.offset = self.size * 0.99
         self.instrument = np.ascontiguousarray(book.position_instrument).view(np.ndarray)
-        self.price = rng.uniform(0.5, 1.5, (book.n_instruments, n_scenarios))
-        self.health = np.zeros(n_scenarios)
+        # the loop's rate depends on where its rows lie, by as much as a half: here they lie best, in every run
+        n = (book.n_instruments + 1) * n_scenarios
+        memory = np.zeros(8 * n + PAGE, dtype=np.uint8)
+        first = -memory.ctypes.data % PAGE
+        rows = memory[first : first + 8 * n].view(np.float64).reshape(-1, n_scenarios)
+        self.health, self.price = rows[0], rows[1:]
+        self.price[:] = rng.uniform(0.5, 1.5, self.price.shape)
 
     @property
     def work(self) -> int:
