@@ -23,13 +23,11 @@ class Batch(NamedTuple):
     start: OffsetArray  # [b] where a record or sketch starts among the numbers that are played
     failing: np.ndarray  # [b, words] lanes in which it misses what it must hold
     is_sure: BoolArray  # [b] its sketch has left no doubt
-    block: OffsetArray  # [block] the first lane of each
     worn: np.ndarray  # [b] shares in which a cushion is worn, as the bits of a word
     used: np.ndarray  # [b, share] float32: how far
     due: np.ndarray  # [b, words] lanes that are looked at
     place: OffsetArray  # [share] of one pool: the first lane of each share that is looked at
     least: np.ndarray  # [share] float32: and its least health there
-    rough: np.ndarray  # [1, lane] float32 scratch
     health: FloatArray  # [b, lane] USD
     amount: FloatArray  # [lane] scratch
     term: FloatArray  # [lane] scratch
@@ -42,13 +40,11 @@ def make_batch(n_lanes: int) -> Batch:
         start=np.zeros(CHECKED, dtype=np.int64),
         failing=np.zeros((CHECKED, n_words(n_lanes)), dtype=np.uint64),
         is_sure=np.zeros(CHECKED, dtype=np.bool_),
-        block=np.arange(0, n_lanes, WIDTH),
         worn=np.zeros(CHECKED, dtype=np.uint64),
         used=np.zeros((CHECKED, n_shares(n_lanes)), dtype=np.float32),
         due=np.zeros((CHECKED, n_words(n_lanes)), dtype=np.uint64),
         place=np.zeros(n_lanes // SHARE, dtype=np.int64),
         least=np.zeros(n_lanes // SHARE, dtype=np.float32),
-        rough=np.zeros((1, n_lanes), dtype=np.float32),
         health=np.zeros((BATCH, n_lanes)),
         amount=np.zeros(n_lanes),
         term=np.zeros(n_lanes),
@@ -87,7 +83,7 @@ def evaluate_sketches(number: np.ndarray, batch: Batch, n: int, price: np.ndarra
     """  # noqa: D205
     for b in range(n):
         sketch = number[batch.start[b] :]
-        batch.is_sure[b] = play_sketch(sketch, price, batch.block, n_blocks, batch.rough, batch.failing[b])
+        batch.is_sure[b] = play_sketch(sketch, price, n_blocks, batch.failing[b])
 
 
 @internal
@@ -133,7 +129,7 @@ def look_at_worn(
             elif has_cushions:
                 cushion[j, share] = np.inf
         sketch = number[start[j] :]
-        batch.is_sure[b] = look(sketch, price, batch.place, n_places, lanes, batch.rough, batch.failing[b], batch.least)
+        batch.is_sure[b] = look(sketch, price, batch.place, n_places, lanes, batch.failing[b], batch.least)
         looked_at += int(n_places > 0)
         if has_cushions:
             renew_cushions(sketch, cushion[j], batch.used[b], batch.least, batch.place, n_places)

@@ -62,11 +62,20 @@ def has_common(words: np.ndarray, others: np.ndarray) -> bool:
     return found != NO_LANE
 
 
-@inlined
-def put_block(words: np.ndarray, block: int, bits: np.uint64) -> None:
-    """Set a set's lanes of one block of WIDTH, blocks being put in ascending order."""
-    shift = np.uint64(block * WIDTH % WORD)
-    words[block * WIDTH // WORD] = bits << shift if shift == NO_LANE else words[block * WIDTH // WORD] | bits << shift
+@intrinsic
+def put_block(_context: Any, words: Any, _block: Any, _bits: Any) -> Any:  # noqa: ANN401  numba's own types, not values
+    """Call with (words, block, bits): set a set's lanes of one block of WIDTH to the lowest bits of a word.
+
+    One store: the first block of a word is its lower half on every machine that this runs on, little-endian ones.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        array, half = context.make_array(signature.args[0])(context, builder, arguments[0]), ir.IntType(WIDTH)
+        place = builder.gep(builder.bitcast(array.data, half.as_pointer()), [arguments[1]])
+        builder.store(builder.trunc(arguments[2], half), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(words, types.intp, types.uint64), generate
 
 
 def _zeros(method: str) -> Any:  # noqa: ANN401  an intrinsic

@@ -44,7 +44,7 @@ from riskpipe.liquidation.portfolios import (
     visit_portfolios,
     without_units,
 )
-from riskpipe.liquidation.prices import n_rows, round_prices, set_shocked_lanes
+from riskpipe.liquidation.prices import make_rounded, n_rows, round_prices, set_shocked_lanes
 from riskpipe.liquidation.rays import SCAN_STEPS, make_rays
 from riskpipe.liquidation.records import Draft, make_draft
 from riskpipe.liquidation.results import GROUPS, Results, allocate, write_lane
@@ -265,14 +265,15 @@ class Kernel:
             tape = self._take_tape(float(haircut))
             wide = price.shape[1]
             draft, batch, tally = make_draft(pools, terms, 1), make_batch(wide), make_tally(n_words(wide))
-            rounded, count = np.ones(price.shape, dtype=np.float32), np.zeros(len(at), dtype=np.int64)
+            rounded, count = make_rounded(*price.shape), np.zeros(len(at), dtype=np.int64)
             for tile in tape.tiles(len(pools.account)):
                 fit(pools, terms, draft, tape, tile, bounds[0], bounds[1], room=1.0)  # prices do not move on from here
                 played = pools, terms, draft, *tape.played(), tape.n_records
                 _count_failing(*played, batch, price, rounded, tally, count)
             self._spare[:] = [tape]
-            portfolios = make_portfolios(pools, terms, self.units, self.unit_models)
-            count_failing_portfolios(pools, terms, portfolios, price, 1.0 + scenarios.vol_shock[at], count)
+            if len(self.units.pool) > 0:
+                portfolios = make_portfolios(pools, terms, self.units, self.unit_models)
+                count_failing_portfolios(pools, terms, portfolios, price, 1.0 + scenarios.vol_shock[at], count)
             failing[at] = count
         return failing
 

@@ -12,7 +12,7 @@ from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.scenarios import ScenarioSet
 from riskpipe.liquidation.footprint import n_shares, n_words, padded
 from riskpipe.liquidation.lowering import Pools, Terms, widest
-from riskpipe.liquidation.prices import n_rows, n_travelled
+from riskpipe.liquidation.prices import make_rounded, n_rows, n_travelled
 from riskpipe.liquidation.shocks import Shocks, cut_shocks, shocks_of
 
 
@@ -85,7 +85,7 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         trigger=np.ones((rows, wide)),
         low=np.zeros(rows),
         high=np.zeros(rows),
-        rounded=np.ones((rows, max(wide, wide_groups)), dtype=np.float32),
+        rounded=make_rounded(rows, max(wide, wide_groups)),
         seen=np.ones((rows, wide)),
         travelled=np.zeros((2 * n_travelled(terms), n_shares(n))),
         travel=np.zeros((2 * n_travelled(terms), n_shares(n)), dtype=np.float32),

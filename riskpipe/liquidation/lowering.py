@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from riskpipe.compiled import compiled
 from riskpipe.domain.book import Book, BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.market import Market
 from riskpipe.domain.rules import ContractRules, Rules
@@ -143,9 +144,13 @@ class VariantRules(NamedTuple):
     max_rounds: int
 
 
+@compiled
 def widest(start: OffsetArray) -> int:
     """Return how many rows the longest of some groups has, from where each starts."""
-    return int(np.max(np.diff(start), initial=0))
+    most = 0
+    for group in range(len(start) - 1):
+        most = max(most, start[group + 1] - start[group])
+    return most
 
 
 def lower_pools(book: Book) -> Pools:

@@ -8,6 +8,7 @@ import numpy as np
 
 from riskpipe.compiled import compiled, inlined
 from riskpipe.domain.book import FloatArray
+from riskpipe.liquidation.footprint import CACHE_LINE
 from riskpipe.liquidation.lowering import Pools, Terms
 from riskpipe.liquidation.options import option_mark
 from riskpipe.liquidation.shocks import Shocks, shocked_asset, shocked_basis
@@ -127,6 +128,18 @@ def pad(price: FloatArray, n_lanes: int) -> None:
     for r in range(price.shape[0]):
         for s in range(n_lanes, price.shape[1]):
             price[r, s] = price[r, 0]
+
+
+def make_rounded(rows: int, n_lanes: int) -> np.ndarray:
+    """Allocate prices in single precision [row, lane], each row from a cache line's first byte on: a vector that lies
+    across two lines is loaded twice.
+    """  # noqa: D205
+    n = 4 * rows * n_lanes
+    memory = np.zeros(n + CACHE_LINE, dtype=np.uint8)
+    first = -memory.ctypes.data % CACHE_LINE
+    rounded = memory[first : first + n].view(np.float32).reshape(rows, n_lanes)
+    rounded[:] = 1.0
+    return rounded
 
 
 @compiled

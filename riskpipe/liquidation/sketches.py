@@ -16,7 +16,7 @@ A sketch is a record's numbers put so that they are cheap to play:
 
 The bound, for single precision with unit roundoff u = 2^-24: a sum of n terms, each made of at most k roundings, is off
 by less than (n + k) u / (1 - (n + k) u) times the sum of the terms' largest magnitudes within the box of the prices
-(Higham, Accuracy and Stability of Numerical Algorithms, second edition, 3.1); twice that is taken, and k = 10. To it
+(Higham, Accuracy and Stability of Numerical Algorithms, second edition, 3.1); k = 10 covers all terms. To it
 comes what a line or a balance jumps where it bends, as a ramp does not, and for each term what is lost of numbers too
 small for single precision. Without a bound, so that the record is always played, are pools with numbers too large for
 it, with requirements in coins that have edges, with edges that do not ascend, and with too many terms.
@@ -54,7 +54,6 @@ from riskpipe.liquidation.vectors import (
     negative_bits,
     positive_part,
     product,
-    put_lanes,
     share_of,
     smaller,
     spread,
@@ -67,9 +66,10 @@ from riskpipe.liquidation.vectors import (
 
 Operation = Callable[..., Any]  # on vectors, compiled
 MOST = 128  # lines, ramps or balances of a sketch; a pool of more has one without a bound
+PLAIN = -1  # in place of how many edges a balance has: the lesser of coins and credit x coins, of one position
 SKETCH_HEAD, SKETCH_LINE, RAMP, SKETCH_BALANCE, SKETCH_EDGE, SKETCH_COIN = 5, 2, 4, 7, 2, 5  # numbers of each
 ROUNDINGS = 10.0  # of a term
-TWICE_ROUNDOFF = 2.0**-23
+ROUNDOFF = 1.001 * 2.0**-24  # over 1 less some thousand of it
 LARGEST = 2.0**60  # of a number of a sketch and of a price: a product of two does not overflow, nor a sum below it
 EVERY_LANE, EVERY_LANE_OF_SHARE = np.uint64(2**WIDTH - 1), np.uint64(2**SHARE - 1)
 LEAST = 1e-6  # USD a term: far above 2^-150 x LARGEST x LARGEST, which numbers too small may be off by
@@ -140,6 +140,8 @@ def write_sketch(record: FloatArray, peak: FloatArray, sketch: np.ndarray) -> in
         n_edges, credit, intercept = int(record[at + 4]), record[at + 5], record[at + 6]
         for k in range(SKETCH_BALANCE):
             sketch[end + k] = record[at + k]
+        if n_positions == 1 and n_edges == 0 and intercept == 0.0 and ratio > 0.0 and 0.0 <= ratio * credit <= 1.0:
+            sketch[end + 1], sketch[end + 4], sketch[end + 5] = 1.0, PLAIN, ratio * credit
         end += SKETCH_BALANCE
         at += BALANCE
         amount, bends, lifted, last, last_edge = abs(base), abs(credit), abs(intercept), credit, -np.inf
@@ -169,37 +171,51 @@ def write_sketch(record: FloatArray, peak: FloatArray, sketch: np.ndarray) -> in
         largest = max(largest, abs(ratio), bends, worth, amount)
         n_terms += 2 * n_positions + n_edges + 1
     n_terms += n_ramps
-    bound = TWICE_ROUNDOFF * (n_terms + ROUNDINGS) * scale + 1.01 * jumps + LEAST * n_terms
+    bound = ROUNDOFF * (n_terms + ROUNDINGS) * scale + 1.01 * jumps + LEAST * n_terms
     if not (bound < LARGEST and scale < LARGEST and largest < LARGEST) or max(n, n_ramps, n_balances) >= MOST:
         n, n_ramps, n_balances, bound, constant, end = 0, 0, 0, np.inf, 0.0, SKETCH_HEAD
-    sketch[0], sketch[1], sketch[2] = n + MOST * (n_ramps + MOST * n_balances), bound * (1.0 + TWICE_ROUNDOFF), constant
+    sketch[0], sketch[1], sketch[2] = n + MOST * (n_ramps + MOST * n_balances), bound * (1.0 + 2.0 * ROUNDOFF), constant
     sketch[3], sketch[4] = 0.0, 0.0
     return end
 
 
 @inlined
-def play_sketch(
-    sketch: np.ndarray, price: np.ndarray, blocks: np.ndarray, n_blocks: int, health: np.ndarray, failing: np.ndarray
-) -> bool:
+def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, failing: np.ndarray) -> bool:
     """Set failing [words] to the lanes of the first blocks in which health is below zero; returns whether it is sure.
 
-    Parameters: blocks [n_blocks] the first lane of each; others as of `set_rough`.
+    Parameters: price [row, lane] float32.
     """
     head, bound, constant = int(sketch[0]), spread(sketch[1]), spread(sketch[2])
-    nearest, parts = spread(np.float32(np.inf)), sketch[SKETCH_HEAD:]
-    if head in (1, 2):  # most pools: one or two lines and nothing else
-        row, slope = int(parts[0]), spread(parts[1])
-        last_row, last_slope = int(parts[SKETCH_LINE * (head - 1)]), spread(parts[SKETCH_LINE * (head - 1) + 1])
+    n, is_plain, nearest = head, False, spread(np.float32(np.inf))
+    if MOST * MOST <= head <= MOST * MOST + 2:
+        n, is_plain = head - MOST * MOST, sketch[SKETCH_HEAD + SKETCH_LINE * (head - MOST * MOST) + 4] == PLAIN
+    if not is_plain and head not in (1, 2):
         for block in range(n_blocks):
-            value = fused(slope, lanes_of(price, row, block * WIDTH), constant)
-            if head == 2:
-                value = fused(last_slope, lanes_of(price, last_row, block * WIDTH), value)
+            value = rough_health(sketch, price, block * WIDTH, spread, lanes_of)
             put_block(failing, block, negative_bits(value))
             nearest = smaller(magnitude(value), nearest)
         return bits_below(bound, nearest) == EVERY_LANE
-    set_rough(sketch, price, blocks, n_blocks, health, spread, lanes_of)
+    # the same, its numbers read once: most pools have one or two lines and nothing else, or with them a plain balance
+    first, last = SKETCH_HEAD, SKETCH_HEAD + SKETCH_LINE * max(n - 1, 0)
+    row, slope, last_row, last_slope = int(sketch[first]), sketch[first + 1], int(sketch[last]), sketch[last + 1]
+    if not is_plain:
+        for block in range(n_blocks):
+            value = fused(spread(slope), lanes_of(price, row, block * WIDTH), constant)
+            if n == 2:
+                value = fused(spread(last_slope), lanes_of(price, last_row, block * WIDTH), value)
+            put_block(failing, block, negative_bits(value))
+            nearest = smaller(magnitude(value), nearest)
+        return bits_below(bound, nearest) == EVERY_LANE
+    balance = SKETCH_HEAD + SKETCH_LINE * n
+    coin, base, credit = int(sketch[balance]), spread(sketch[balance + 2]), spread(sketch[balance + 5])
+    payoff, size = int(sketch[balance + SKETCH_BALANCE]), spread(sketch[balance + SKETCH_BALANCE + 1])
     for block in range(n_blocks):
-        value = lanes_of(health, 0, block * WIDTH)
+        amount, value = fused(size, lanes_of(price, payoff, block * WIDTH), base), constant
+        if n >= 1:
+            value = fused(spread(slope), lanes_of(price, row, block * WIDTH), value)
+        if n == 2:
+            value = fused(spread(last_slope), lanes_of(price, last_row, block * WIDTH), value)
+        value = fused(smaller(product(credit, amount), amount), lanes_of(price, coin, block * WIDTH), value)
         put_block(failing, block, negative_bits(value))
         nearest = smaller(magnitude(value), nearest)
     return bits_below(bound, nearest) == EVERY_LANE
@@ -207,15 +223,14 @@ def play_sketch(
 
 @inlined
 def look(
-    sketch: np.ndarray, price: np.ndarray, places: np.ndarray, n: int, due: np.ndarray, health: np.ndarray,
-    failing: np.ndarray, least: np.ndarray,
+    sketch: np.ndarray, price: np.ndarray, places: np.ndarray, n: int, due: np.ndarray, failing: np.ndarray,
+    least: np.ndarray,
 ) -> bool:  # fmt: skip
     """Set failing [words] to the lanes of n shares that are due in which health is below zero, and least [n] to the
     least health of each share's lanes that are due and may be open; returns whether the former is sure.
 
-    Parameters: due [words]; others as of `set_rough`.
+    Parameters: price [row, lane] float32; places [n] the first lane of each share; due [words].
     """  # noqa: D205
-    set_rough(sketch, price, places, n, health, spread_share, share_of)
     bound, twice = spread_share(sketch[1]), spread_share(np.float32(-2.0) * sketch[1])
     nothing = spread_share(np.float32(np.inf))
     nearest = nothing
@@ -224,7 +239,8 @@ def look(
     for k in range(n):
         lane = places[k]
         word, shift = lane // WORD, np.uint64(lane % WORD)
-        value = where_in(due[word] >> shift, share_of(health, 0, lane), nothing)
+        value = rough_health(sketch, price, lane, spread_share, share_of)
+        value = where_in(due[word] >> shift, value, nothing)
         failing[word] |= negative_bits(value) << shift
         nearest = smaller(magnitude(value), nearest)
         least[k] = least_of(where_above(value, twice, nothing))
@@ -232,100 +248,40 @@ def look(
 
 
 @inlined
-def set_rough(
-    sketch: np.ndarray, price: np.ndarray, places: np.ndarray, n: int, health: np.ndarray, spread: Operation,
-    lanes_of: Operation,
-) -> None:  # fmt: skip
-    """Set health [0, lane] to what a sketch gives in n blocks or shares of lanes.
-
-    Parameters: price [row, lane] float32; places [n] the first lane of each; health scratch [1, lane] float32; spread
-    and lanes_of of blocks or of shares (`vectors`).
-    """
-    head, constant, parts = int(sketch[0]), spread(sketch[2]), sketch[SKETCH_HEAD:]
-    n_lines, n_ramps, n_balances = head % MOST, head // MOST % MOST, head // (MOST * MOST)
-    for k in range(n):
-        lane = places[k]
-        put_lanes(health, 0, lane, constant)
-    at = add_lines(parts, n_lines, price, places, n, health, spread, lanes_of)
-    for _ in range(n_ramps):
-        row, gross = int(parts[at]), spread(parts[at + 1])
-        minus_edge, ramp = spread(parts[at + 2]), spread(parts[at + 3])
-        for k in range(n):
-            lane = places[k]
-            excess = positive_part(fused(gross, lanes_of(price, row, lane), minus_edge))
-            put_lanes(health, 0, lane, fused(ramp, excess, lanes_of(health, 0, lane)))
-        at += RAMP
-    for _ in range(n_balances):
-        if parts[at] < 0.0:
-            at = add_coins(parts, at, price, places, n, health, spread, lanes_of)
-        else:
-            at = add_worth(parts, at, price, places, n, health, spread, lanes_of)
-
-
-@inlined
-def add_lines(
-    lines: np.ndarray, n_lines: int, price: np.ndarray, places: np.ndarray, n: int, health: np.ndarray,
-    spread: Operation, lanes_of: Operation,
-) -> int:  # fmt: skip
-    """Add some lines to health, two at a time; returns where they end."""
-    at = 0
-    for _ in range(n_lines // 2):
-        row, slope, next_row, next_slope = int(lines[at]), lines[at + 1], int(lines[at + 2]), lines[at + 3]
-        for k in range(n):
-            lane = places[k]
-            value = fused(spread(slope), lanes_of(price, row, lane), lanes_of(health, 0, lane))
-            value = fused(spread(next_slope), lanes_of(price, next_row, lane), value)
-            put_lanes(health, 0, lane, value)
-        at += 2 * SKETCH_LINE
-    if n_lines % 2 == 1:
-        row, slope = int(lines[at]), lines[at + 1]
-        for k in range(n):
-            lane = places[k]
-            value = fused(spread(slope), lanes_of(price, row, lane), lanes_of(health, 0, lane))
-            put_lanes(health, 0, lane, value)
+def rough_health(sketch: np.ndarray, price: np.ndarray, lane: int, spread: Operation, lanes_of: Operation) -> Any:  # noqa: ANN401
+    """Return what a sketch gives in the lanes from one on: of a block, or of a share, as spread and lanes_of are."""
+    head, value, at = int(sketch[0]), spread(sketch[2]), SKETCH_HEAD
+    for _ in range(head % MOST):
+        value = fused(spread(sketch[at + 1]), lanes_of(price, int(sketch[at]), lane), value)
         at += SKETCH_LINE
-    return at
-
-
-@inlined
-def add_coins(
-    parts: np.ndarray, at: int, price: np.ndarray, places: np.ndarray, n: int, health: np.ndarray,
-    spread: Operation, lanes_of: Operation,
-) -> int:  # fmt: skip
-    """Add the requirement in coins at `at` to health; returns where it ends."""
-    coin, row, slope = int(-1.0 - parts[at]), int(parts[at + 1]), spread(parts[at + 2])
-    intercept, curvature = spread(parts[at + 3]), spread(parts[at + 4])
-    for k in range(n):
-        lane = places[k]
-        x = lanes_of(price, row, lane)
-        coins = fused(fused(curvature, x, slope), x, intercept)
-        value = fused(coins, lanes_of(price, coin, lane), lanes_of(health, 0, lane))
-        put_lanes(health, 0, lane, value)
-    return at + SKETCH_COIN
-
-
-@inlined
-def add_worth(
-    parts: np.ndarray, at: int, price: np.ndarray, places: np.ndarray, n: int, health: np.ndarray,
-    spread: Operation, lanes_of: Operation,
-) -> int:  # fmt: skip
-    """Add what the balance at `at` counts for to health; returns where it ends."""
-    row, ratio, base, n_positions = int(parts[at]), parts[at + 1], parts[at + 2], int(parts[at + 3])
-    n_edges, credit, intercept = int(parts[at + 4]), parts[at + 5], parts[at + 6]
-    edges = at + SKETCH_BALANCE
-    positions = edges + SKETCH_EDGE * n_edges
-    for k in range(n):
-        lane = places[k]
-        amount = spread(base)
-        for q in range(n_positions):
-            payoff, size = int(parts[positions + POSITION * q]), parts[positions + POSITION * q + 1]
-            amount = fused(spread(size), lanes_of(price, payoff, lane), amount)
-        owed = product(amount, lanes_of(price, row, lane))
-        value = product(owed, spread(ratio))
-        owned = fused(value, spread(credit), spread(intercept))
-        for e in range(n_edges):
-            excess = positive_part(total(value, spread(parts[edges + SKETCH_EDGE * e])))
-            owned = fused(spread(parts[edges + SKETCH_EDGE * e + 1]), excess, owned)
-        counted = where_positive(amount, owned, owed)
-        put_lanes(health, 0, lane, total(counted, lanes_of(health, 0, lane)))
-    return positions + POSITION * n_positions
+    for _ in range(head // MOST % MOST):
+        excess = fused(spread(sketch[at + 1]), lanes_of(price, int(sketch[at]), lane), spread(sketch[at + 2]))
+        value = fused(spread(sketch[at + 3]), positive_part(excess), value)
+        at += RAMP
+    for _ in range(head // (MOST * MOST)):
+        if sketch[at] < 0.0:
+            x = lanes_of(price, int(sketch[at + 1]), lane)
+            coins = fused(fused(spread(sketch[at + 4]), x, spread(sketch[at + 2])), x, spread(sketch[at + 3]))
+            value = fused(coins, lanes_of(price, int(-1.0 - sketch[at]), lane), value)
+            at += SKETCH_COIN
+            continue
+        usd, amount = lanes_of(price, int(sketch[at]), lane), spread(sketch[at + 2])
+        ratio, n_positions, n_edges = spread(sketch[at + 1]), int(sketch[at + 3]), int(sketch[at + 4])
+        credit, intercept, edge = spread(sketch[at + 5]), spread(sketch[at + 6]), at + SKETCH_BALANCE
+        if n_edges == PLAIN:
+            amount = fused(spread(sketch[edge + 1]), lanes_of(price, int(sketch[edge]), lane), amount)
+            value = fused(smaller(product(credit, amount), amount), usd, value)
+            at = edge + POSITION
+            continue
+        at = edge + SKETCH_EDGE * n_edges
+        for _position in range(n_positions):
+            amount = fused(spread(sketch[at + 1]), lanes_of(price, int(sketch[at]), lane), amount)
+            at += POSITION
+        owed = product(amount, usd)
+        worth = product(owed, ratio)
+        owned = fused(worth, credit, intercept)
+        for _edge in range(n_edges):
+            owned = fused(spread(sketch[edge + 1]), positive_part(total(worth, spread(sketch[edge]))), owned)
+            edge += SKETCH_EDGE
+        value = total(where_positive(amount, owned, owed), value)
+    return value

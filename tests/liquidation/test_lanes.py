@@ -20,7 +20,7 @@ from riskpipe.domain.book import Book
 from riskpipe.domain.scenarios import block_bounds
 from riskpipe.liquidation import footprint
 from riskpipe.liquidation.kernel import Kernel
-from riskpipe.liquidation.lanes import distinct_lanes
+from riskpipe.liquidation.lanes import cut_lanes, distinct_lanes
 from riskpipe.liquidation.reference import Reference
 
 seeds = st.integers(0, 2**32 - 1)
@@ -154,8 +154,7 @@ def test_bits_do_not_depend_on_how_many_lanes_fit_memory(monkeypatch, changed):
         assert same_bits(vars(cut.part), vars(whole.part))
 
 
-def test_one_market_under_three_hundred_depths_is_one_group_of_lanes():
-    """A group is never cut, however many lanes it has."""
+def test_one_market_under_three_hundred_depths_is_one_group_of_lanes_cut_where_it_is_too_large():
     later = 0
     for seed in range(8):
         case = chain_case(seed) if seed % 2 else hard_case(seed, n_accounts=20)
@@ -164,6 +163,7 @@ def test_one_market_under_three_hundred_depths_is_one_group_of_lanes():
         scenarios = replace(scenarios, depth_factor=np.linspace(0.05, 2.0, n), haircut_shock=np.zeros(n))
         lanes = distinct_lanes(scenarios, int(scenarios.variant[0]), has_options=False)[0][0.0]
         assert (len(lanes.row), len(lanes.shocks.index_shock)) == (n, 1)
+        assert [len(piece.row) for piece in cut_lanes(lanes, footprint.MOST_LANES)] == [256, 44]
         whole = kernel_of(case).run(scenarios).values
         alone = [kernel_of(case).run(scenarios.slab(s, s + 1)).values for s in range(0, n, 23)]
         assert same_bits({key: np.concatenate([part[key] for part in alone]) for key in whole}, {

@@ -64,6 +64,7 @@ def in_numpy(sketch, price):
             at += SKETCH_COIN
             continue
         row, ratio, amount, n_positions, n_edges, credit, intercept = sketch[at : at + SKETCH_BALANCE]
+        n_edges = max(n_edges, 0)  # of a plain one
         edges = sketch[at + SKETCH_BALANCE :][: SKETCH_EDGE * int(n_edges)].reshape(-1, SKETCH_EDGE)
         at += SKETCH_BALANCE + edges.size
         for _position in range(int(n_positions)):
