@@ -186,9 +186,10 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, failing: n
     Parameters: price [row, lane] float32.
     """
     head, bound, constant = int(sketch[0]), spread(sketch[1]), spread(sketch[2])
-    n, is_plain, nearest = head, False, spread(np.float32(np.inf))
-    if MOST * MOST <= head <= MOST * MOST + 2:
-        n, is_plain = head - MOST * MOST, sketch[SKETCH_HEAD + SKETCH_LINE * (head - MOST * MOST) + 4] == PLAIN
+    nearest, n, is_plain = spread(np.float32(np.inf)), head % (MOST * MOST), False
+    balance = SKETCH_HEAD + SKETCH_LINE * n
+    if n <= 2 and head // (MOST * MOST) == 1:
+        is_plain = sketch[balance] >= 0.0 and sketch[balance + 4] == PLAIN
     if not is_plain and head not in (1, 2):
         for block in range(n_blocks):
             value = rough_health(sketch, price, block * WIDTH, spread, lanes_of)
@@ -206,7 +207,6 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, failing: n
             put_block(failing, block, negative_bits(value))
             nearest = smaller(magnitude(value), nearest)
         return bits_below(bound, nearest) == EVERY_LANE
-    balance = SKETCH_HEAD + SKETCH_LINE * n
     coin, base, credit = int(sketch[balance]), spread(sketch[balance + 2]), spread(sketch[balance + 5])
     payoff, size = int(sketch[balance + SKETCH_BALANCE]), spread(sketch[balance + SKETCH_BALANCE + 1])
     for block in range(n_blocks):

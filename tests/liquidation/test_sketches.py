@@ -122,6 +122,27 @@ def test_a_sketch_is_off_by_no_more_than_its_bound_and_says_so_where_that_matter
 
 
 @numba.njit(cache=False)
+def failing_of(number, batch, price):
+    batch.start[0] = 0
+    evaluate_sketches(number, batch, 1, price, price.shape[1] // WIDTH)
+    return batch.failing[0, 0]
+
+
+@pytest.mark.parametrize("curvature", [-1.0, -1.5])
+@pytest.mark.parametrize("n_lines", [0, 1, 2, 3])
+def test_a_requirement_in_coins_is_taken_for_no_balance(curvature, n_lines):
+    """What tells a plain balance stands where a requirement in coins has its curvature."""
+    lines = [x for _ in range(n_lines) for x in (0.0, 0.25, 0.0)]
+    record = [BALANCES + N_FORMS * n_lines, 0.0, *lines, -1.0, 1.0, 2.0, 0.1, 3.0, curvature, 0.0]
+    sketch = written(record, [5.0, 6.0])
+    price = np.array([np.linspace(0.5, 5.0, N_LANES), np.linspace(0.6, 6.0, N_LANES)], dtype=np.float32)
+    health = in_numpy(sketch, price)
+    assert 0 < np.sum(health < 0.0) < N_LANES
+    expected = sum(1 << lane for lane in range(N_LANES) if health[lane] < 0.0)
+    assert int(failing_of(sketch, make_batch(N_LANES), price)) == expected
+
+
+@numba.njit(cache=False)
 def is_sure_of(number, batch, price):
     batch.start[0] = 0
     evaluate_sketches(number, batch, 1, price, price.shape[1] // WIDTH)
