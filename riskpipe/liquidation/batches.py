@@ -8,7 +8,7 @@ from riskpipe.compiled import inlined, internal
 from riskpipe.domain.book import BoolArray, FloatArray, OffsetArray
 from riskpipe.liquidation.bits import ALL_BITS, NO_LANE, bits_up_to, negative_lanes, put_block, zeros_below
 from riskpipe.liquidation.cushions import renew_cushions, worn_shares
-from riskpipe.liquidation.footprint import BATCH, CHECKED, SHARE, WIDTH, WORD, n_shares, n_words
+from riskpipe.liquidation.footprint import BATCH, CUSHION_BATCH, SHARE, WIDTH, WORD, n_shares, n_words
 from riskpipe.liquidation.forms import play
 from riskpipe.liquidation.health import play_alone
 from riskpipe.liquidation.lowering import Pools, Terms
@@ -36,13 +36,13 @@ class Batch(NamedTuple):
 def make_batch(n_lanes: int) -> Batch:
     """Allocate a batch for a multiple of the width."""
     return Batch(
-        pool=np.zeros(CHECKED, dtype=np.int64),
-        start=np.zeros(CHECKED, dtype=np.int64),
-        failing=np.zeros((CHECKED, n_words(n_lanes)), dtype=np.uint64),
-        is_sure=np.zeros(CHECKED, dtype=np.bool_),
-        worn=np.zeros(CHECKED, dtype=np.uint64),
-        used=np.zeros((CHECKED, n_shares(n_lanes)), dtype=np.float32),
-        due=np.zeros((CHECKED, n_words(n_lanes)), dtype=np.uint64),
+        pool=np.zeros(CUSHION_BATCH, dtype=np.int64),
+        start=np.zeros(CUSHION_BATCH, dtype=np.int64),
+        failing=np.zeros((CUSHION_BATCH, n_words(n_lanes)), dtype=np.uint64),
+        is_sure=np.zeros(CUSHION_BATCH, dtype=np.bool_),
+        worn=np.zeros(CUSHION_BATCH, dtype=np.uint64),
+        used=np.zeros((CUSHION_BATCH, n_shares(n_lanes)), dtype=np.float32),
+        due=np.zeros((CUSHION_BATCH, n_words(n_lanes)), dtype=np.uint64),
         place=np.zeros(n_lanes // SHARE, dtype=np.int64),
         least=np.zeros(n_lanes // SHARE, dtype=np.float32),
         health=np.zeros((BATCH, n_lanes)),
@@ -89,14 +89,14 @@ def evaluate_sketches(number: np.ndarray, batch: Batch, n: int, price: np.ndarra
 @internal
 def find_worn(
     number: np.ndarray, start: OffsetArray, cushion: np.ndarray, travel: np.ndarray, first: int, stop: int,
-    batch: Batch, is_new: bool,
+    batch: Batch, is_new: bool, is_first: bool,
 ) -> int:  # fmt: skip
-    """Put the records from first to stop (exclusive) whose cushion is worn, or all of them (is_new), into a batch;
-    returns how many.
+    """Put the records from first to stop (exclusive) whose cushion is worn, or all of them (is_new, and is_first: when
+    there are no cushions), into a batch; returns how many.
     """  # noqa: D205
     n = 0
     for j in range(first, stop):
-        worn = worn_shares(number[start[j] :], j, cushion, travel, batch.used, n)
+        worn = ALL_BITS if is_first else worn_shares(number[start[j] :], j, cushion, travel, batch.used, n)
         batch.pool[n], batch.worn[n] = j, ALL_BITS if is_new else worn
         n += int(is_new or worn != NO_LANE)  # no branch: nobody could predict it
     return n
@@ -109,11 +109,11 @@ def look_at_worn(
 ) -> int:  # fmt: skip
     """Look at the first n of a batch in the shares in which they are worn, and renew their cushions.
 
-    Sets failing in the lanes that are due [words] and open [record, words] (is_first: all that are due), and whether it
-    is sure. Where no lane of a share is left to look at, its cushion can no longer be worn. Returns how many it looked
-    at.
+    Sets failing in the lanes that are due [words] and open [record, words], and whether it is sure (is_first: in all
+    that are due, and there are no cushions). Where no lane of a share is left to look at, its cushion can no longer be
+    worn. Returns how many it looked at.
     """
-    every, looked_at, has_cushions = bits_up_to(n_shares), 0, len(cushion) > 0
+    every, looked_at = bits_up_to(n_shares), 0
     for b in range(n):
         j, worn, n_places = batch.pool[b], batch.worn[b] & every, 0
         lanes = batch.due[b]
@@ -126,12 +126,12 @@ def look_at_worn(
             if (lanes[lane // WORD] >> np.uint64(lane % WORD)) & EVERY_LANE_OF_SHARE != NO_LANE:
                 batch.place[n_places] = lane
                 n_places += 1
-            elif has_cushions:
+            elif not is_first:
                 cushion[j, share] = np.inf
         sketch = number[start[j] :]
         batch.is_sure[b] = look(sketch, price, batch.place, n_places, lanes, batch.failing[b], batch.least)
         looked_at += int(n_places > 0)
-        if has_cushions:
+        if not is_first:
             renew_cushions(sketch, cushion[j], batch.used[b], batch.least, batch.place, n_places)
     return looked_at
 

@@ -10,7 +10,7 @@ from riskpipe.liquidation.batches import Batch, evaluate, find_worn, is_due, loo
 from riskpipe.liquidation.bits import NO_LANE, add_lane, first_lanes, has_any, zeros_below
 from riskpipe.liquidation.cushions import set_travel
 from riskpipe.liquidation.flow import add_closed, move_prices, set_impact
-from riskpipe.liquidation.footprint import CHECKED, SHARE, WIDTH, WORD
+from riskpipe.liquidation.footprint import CUSHION_BATCH, SHARE, WIDTH, WORD
 from riskpipe.liquidation.lanes import Lanes, State
 from riskpipe.liquidation.loans import Loans, liquidate_loans, set_first_seized
 from riskpipe.liquidation.lowering import Pools, Terms, VariantRules
@@ -31,17 +31,19 @@ def spread_groups(lanes: Lanes, closed: FloatArray) -> None:
 @compiled
 def find_failing(
     pools: Pools, terms: Terms, draft: Draft, low: FloatArray, high: FloatArray, tape_pool: np.ndarray,
-    start: OffsetArray, number: np.ndarray, batch: Batch, state: State, cushion: np.ndarray, price: FloatArray,
-    first: int, n_records: int, n_lanes: int, due: np.ndarray, is_new: bool, is_first: bool,
+    start: OffsetArray, number: np.ndarray, batch: Batch, state: State, price: FloatArray, first: int,
+    n_records: int, n_lanes: int, due: np.ndarray, is_new: bool, is_first: bool,
 ) -> int:  # fmt: skip
     """Note in which of the lanes (is_first: groups) that are due [words] the pools of a tile fail that are open there,
-    looking at those whose cushion [record, share] is worn, or at all of them (is_new). Returns how many were looked at.
+    looking at those whose cushion is worn, or at all of them (is_new). Returns how many were looked at.
     """  # noqa: D205
     looked_at, n_blocks, n_shares = 0, (n_lanes + WIDTH - 1) // WIDTH, (n_lanes + SHARE - 1) // SHARE
     round_prices(price, state.rounded, n_blocks * WIDTH)
-    opened = state.open[first:]
-    for j in range(0, n_records, CHECKED):
-        n = find_worn(number, start, cushion, state.travel, j, min(j + CHECKED, n_records), batch, is_new)
+    opened, cushion = state.open[first:], state.cushion[first:]
+    for j in range(0, n_records, CUSHION_BATCH):
+        n = find_worn(
+            number, start, cushion, state.travel, j, min(j + CUSHION_BATCH, n_records), batch, is_new, is_first
+        )
         looked_at += look_at_worn(number, start, cushion, opened, due, state.rounded, batch, n, n_shares, is_first)
         for b in range(n):
             p = tape_pool[batch.pool[b]]
@@ -111,7 +113,7 @@ def call_margin(pools: Pools, terms: Terms, draft: Draft, batch: Batch, state: S
     """  # noqa: D205
     n, n_pools, wide = 0, len(pools.account), state.trigger.shape[1]
     if kind == INITIAL:
-        state.called[:] = 0  # cushions were kept here
+        state.called[:] = 0  # what is open was kept here
     is_cut_off = False
     for s in range(len(state.is_cut_off)):
         is_cut_off = is_cut_off or state.is_cut_off[s]
@@ -198,11 +200,11 @@ def run_rounds(
         watch()
     tiles, n_groups, n_lanes = tape.tiles(len(pools.account)), len(lanes.shocks.index_shock), len(lanes.row)
     state.open[:] = state.every
-    no_cushion, groups = state.cushion[:0], first_lanes(n_groups, len(state.active))
+    groups = first_lanes(n_groups, len(state.active))
     for tile in tiles:
         fit(pools, terms, draft, tape, tile, state.low, state.high)
         play = pools, terms, draft, *tape.played(), batch, state
-        find_failing(*play, no_cushion, state.shocked, tile[0], tape.n_records, n_groups, groups, True, True)
+        find_failing(*play, state.shocked, tile[0], tape.n_records, n_groups, groups, True, True)
         close_fallen(pools, terms, rules, state, state.shocked, *tile, True, False)
     if len(portfolios.units.pool) > 0:
         visit_portfolios(pools, terms, rules, lanes, state, portfolios, FIRST)
@@ -218,11 +220,10 @@ def run_rounds(
         is_last = n_rounds >= rules.max_rounds
         for t, tile in enumerate(tiles):
             fit(pools, terms, draft, tape, tile, state.low, state.high)
-            cushion, is_new = state.cushion[tile[0] :], boxes[t] != tape.n_boxes
-            boxes[t] = tape.n_boxes
+            is_new, boxes[t] = boxes[t] != tape.n_boxes, tape.n_boxes
             play = pools, terms, draft, *tape.played(), batch, state
             looked_at += find_failing(
-                *play, cushion, state.trigger, tile[0], tape.n_records, n_lanes, state.active, is_new, False
+                *play, state.trigger, tile[0], tape.n_records, n_lanes, state.active, is_new, False
             )
             close_fallen(pools, terms, rules, state, state.trigger, *tile, False, is_last)
         if len(loans.pool) > 0:

@@ -157,10 +157,10 @@ def worn_shares(
     sketch: np.ndarray, j: int, cushion: np.ndarray, travel: np.ndarray, used: np.ndarray, b: int
 ) -> np.uint64:
     """Return in which shares the cushion of record j is worn, as the lowest bits of a word, and set used[b, share] to
-    its weights x travel. Where there are no cushions all are.
+    its weights x travel. Without guards it is worn in all.
     """  # noqa: D205
     n, guards, worn = int(sketch[4]), sketch[int(sketch[3]) :], NO_LANE
-    if len(cushion) == 0 or n < 0:
+    if n < 0:
         return ALL_BITS
     for first in range(0, cushion.shape[1], SHARES):
         spent = spread_shares(np.float32(0.0))

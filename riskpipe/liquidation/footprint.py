@@ -4,13 +4,13 @@ from riskpipe.domain.book import Book
 
 WORD = 64  # lanes in a word of bits
 WIDTH = 32  # lanes that compiled loops take at once
+VECTOR = 8  # and those that they take at once of what is left over; beyond, one by one
 SHARE = 16  # lanes that have one cushion
 SHARES = 8  # and cushions that compiled loops take at once
 GUARD, MOST_GUARDS = 2, 200  # numbers of a guard of a cushion; a pool of more guards is looked at in every round
-CHECKED = 256  # pools whose cushions are compared by one call
+CUSHION_BATCH = 256  # pools whose cushions are compared by one call
 BATCH = 16  # pools evaluated by one call
 CACHE_LINE = 64  # bytes
-VECTOR = 8  # and those that they take at once of what is left over; beyond, one by one
 MOST_LANES = 256  # how many fit the caches with the prices of some hundred instruments
 STATE_BYTES = 384_000_000  # what three bits for each pool and lane may take, and its share of a cushion
 LOAN_BYTES = 16  # what is left of a loan's debt and collateral in a lane

@@ -10,6 +10,7 @@ import numpy as np
 
 from riskpipe.domain.book import BoolArray, FloatArray, IntArray, OffsetArray
 from riskpipe.domain.scenarios import ScenarioSet
+from riskpipe.liquidation.bits import first_lanes
 from riskpipe.liquidation.footprint import n_shares, n_words, padded
 from riskpipe.liquidation.lowering import Pools, Terms, widest
 from riskpipe.liquidation.prices import make_rounded, n_rows, n_travelled
@@ -110,7 +111,7 @@ def make_state(pools: Pools, terms: Terms, lanes: Lanes) -> State:
         has_fallen=np.zeros(n_words(len(pools.account)), dtype=np.uint64),
         called=open_or_called,
         group_lanes=group_lanes,
-        every=np.bitwise_or.reduce(group_lanes),
+        every=first_lanes(n, words),
         active=np.zeros(words, dtype=np.uint64),
         has_risen=np.zeros(n, dtype=np.bool_),
         rounds=np.zeros(n, dtype=np.int64),

@@ -4,6 +4,8 @@ Rows of a table: assets in USD, then by instrument the USD notional and the payo
 an option its forward: its mark is its payoff).
 """
 
+from typing import Any
+
 import numpy as np
 
 from riskpipe.compiled import compiled, inlined
@@ -134,12 +136,17 @@ def make_rounded(rows: int, n_lanes: int) -> np.ndarray:
     """Allocate prices in single precision [row, lane], each row from a cache line's first byte on: a vector that lies
     across two lines is loaded twice.
     """  # noqa: D205
-    n = 4 * rows * n_lanes
-    memory = np.zeros(n + CACHE_LINE, dtype=np.uint8)
-    first = -memory.ctypes.data % CACHE_LINE
-    rounded = memory[first : first + n].view(np.float32).reshape(rows, n_lanes)
-    rounded[:] = 1.0
-    return rounded
+    return aligned_ones((rows, n_lanes), np.dtype(np.float32), CACHE_LINE)
+
+
+def aligned_ones(shape: tuple[int, int], dtype: np.dtype[Any], n_bytes: int) -> np.ndarray:
+    """Return an array of ones whose first byte lies at a multiple of so many bytes."""
+    size = shape[0] * shape[1] * dtype.itemsize
+    memory = np.empty(size + n_bytes, dtype=np.uint8)
+    first = -memory.ctypes.data % n_bytes
+    ones = memory[first : first + size].view(dtype).reshape(shape)
+    ones[:] = 1
+    return ones
 
 
 @compiled

@@ -11,15 +11,15 @@ A sketch is a record's numbers put so that they are cheap to play:
 - each line: row, slope;
 - each edge, as a ramp that starts where it is: row, gross, -edge, change of slope over gross;
 - each balance: row, ratio, base, n positions, n edges, credit, intercept, then -edge and change of credit of each edge,
-  then row and size of each position;
+  then row and size of each position; a plain one, of one position and no edge, has ratio 1 and PLAIN for its edges;
 - each requirement in coins: -1 - row of the coin, row of the payoff, slope, intercept, curvature.
 
 The bound, for single precision with unit roundoff u = 2^-24: a sum of n terms, each made of at most k roundings, is off
 by less than (n + k) u / (1 - (n + k) u) times the sum of the terms' largest magnitudes within the box of the prices
-(Higham, Accuracy and Stability of Numerical Algorithms, second edition, 3.1); k = 10 covers all terms. To it
-comes what a line or a balance jumps where it bends, as a ramp does not, and for each term what is lost of numbers too
-small for single precision. Without a bound, so that the record is always played, are pools with numbers too large for
-it, with requirements in coins that have edges, with edges that do not ascend, and with too many terms.
+(Higham, Accuracy and Stability of Numerical Algorithms, second edition, 3.1); k = 10 covers all terms. To it comes what
+a line or a balance jumps where it bends, as a ramp does not, and for each term what is lost of numbers too small for
+single precision. Without a bound, so that the record is always played, are pools with numbers too large for it, with
+requirements in coins that have edges, with edges that do not ascend, and with too many terms.
 """
 
 from collections.abc import Callable
@@ -180,6 +180,13 @@ def write_sketch(record: FloatArray, peak: FloatArray, sketch: np.ndarray) -> in
 
 
 @inlined
+def note_block(failing: np.ndarray, block: int, value: Any, nearest: Any) -> Any:  # noqa: ANN401  vectors
+    """Set in which lanes of a block health, as a vector, is below zero; returns how near to zero it has come so far."""
+    put_block(failing, block, negative_bits(value))
+    return smaller(magnitude(value), nearest)
+
+
+@inlined
 def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, failing: np.ndarray) -> bool:
     """Set failing [words] to the lanes of the first blocks in which health is below zero; returns whether it is sure.
 
@@ -193,8 +200,7 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, failing: n
     if not is_plain and head not in (1, 2):
         for block in range(n_blocks):
             value = rough_health(sketch, price, block * WIDTH, spread, lanes_of)
-            put_block(failing, block, negative_bits(value))
-            nearest = smaller(magnitude(value), nearest)
+            nearest = note_block(failing, block, value, nearest)
         return bits_below(bound, nearest) == EVERY_LANE
     # the same, its numbers read once: most pools have one or two lines and nothing else, or with them a plain balance
     first, last = SKETCH_HEAD, SKETCH_HEAD + SKETCH_LINE * max(n - 1, 0)
@@ -204,8 +210,7 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, failing: n
             value = fused(spread(slope), lanes_of(price, row, block * WIDTH), constant)
             if n == 2:
                 value = fused(spread(last_slope), lanes_of(price, last_row, block * WIDTH), value)
-            put_block(failing, block, negative_bits(value))
-            nearest = smaller(magnitude(value), nearest)
+            nearest = note_block(failing, block, value, nearest)
         return bits_below(bound, nearest) == EVERY_LANE
     coin, base, credit = int(sketch[balance]), spread(sketch[balance + 2]), spread(sketch[balance + 5])
     payoff, size = int(sketch[balance + SKETCH_BALANCE]), spread(sketch[balance + SKETCH_BALANCE + 1])
@@ -216,8 +221,7 @@ def play_sketch(sketch: np.ndarray, price: np.ndarray, n_blocks: int, failing: n
         if n == 2:
             value = fused(spread(last_slope), lanes_of(price, last_row, block * WIDTH), value)
         value = fused(smaller(product(credit, amount), amount), lanes_of(price, coin, block * WIDTH), value)
-        put_block(failing, block, negative_bits(value))
-        nearest = smaller(magnitude(value), nearest)
+        nearest = note_block(failing, block, value, nearest)
     return bits_below(bound, nearest) == EVERY_LANE
 
 

@@ -37,7 +37,7 @@ def watched(monkeypatch, tally):
     find_failing = cascade.find_failing
 
     def look(*arguments):
-        pools, terms, draft, low, high, pool, _, _, batch, state, _, price, first, n, n_lanes, due, is_new, is_first = (
+        pools, terms, draft, low, high, pool, _, _, batch, state, price, first, n, n_lanes, due, is_new, is_first = (
             arguments
         )
         wide = -(-n_lanes // WIDTH) * WIDTH
