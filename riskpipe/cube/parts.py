@@ -21,6 +21,11 @@ _SCHEMA = pa.schema(
         pa.field("shortfall_max", pa.float64(), nullable=False),
     ]
 )
+# Accounts ascend and few of them are hit twice, so that a dictionary of their numbers saves nothing and takes most of
+# the time: a quarter of the time and four fifths of the bytes of Parquet's own choice.
+_ENCODINGS = {
+    field.name: "DELTA_BINARY_PACKED" if pa.types.is_integer(field.type) else "BYTE_STREAM_SPLIT" for field in _SCHEMA
+}
 
 
 def write_part(store: Store, key: str, part: AccountPart) -> str:
@@ -39,7 +44,8 @@ def write_part(store: Store, key: str, part: AccountPart) -> str:
     if not np.all(np.isfinite(part.shortfall_max) & (part.shortfall_max >= 0)):
         raise StoreError(f"{key}: shortfall_max must be finite and not negative")
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=_SCHEMA), sink, compression="zstd")
+    table = pa.table(columns, schema=_SCHEMA)
+    pq.write_table(table, sink, compression="zstd", use_dictionary=False, column_encoding=_ENCODINGS)
     store.write(key, sink.getvalue())
     digest = digest_arrays(columns)
     if digest_arrays(read_part(store, key).columns()) != digest:

@@ -39,7 +39,7 @@ def snapshot(inputs: Inputs) -> Measured:
             "read_table": lambda: [pq.read_table(file) for file in files],
             "book": lambda: assemble([read_snapshot(str(folder))]),
         },
-        max(1, inputs.sizes.repeats // 2),
+        inputs.sizes.repeats,
     )
     return Measured(
         (Figure("snapshot to Book over read_table", times["book"] / times["read_table"], at_most=3.0),),
