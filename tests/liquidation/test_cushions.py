@@ -1,6 +1,7 @@
 """Cushions: a pool that a round does not look at cannot have failed, whatever prices have done."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -11,11 +12,12 @@ from support.hard_books import hard_case
 from support.worlds import Account, Contract, shocks, world
 
 from riskpipe.liquidation import cascade, cushions, tape
-from riskpipe.liquidation.footprint import GUARD, WIDTH
+from riskpipe.liquidation.footprint import GUARD, MOST_LANES, SHARE, SHARES, WIDTH, WORD
 from riskpipe.liquidation.health import play_alone
 from riskpipe.liquidation.kernel import Kernel
 from riskpipe.liquidation.records import MAINTENANCE, record_alone
 from riskpipe.liquidation.sketches import MOST
+from riskpipe.scenarios.grid import scenario_set
 
 CASES = pytest.mark.parametrize("make", [random_case, hard_case], ids=["random", "hard"])
 
@@ -53,6 +55,7 @@ def watched(monkeypatch, tally):
             tally["looks"] += looked_at
             tally["pools"] += n
             tally["rounds of new boxes"] += int(is_new)
+            tally["most lanes"] = max(tally["most lanes"], n_lanes)
         return looked_at
 
     monkeypatch.setattr(cascade, "find_failing", look)
@@ -80,6 +83,21 @@ def test_so_it_does_when_the_tape_is_made_anew_and_in_tiles(room, size, monkeypa
     tally = run_watched(monkeypatch, (hard_case(seed, n_accounts=30, n_scenarios=40) for seed in range(6)))
     assert tally["failed"] > 20, tally
     assert tally["rounds of new boxes"] > 10, tally
+
+
+@CASES
+def test_so_it_does_in_more_lanes_than_cushions_that_are_compared_at_once(make, monkeypatch):
+    axes = {"index_shock": tuple(np.linspace(-0.6, 0.5, 40).tolist()), "depth_factor": (0.05, 0.2, 0.4, 0.7, 1.0)}
+    cases = (replace(make(seed, n_accounts=40, n_scenarios=4), scenarios=scenario_set(axes)) for seed in range(4))
+    tally = run_watched(monkeypatch, cases)
+    assert tally["most lanes"] == 200 > SHARE * SHARES, tally
+    assert tally["failed"] > 50, tally
+
+
+def test_worn_shares_of_as_many_lanes_as_ever_run_together_fit_a_word():
+    assert MOST_LANES <= SHARE * WORD
+    assert WORD % SHARE == 0
+    assert SHARE <= 32  # whose bits a vector of whole numbers holds, one a lane
 
 
 def test_a_pool_of_too_many_guards_is_looked_at_in_every_round(monkeypatch):
