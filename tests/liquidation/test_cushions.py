@@ -88,7 +88,7 @@ def test_so_it_does_when_the_tape_is_made_anew_and_in_tiles(room, size, monkeypa
 @CASES
 def test_so_it_does_in_more_lanes_than_cushions_that_are_compared_at_once(make, monkeypatch):
     axes = {"index_shock": tuple(np.linspace(-0.6, 0.5, 40).tolist()), "depth_factor": (0.05, 0.2, 0.4, 0.7, 1.0)}
-    cases = (replace(make(seed, n_accounts=40, n_scenarios=4), scenarios=scenario_set(axes)) for seed in range(4))
+    cases = (replace(make(seed, n_accounts=40, n_scenarios=4), scenarios=scenario_set(axes)) for seed in range(12))
     tally = run_watched(monkeypatch, cases)
     assert tally["most lanes"] == 200 > SHARE * SHARES, tally
     assert tally["failed"] > 50, tally
