@@ -96,7 +96,7 @@ def scenarios_of(inputs: Inputs, seconds: float) -> int:
     book = inputs.book(n_accounts)
     market, rules, _ = inputs.world(book, n_accounts)
     kernel, n = Kernel(book, market, rules), inputs.sizes.process_scenarios
-    kernel.prepare()  # as workers do, who on a machine that no night has run on would compile what no trial comes to
+    kernel.prepare()  # also what no trial comes to, which else the compute stage would compile while it is measured
     trial = scenario_set(slab_axes(n))
     return max(1, math.ceil(seconds * n / best(lambda: kernel.run(trial), 2)))
 
